@@ -1,0 +1,155 @@
+//! Families and samples to text.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use super::{Format, MetricType, is_label_name_byte, is_metric_name_byte, is_name_start};
+
+/// Builds a body. Samples of a family follow its [`Writer::family`] call, as both formats ask.
+///
+/// Characters that a metric or label name may not have are written as `_`, Prometheus' fallback for clients that did
+/// not ask for UTF-8 names.
+#[derive(Debug, Clone)]
+pub struct Writer {
+    out: String,
+    format: Format,
+}
+
+impl Writer {
+    /// An empty body in `format`.
+    pub fn new(format: Format) -> Writer {
+        Writer { out: String::new(), format }
+    }
+
+    /// The lines that introduce a family: HELP, TYPE and, in OpenMetrics, UNIT.
+    ///
+    /// In 0.0.4 `name` is used as it is. In OpenMetrics a counter's family is named without `_total` and an info's
+    /// without `_info`; samples keep the suffix. A `unit` that does not end the name is left out, since it must.
+    pub fn family(&mut self, name: &str, help: &str, kind: MetricType, unit: Option<&str>) {
+        let name = metric_name(name);
+        let family = match (self.format, kind) {
+            (Format::OpenMetrics10, MetricType::Counter) => name.strip_suffix("_total").unwrap_or(&name),
+            (Format::OpenMetrics10, MetricType::Info) => name.strip_suffix("_info").unwrap_or(&name),
+            _ => &name,
+        };
+        self.out.push_str("# HELP ");
+        self.out.push_str(family);
+        self.out.push(' ');
+        push_escaped(&mut self.out, help, self.format == Format::OpenMetrics10);
+        let _ = writeln!(self.out, "\n# TYPE {family} {}", self.type_word(kind));
+        if let (Format::OpenMetrics10, Some(unit)) = (self.format, unit)
+            && family.strip_suffix(unit).is_some_and(|start| start.ends_with('_'))
+        {
+            let _ = writeln!(self.out, "# UNIT {family} {unit}");
+        }
+    }
+
+    /// One sample; `timestamp_ms` in Unix milliseconds.
+    pub fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64, timestamp_ms: Option<i64>) {
+        self.out.push_str(&metric_name(name));
+        if !labels.is_empty() {
+            self.out.push('{');
+            for (index, (name, value)) in labels.iter().enumerate() {
+                if index > 0 {
+                    self.out.push(',');
+                }
+                self.out.push_str(&label_name(name));
+                self.out.push_str("=\"");
+                push_escaped(&mut self.out, value, true);
+                self.out.push('"');
+            }
+            self.out.push('}');
+        }
+        self.out.push(' ');
+        push_float(&mut self.out, value);
+        if let Some(ms) = timestamp_ms {
+            self.out.push(' ');
+            match self.format {
+                Format::Text004 => {
+                    let _ = write!(self.out, "{ms}");
+                }
+                Format::OpenMetrics10 => push_seconds(&mut self.out, ms),
+            }
+        }
+        self.out.push('\n');
+    }
+
+    /// The whole body; OpenMetrics gets its `# EOF`.
+    pub fn finish(mut self) -> String {
+        if self.format == Format::OpenMetrics10 {
+            self.out.push_str("# EOF\n");
+        }
+        self.out
+    }
+
+    /// 0.0.4 lacks three types; they become the nearest one it has.
+    fn type_word(&self, kind: MetricType) -> &'static str {
+        match (kind, self.format) {
+            (MetricType::Counter, _) => "counter",
+            (MetricType::Gauge, _) => "gauge",
+            (MetricType::Histogram, _) => "histogram",
+            (MetricType::Summary, _) => "summary",
+            (MetricType::Untyped, Format::Text004) => "untyped",
+            (MetricType::Untyped, Format::OpenMetrics10) => "unknown",
+            (MetricType::Info | MetricType::StateSet, Format::Text004) => "gauge",
+            (MetricType::Info, Format::OpenMetrics10) => "info",
+            (MetricType::StateSet, Format::OpenMetrics10) => "stateset",
+            (MetricType::GaugeHistogram, Format::Text004) => "untyped",
+            (MetricType::GaugeHistogram, Format::OpenMetrics10) => "gaugehistogram",
+        }
+    }
+}
+
+fn metric_name(name: &str) -> Cow<'_, str> {
+    valid_name(name, |first| is_name_start(first) || first == b':', is_metric_name_byte)
+}
+
+fn label_name(name: &str) -> Cow<'_, str> {
+    valid_name(name, is_name_start, is_label_name_byte)
+}
+
+fn valid_name(name: &str, starts: impl Fn(u8) -> bool, belongs: impl Fn(u8) -> bool) -> Cow<'_, str> {
+    let started = name.bytes().next().is_some_and(starts);
+    if started && name.bytes().all(&belongs) {
+        return Cow::Borrowed(name);
+    }
+    let prefix = if started { "" } else { "_" };
+    let rest = name.chars().map(|c| if u8::try_from(c).is_ok_and(&belongs) { c } else { '_' });
+    Cow::Owned(prefix.chars().chain(rest).collect())
+}
+
+fn push_escaped(out: &mut String, text: &str, quotes: bool) {
+    let special = |c: char| c == '\\' || c == '\n' || (quotes && c == '"');
+    let mut rest = text;
+    while let Some(at) = rest.find(special) {
+        out.push_str(&rest[..at]);
+        out.push_str(match rest.as_bytes()[at] {
+            b'\n' => "\\n",
+            b'"' => "\\\"",
+            _ => "\\\\",
+        });
+        rest = &rest[at + 1..];
+    }
+    out.push_str(rest);
+}
+
+/// The shortest text that reads back to the same float; an exponent only where the number would be long.
+fn push_float(out: &mut String, value: f64) {
+    let magnitude = value.abs();
+    let _ = if value.is_nan() {
+        out.write_str("NaN")
+    } else if value.is_infinite() {
+        out.write_str(if value > 0.0 { "+Inf" } else { "-Inf" })
+    } else if magnitude == 0.0 || (1e-5..1e17).contains(&magnitude) {
+        write!(out, "{value}")
+    } else {
+        write!(out, "{value:e}")
+    };
+}
+
+/// Milliseconds as seconds with at most three decimals.
+fn push_seconds(out: &mut String, ms: i64) {
+    let sign = if ms < 0 { "-" } else { "" };
+    let (seconds, rest) = (ms.unsigned_abs() / 1000, ms.unsigned_abs() % 1000);
+    let _ = if rest == 0 { write!(out, "{sign}{seconds}") } else { write!(out, "{sign}{seconds}.{rest:03}") };
+}
