@@ -1,1 +1,48 @@
-//! flyball-apiserver
+//! What every aggregated Kubernetes API server needs: TLS with optional client certificates, delegated
+//! authentication and authorization, discovery in both forms, content negotiation, `Status` and `Table` bodies,
+//! probes, own metrics, and certificates.
+//!
+//! A server is a [`Handler`] given to [`serve()`]; [`standard::Standard`] adds the paths all servers share. What a
+//! request passes on its way: TLS, authentication, impersonation, the in-flight limit, authorization, time-out,
+//! handler. Behaviour and texts follow upstream's `k8s.io/apiserver`, since other programs match on them.
+
+pub mod attributes;
+pub mod authentication;
+pub mod authorization;
+pub mod body;
+pub mod cache;
+pub mod certs;
+pub mod delegated;
+pub mod delegation;
+pub mod discovery;
+pub mod encode;
+pub mod error;
+pub mod live;
+pub mod negotiation;
+pub mod openapi;
+pub mod own_metrics;
+pub mod probes;
+pub mod query;
+mod random;
+pub mod request;
+pub mod serve;
+pub mod standard;
+pub mod status;
+pub mod table;
+pub mod user;
+
+pub use attributes::Attributes;
+pub use authentication::{
+    Authenticators, CaBundle, ClientCa, FrontProxy, LiveAuthenticators, PeerCertificates, TokenVerifier,
+};
+pub use authorization::{AllowedPaths, Authorizer, Decision, DenyAnonymous};
+pub use body::{Body, BoxError, LimitedBody, empty, full, stream};
+pub use certs::{CertificateAuthority, Issued, ReloadingCertificate};
+pub use delegated::{Delegated, DelegatedTokens};
+pub use error::ApiserverError;
+pub use live::Live;
+pub use query::Query;
+pub use request::{Handler, Request, Responder, Response};
+pub use serve::{Limits, Server, ServingTls, serve};
+pub use status::Status;
+pub use user::User;

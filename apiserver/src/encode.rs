@@ -1,0 +1,109 @@
+//! Writing an object in the negotiated form.
+
+use std::io::Write;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+use crate::body::full;
+use crate::negotiation::{Accepted, Encoding};
+use crate::request::Response;
+use crate::status::Status;
+
+/// Bodies above this size are compressed for clients that take gzip (upstream's `defaultGzipThresholdBytes`).
+pub const GZIP_THRESHOLD_BYTES: usize = 128 * 1024;
+
+impl Accepted {
+    /// Encodes an object: JSON ends with a newline unless it is indented, as Go's encoder leaves it.
+    ///
+    /// # Errors
+    /// 500 naming what the serializer said.
+    pub fn encode<T: Serialize>(&self, object: &T) -> Result<Vec<u8>, Status> {
+        match self.encoding {
+            Encoding::Json if self.pretty => serde_json::to_vec_pretty(object).map_err(Status::internal),
+            Encoding::Json => {
+                let mut bytes = serde_json::to_vec(object).map_err(Status::internal)?;
+                bytes.push(b'\n');
+                Ok(bytes)
+            }
+            Encoding::Yaml => {
+                let text = serde_saphyr::to_string(object).map_err(Status::internal)?;
+                Ok(text.into_bytes())
+            }
+        }
+    }
+
+    /// The response that carries an object.
+    pub fn write<T: Serialize>(&self, code: StatusCode, object: &T) -> Response {
+        match self.encode(object) {
+            Ok(bytes) => self.write_bytes(code, bytes),
+            Err(status) => status.raw_response(),
+        }
+    }
+
+    /// The response that carries bytes already in the negotiated encoding. Compression runs on the calling
+    /// thread, about 4 ms per MiB at level 1.
+    pub fn write_bytes(&self, code: StatusCode, bytes: impl Into<Bytes>) -> Response {
+        let bytes = bytes.into();
+        let mut response = http::Response::new(full(Bytes::new()));
+        *response.status_mut() = code;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.encoding.media_type()));
+        let compressed = self.gzip && bytes.len() > GZIP_THRESHOLD_BYTES;
+        if compressed {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+        }
+        *response.body_mut() = full(if compressed { gzip(&bytes) } else { bytes });
+        response
+    }
+}
+
+/// Gzip at level 1. Writing into memory cannot fail, so a failure can only be a bug of the encoder.
+fn gzip(bytes: &[u8]) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 8), Compression::new(1));
+    let finished = encoder.write_all(bytes).and_then(|()| encoder.finish());
+    debug_assert!(finished.is_ok(), "gzip into memory failed");
+    finished.unwrap_or_default().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::negotiation::View;
+    use http_body_util::BodyExt;
+
+    fn accepted(gzip: bool) -> Accepted {
+        Accepted { encoding: Encoding::Json, view: View::Object, pretty: false, gzip }
+    }
+
+    #[tokio::test]
+    async fn only_bodies_above_the_threshold_are_compressed() {
+        for (size, takes_gzip, compressed) in [
+            (GZIP_THRESHOLD_BYTES, true, false),
+            (GZIP_THRESHOLD_BYTES + 1, true, true),
+            (GZIP_THRESHOLD_BYTES + 1, false, false),
+        ] {
+            let response = accepted(takes_gzip).write_bytes(StatusCode::OK, vec![b'x'; size]);
+            assert_eq!(response.headers().contains_key(header::CONTENT_ENCODING), compressed, "{size}");
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(body.len() < size, compressed, "{size}");
+        }
+    }
+
+    #[test]
+    fn the_three_texts() {
+        let object = serde_json::json!({"a": [1]});
+        let json = accepted(false);
+        assert_eq!(json.encode(&object).unwrap(), b"{\"a\":[1]}\n");
+        let pretty = Accepted { pretty: true, ..json };
+        assert_eq!(pretty.encode(&object).unwrap(), b"{\n  \"a\": [\n    1\n  ]\n}");
+        let yaml = Accepted { encoding: Encoding::Yaml, ..json };
+        let text = String::from_utf8(yaml.encode(&object).unwrap()).unwrap();
+        let back: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
+        assert_eq!((back, text.ends_with('\n')), (object, true), "{text}");
+    }
+}
