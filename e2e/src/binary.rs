@@ -1,0 +1,35 @@
+//! The program under test: built once per test process, with the profile the tests were built with.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// Path of the `flyball` program, built from this workspace on first use.
+///
+/// # Panics
+/// When it does not build.
+pub fn flyball_binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(build)
+}
+
+fn build() -> PathBuf {
+    // A test runs from TARGET/PROFILE/deps.
+    let test = std::env::current_exe().expect("the test knows its own path");
+    let folder = test.ancestors().nth(2).expect("a test stands in PROFILE/deps").to_owned();
+    let target = folder.parent().expect("the profile's folder stands in the target folder");
+    let profile = match folder.file_name().and_then(|name| name.to_str()) {
+        Some("debug") | None => "dev",
+        Some(name) => name,
+    };
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["build", "--quiet", "--package", "flyball-cli", "--bin", "flyball", "--profile", profile])
+        .arg("--target-dir")
+        .arg(target)
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .output()
+        .expect("cargo starts");
+    assert!(output.status.success(), "flyball does not build:\n{}", String::from_utf8_lossy(&output.stderr));
+    folder.join("flyball")
+}
