@@ -30,13 +30,11 @@ impl<'a> Line<'a> {
         }
         self.blanks();
         let mut labels = Pairs::new();
-        if self.take(b'{') {
-            if let Some(quoted) = self.labels(&mut labels)? {
-                if name.is_some() {
-                    return Err(format!("metric {quoted:?} is named outside of its braces too"));
-                }
-                name = Some(quoted);
-            }
+        if self.take(b'{')
+            && let Some(quoted) = self.labels(&mut labels)?
+            && let Some(outer) = name.replace(quoted)
+        {
+            return Err(format!("metric {quoted:?} is named {outer:?} outside of its braces"));
         }
         let name = name.ok_or_else(|| format!("a metric name was expected near {}", self.near()))?;
         let value = self.value()?;
