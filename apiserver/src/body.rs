@@ -1,6 +1,6 @@
 //! Bodies of requests (limited) and responses (boxed).
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -61,13 +61,25 @@ impl LimitedBody {
     ///
     /// # Errors
     /// 413 when it is larger, 400 when the client broke off.
-    pub async fn collect(self, limit_bytes: usize) -> Result<Bytes, Status> {
+    pub async fn collect(mut self, limit_bytes: usize) -> Result<Bytes, Status> {
         let limit_bytes = limit_bytes.min(self.limit_bytes);
-        match Limited::new(self.body, limit_bytes).collect().await {
-            Ok(collected) => Ok(collected.to_bytes()),
-            Err(error) if is_too_large(error.as_ref()) => Err(Status::too_large(limit_bytes)),
-            Err(error) => Err(Status::bad_request(format!("the body could not be read: {error}"))),
+        let mut collected = BytesMut::new();
+        while let Some(frame) = self.body.frame().await {
+            let Ok(data) = frame.map_err(|error| self.refusal(error.as_ref()))?.into_data() else { continue };
+            if collected.len() + data.len() > limit_bytes {
+                return Err(Status::too_large(limit_bytes));
+            }
+            collected.extend_from_slice(&data);
         }
+        Ok(collected.freeze())
+    }
+
+    /// The server's own limit shows as an error of the body.
+    fn refusal(&self, error: &(dyn std::error::Error + 'static)) -> Status {
+        if error.is::<LengthLimitError>() {
+            return Status::too_large(self.limit_bytes);
+        }
+        Status::bad_request(format!("the body could not be read: {error}"))
     }
 
     /// The body as it is, for handing it on to another server.
@@ -80,18 +92,6 @@ impl std::fmt::Debug for LimitedBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("LimitedBody").field("limit_bytes", &self.limit_bytes).finish_non_exhaustive()
     }
-}
-
-/// `Limited` inside `Limited` wraps the inner one's error, so the chain of sources is searched.
-fn is_too_large(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if error.is::<LengthLimitError>() {
-            return true;
-        }
-        next = error.source();
-    }
-    false
 }
 
 #[cfg(test)]

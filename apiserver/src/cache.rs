@@ -140,8 +140,8 @@ impl<K: Eq + Hash, V: Clone> Drop for Closing<'_, K, V> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(listed) = state.open.get(self.key) else { return };
         let is_ours = listed.ptr_eq(&question);
-        // Besides this guard's clone and the list's own, the asker itself holds one until it is done.
-        let is_last = question.strong_count().is_none_or(|holders| holders <= 3);
+        // The list and this guard hold one each; every other asker holds at least one more.
+        let is_last = question.strong_count().is_none_or(|holders| holders <= 2);
         let removed = if is_ours && (is_last || question.peek().is_some()) {
             state.open.remove(self.key)
         } else {
