@@ -1,10 +1,9 @@
-//! Certificates: a small authority, serving certificates, and certificate files that are re-read.
+//! Certificates: a small authority, serving certificates, and (in `files`) certificate files that are re-read.
 
-#![allow(clippy::disallowed_methods, reason = "certificates are dated from the clock and read from files")]
+#![allow(clippy::disallowed_methods, reason = "certificates are dated from the clock")]
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
@@ -13,11 +12,14 @@ use rcgen::{
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::ResolvesServerCert;
 use rustls::sign::CertifiedKey;
-use tokio_util::sync::CancellationToken;
 
 use crate::error::ApiserverError;
+
+mod files;
+
+pub use files::{RELOAD_INTERVAL, ReloadingCertificate};
 
 /// Certificates begin this long before now, so that a client whose clock is behind accepts them.
 const BACKDATED: Duration = Duration::from_secs(3600);
@@ -25,8 +27,6 @@ const BACKDATED: Duration = Duration::from_secs(3600);
 const AUTHORITY_VALIDITY: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// Validity of what it signs, and of self-signed certificates (upstream: one year).
 const LEAF_VALIDITY: Duration = Duration::from_secs(365 * 24 * 3600);
-/// How often certificate files are looked at.
-pub const RELOAD_INTERVAL: Duration = Duration::from_secs(60);
 /// Object identifier of `organizationName`. The library keeps one value per attribute type; the same type given
 /// by number counts as another, which makes room for a second organization.
 const ORGANIZATION_OID: [u64; 4] = [2, 5, 4, 10];
@@ -199,81 +199,6 @@ fn certified_key(chain_pem: &str, key_pem: &str, subject: &str) -> Result<Arc<Ce
     CertifiedKey::from_der(chain, key, &provider).map(Arc::new).map_err(|error| failed(error.to_string()))
 }
 
-/// A serving certificate from two files, read again when they change (mounted Secrets are replaced in place).
-#[derive(Debug)]
-pub struct ReloadingCertificate {
-    certificate_path: PathBuf,
-    key_path: PathBuf,
-    current: RwLock<Loaded>,
-}
-
-#[derive(Debug)]
-struct Loaded {
-    texts: (String, String),
-    key: Arc<CertifiedKey>,
-}
-
-impl ReloadingCertificate {
-    /// Reads the files for the first time.
-    ///
-    /// # Errors
-    /// A file cannot be read, or the two do not belong together.
-    pub fn from_files(
-        certificate_path: impl Into<PathBuf>,
-        key_path: impl Into<PathBuf>,
-    ) -> Result<Arc<Self>, ApiserverError> {
-        let (certificate_path, key_path) = (certificate_path.into(), key_path.into());
-        let current = RwLock::new(load(&certificate_path, &key_path)?);
-        Ok(Arc::new(Self { certificate_path, key_path, current }))
-    }
-
-    /// Looks at the files now; `true` if another certificate is served from now on.
-    ///
-    /// # Errors
-    /// The files cannot be used; the old certificate stays. A pair caught half-replaced is such a case, and the
-    /// next look finds it whole.
-    pub fn reload(&self) -> Result<bool, ApiserverError> {
-        let loaded = load(&self.certificate_path, &self.key_path)?;
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        let changed = current.texts != loaded.texts;
-        if changed {
-            *current = loaded;
-        }
-        Ok(changed)
-    }
-
-    /// Reloads every [`RELOAD_INTERVAL`] until shutdown. The caller runs this as a task.
-    pub async fn watch(self: Arc<Self>, shutdown: CancellationToken) {
-        loop {
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                () = tokio::time::sleep(RELOAD_INTERVAL) => {}
-            }
-            let path = self.certificate_path.display();
-            match self.reload() {
-                Ok(true) => tracing::info!(certificate = %path, "serving certificate reloaded"),
-                Ok(false) => {}
-                Err(error) => tracing::warn!(certificate = %path, %error, "serving certificate kept"),
-            }
-        }
-    }
-}
-
-fn load(certificate_path: &Path, key_path: &Path) -> Result<Loaded, ApiserverError> {
-    let read = |path: &Path| {
-        std::fs::read_to_string(path).map_err(|error| ApiserverError::File { path: path.to_owned(), error })
-    };
-    let texts = (read(certificate_path)?, read(key_path)?);
-    let key = certified_key(&texts.0, &texts.1, &certificate_path.display().to_string())?;
-    Ok(Loaded { texts, key })
-}
-
-impl ResolvesServerCert for ReloadingCertificate {
-    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current.read().unwrap_or_else(PoisonError::into_inner).key.clone())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -291,26 +216,5 @@ mod tests {
         assert_eq!(groups, ["system:masters", "ops"]);
         assert_eq!(certificate.issuer().iter_common_name().next().unwrap().as_str().unwrap(), "cluster-ca");
         assert!(authority.issue_client("admin", &["a", "b", "c"]).is_err());
-    }
-
-    #[test]
-    fn files_are_reloaded_and_a_bad_pair_is_not_served() {
-        let folder = tempfile::tempdir().unwrap();
-        let (certificate, key) = (folder.path().join("tls.crt"), folder.path().join("tls.key"));
-        let write = |issued: &Issued| {
-            std::fs::write(&certificate, &issued.certificate_pem).unwrap();
-            std::fs::write(&key, &issued.key_pem).unwrap();
-        };
-        let first = self_signed(&["localhost"], &[]).unwrap();
-        write(&first);
-        let reloading = ReloadingCertificate::from_files(&certificate, &key).unwrap();
-        assert!(!reloading.reload().unwrap());
-        let second = self_signed(&["localhost"], &[]).unwrap();
-        std::fs::write(&certificate, &second.certificate_pem).unwrap();
-        assert!(reloading.reload().is_err(), "the key is still the old one");
-        write(&second);
-        assert!(reloading.reload().unwrap());
-        std::fs::remove_file(&key).unwrap();
-        assert!(reloading.reload().unwrap_err().to_string().contains("tls.key"));
     }
 }

@@ -55,9 +55,9 @@ impl DelegatedTokens {
     }
 
     /// Accepts only tokens made for one of these audiences.
-    pub fn with_audiences(mut self, audiences: Vec<String>) -> Self {
-        self.audiences = audiences;
-        self
+    pub fn with_audiences(self, audiences: Vec<String>) -> Self {
+        // Answers depend on the audiences, so a clone with others must not share them.
+        Self { audiences, ..Self::new(self.client) }
     }
 }
 

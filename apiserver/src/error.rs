@@ -22,8 +22,8 @@ pub enum ApiserverError {
         /// What the library said.
         reason: String,
     },
-    /// A certificate or key file could not be read.
-    #[error("cannot read {path}: {error}")]
+    /// A certificate or key file could not be read or written.
+    #[error("certificate file {path}: {error}")]
     File {
         /// The file.
         path: PathBuf,

@@ -23,7 +23,8 @@ pub struct Request {
     pub user: User,
     /// The body, limited to the server's `body_limit_bytes`.
     pub body: LimitedBody,
-    /// What is asked for, as the authorizer saw it.
+    /// What is asked for, as the authorizer saw it. Route requests for resources by this and not by the path, so
+    /// that what is answered is what was authorized.
     pub attributes: Attributes,
 }
 
@@ -91,7 +92,8 @@ impl Responder {
     }
 }
 
-/// Answers requests. Implementations must not block the thread.
+/// Answers requests. Implementations must not block the thread. The future is dropped when the client goes away or
+/// the request's time is over, so work that has to finish belongs into a task of its own.
 pub trait Handler: Send + Sync + 'static {
     /// Answers one request. A panic becomes a 500 and does not reach other requests.
     fn handle<'a>(&'a self, request: Request) -> BoxFuture<'a, Response>;

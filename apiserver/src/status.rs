@@ -17,29 +17,48 @@ use crate::request::Response;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
-    #[serde(default = "status_kind")]
-    kind: String,
-    #[serde(default = "status_version")]
-    api_version: String,
+    #[serde(default)]
+    kind: StatusKind,
+    #[serde(default)]
+    api_version: StatusVersion,
     #[serde(default)]
     metadata: ListMeta,
-    /// `Success` or `Failure`.
     #[serde(default)]
-    pub status: String,
+    status: Outcome,
     /// One sentence for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
     /// One word for programs, for example `NotFound`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
-    /// What the status is about.
+    /// What the status is about. Boxed, so that `Result<_, Status>` stays small.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub details: Option<Details>,
+    pub details: Option<Box<Details>>,
     #[serde(default, skip_serializing_if = "is_zero")]
     code: u16,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+enum StatusKind {
+    #[default]
+    Status,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+enum StatusVersion {
+    #[default]
+    #[serde(rename = "v1")]
+    V1,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+enum Outcome {
+    Success,
+    #[default]
+    Failure,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct ListMeta {}
 
 /// `StatusDetails`: the object a status is about. Empty fields are left out.
@@ -81,14 +100,6 @@ pub struct Cause {
     pub field: String,
 }
 
-fn status_kind() -> String {
-    "Status".to_owned()
-}
-
-fn status_version() -> String {
-    "v1".to_owned()
-}
-
 fn is_zero(code: &u16) -> bool {
     *code == 0
 }
@@ -110,10 +121,10 @@ impl Status {
     /// A failure with this code, reason and message, without details.
     pub fn failure(code: u16, reason: &str, message: impl Into<String>) -> Self {
         Self {
-            kind: status_kind(),
-            api_version: status_version(),
+            kind: StatusKind::Status,
+            api_version: StatusVersion::V1,
             metadata: ListMeta {},
-            status: "Failure".into(),
+            status: Outcome::Failure,
             message: message.into(),
             reason: reason.into(),
             details: None,
@@ -124,13 +135,18 @@ impl Status {
     /// The answer to a successful deletion.
     pub fn success(group: &str, kind: &str, name: &str, uid: &str) -> Self {
         let details = Details { uid: uid.into(), ..details(group, kind, name) };
-        Self { status: "Success".into(), ..Self::failure(0, "", "") }.with_details(details)
+        Self { status: Outcome::Success, ..Self::failure(0, "", "") }.with_details(details)
     }
 
     /// Sets the details.
     pub fn with_details(mut self, details: Details) -> Self {
-        self.details = Some(details);
+        self.details = Some(Box::new(details));
         self
+    }
+
+    /// Whether this is a success.
+    pub fn is_success(&self) -> bool {
+        self.status == Outcome::Success
     }
 
     /// The HTTP code; 200 for a success.

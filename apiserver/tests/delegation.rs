@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use common::{Ask, Authorities, Echo, Running, authorities, json_response, start};
+use common::{Ask, Authorities, Echo, Running, authorities, json_response, start, start_live};
 use flyball_apiserver::delegation::{self, Flags};
 use flyball_apiserver::{
     Attributes, Authenticators, Authorizer, Decision, Delegated, DelegatedTokens, Handler, Limits, Request,
@@ -26,6 +26,8 @@ use tokio_util::sync::CancellationToken;
 struct Cluster {
     asked: Arc<Mutex<Vec<Value>>>,
     settings: watch::Receiver<Value>,
+    /// The version of the settings a watcher was told last.
+    sent: watch::Sender<String>,
 }
 
 impl Cluster {
@@ -71,10 +73,13 @@ impl Cluster {
                     "items": [*settings.borrow_and_update()]}),
             ),
             _ => {
-                let changes = streams::unfold(settings, |mut settings| async move {
+                let sent = self.sent.clone();
+                let changes = streams::unfold((settings, sent), |(mut settings, sent)| async move {
                     settings.changed().await.ok()?;
-                    let event = json!({"type": "MODIFIED", "object": *settings.borrow_and_update()});
-                    Some((Ok(Bytes::from(format!("{event}\n"))), settings))
+                    let object = settings.borrow_and_update().clone();
+                    sent.send_replace(object["metadata"]["resourceVersion"].as_str()?.to_owned());
+                    let event = json!({"type": "MODIFIED", "object": object});
+                    Some((Ok(Bytes::from(format!("{event}\n"))), (settings, sent)))
                 });
                 let mut response = http::Response::new(stream(changes.boxed()));
                 response.headers_mut().insert("content-type", "application/json".parse().unwrap());
@@ -109,19 +114,21 @@ struct Fake {
     client: kube::Client,
     asked: Arc<Mutex<Vec<Value>>>,
     settings: watch::Sender<Value>,
+    sent: watch::Receiver<String>,
 }
 
 async fn cluster(all: &Authorities) -> Fake {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let (settings, receiver) = watch::channel(map(all, 1));
     let asked = Arc::new(Mutex::new(Vec::new()));
-    let handler = Cluster { asked: asked.clone(), settings: receiver };
+    let (sender, sent) = watch::channel(String::new());
+    let handler = Cluster { asked: asked.clone(), settings: receiver, sent: sender };
     let nobody = Authenticators { anonymous: true, ..Authenticators::default() };
     let server = start(all, nobody, Open, handler, Limits::default()).await;
     let url = format!("https://localhost:{}", server.address.port());
     let mut config = kube::Config::new(url.parse().unwrap());
     config.accept_invalid_certs = true;
-    Fake { client: kube::Client::try_from(config).unwrap(), _server: server, asked, settings }
+    Fake { client: kube::Client::try_from(config).unwrap(), _server: server, asked, settings, sent }
 }
 
 struct Open;
@@ -147,10 +154,8 @@ async fn token_reviews_are_asked_once_and_carry_audiences() {
         assert_eq!(tokens.verify("bad").await, Ok(None));
     }
     assert_eq!(fake.asked.lock().unwrap().len(), 2, "success and failure are remembered");
-    let ours = tokens.clone().with_audiences(vec!["flyball".into()]);
-    let for_us = DelegatedTokens::new(fake.client.clone()).with_audiences(vec!["flyball".into()]);
-    let for_others = DelegatedTokens::new(fake.client.clone()).with_audiences(vec!["other".into()]);
-    drop(ours);
+    let for_us = tokens.clone().with_audiences(vec!["flyball".into()]);
+    let for_others = tokens.clone().with_audiences(vec!["other".into()]);
     assert!(for_us.verify("good").await.unwrap().is_some());
     assert_eq!(for_others.verify("good").await, Ok(None));
     assert_eq!(fake.asked.lock().unwrap()[2]["spec"], json!({"token": "good", "audiences": ["flyball"]}));
@@ -214,27 +219,37 @@ async fn settings_are_read_at_start_and_followed() {
     let live = delegation::start(fake.client.clone(), Flags::default(), shutdown.clone()).await.unwrap();
     let first = live.get();
     assert!(first.front_proxy.is_some() && first.client_ca.is_some());
-    let server = start(&all, Authenticators::clone(&first), Open, Echo, Limits::default()).await;
+    let server = start_live(&all, live.clone(), Open, Echo, Limits::default()).await;
     let next = authorities();
     let client = next.clients.issue_client("bob", &[]).unwrap();
     assert_eq!(server.ask(Ask::get("/").identity(&client)).await.code, 401);
 
-    // The first listing repeats the settings, the change follows; each is put in force on its own.
     fake.settings.send(map(&next, 2)).unwrap();
-    let accepted = async {
-        loop {
-            server.live.set(Authenticators::clone(&live.get()));
-            if server.ask(Ask::get("/").identity(&client)).await.code == 200 {
-                return;
-            }
-        }
-    };
-    tokio::time::timeout(std::time::Duration::from_secs(30), accepted).await.expect("the change arrives");
+    until("the change arrives", async || server.ask(Ask::get("/").identity(&client)).await.code == 200).await;
     let mut broken = map(&next, 3);
     broken["data"]["client-ca-file"] = json!("nonsense");
     fake.settings.send(broken).unwrap();
-    assert_eq!(server.ask(Ask::get("/").identity(&client)).await.code, 200, "bad settings change nothing");
+    until("the broken settings are sent", async || *fake.sent.borrow() == "3").await;
+    let mut renamed = map(&next, 4);
+    renamed["data"]["requestheader-allowed-names"] = json!("[\"other\"]");
+    fake.settings.send(renamed).unwrap();
+    until("the next settings are in force", async || {
+        let code = server.ask(Ask::get("/").identity(&client)).await.code;
+        assert_eq!(code, 200, "bad settings change nothing");
+        live.get().front_proxy.as_ref().unwrap().allowed_names == ["other"]
+    })
+    .await;
     shutdown.cancel();
+}
+
+/// Repeats a question until it says yes; a test that waits for ever is a failure with a name.
+async fn until(what: &str, mut question: impl AsyncFnMut() -> bool) {
+    let asking = async {
+        while !question().await {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), asking).await.expect(what);
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ use flyball_apiserver::{DenyAnonymous, Handler, Issued, Limits, Live, Request, R
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use http_body_util::BodyExt;
+use tokio::sync::Notify;
 
 async fn open(all: &Authorities, handler: impl Handler, limits: Limits) -> (Running, Issued) {
     let server = start(all, all.authenticators(), DenyAnonymous::default(), handler, limits).await;
@@ -90,8 +91,12 @@ async fn too_many_requests_in_flight_are_429_but_not_for_masters() {
     assert_eq!(server.ask(write).await.code, 200, "writes have their own limit");
 }
 
-/// `/slow` answers when told to; a watch writes one line and then stays open.
-struct Slow(Arc<tokio::sync::Notify>);
+/// `/slow` says when it began and answers when told to; a watch writes one line and then stays open.
+#[derive(Clone, Default)]
+struct Slow {
+    began: Arc<Notify>,
+    release: Arc<Notify>,
+}
 
 impl Handler for Slow {
     fn handle<'a>(&'a self, request: Request) -> BoxFuture<'a, Response> {
@@ -100,7 +105,8 @@ impl Handler for Slow {
                 let first = futures_util::stream::iter([Ok(Bytes::from("first\n"))]);
                 return http::Response::new(stream(first.chain(futures_util::stream::pending())));
             }
-            self.0.notified().await;
+            self.began.notify_one();
+            self.release.notified().await;
             http::Response::new(flyball_apiserver::full("done"))
         })
     }
@@ -109,39 +115,37 @@ impl Handler for Slow {
 #[tokio::test]
 async fn draining_finishes_requests_and_ends_watches() {
     let all = authorities();
-    let release = Arc::new(tokio::sync::Notify::new());
-    let (server, admin) = open(&all, Slow(release.clone()), Limits::default()).await;
     for http2 in [false, true] {
+        let slow = Slow::default();
+        let (server, admin) = open(&all, slow.clone(), Limits::default()).await;
         let watch = Ask { http2, ..Ask::get("/apis/metrics.k8s.io/v1/nodes?watch=1").identity(&admin) };
         let mut watch = server.send(watch).await;
         assert_eq!(watch.frame().await.unwrap().unwrap().into_data().unwrap(), "first\n");
-        if http2 {
-            let slow = server.ask(Ask::get("/slow").identity(&admin));
-            let stop = async {
-                tokio::task::yield_now().await;
-                // The slow request has to be on its way before the order to stop.
-                tokio::time::sleep(Duration::from_millis(200)).await;
-                server.shutdown.cancel();
-                let rest = watch.collect().await.unwrap().to_bytes();
-                assert_eq!(rest, "", "the watch ended in order");
-                release.notify_one();
-            };
-            let (answer, ()) = tokio::join!(slow, stop);
-            assert_eq!((answer.code, answer.text.as_str()), (200, "done"));
-        }
+        let asking = server.ask(Ask { http2, ..Ask::get("/slow").identity(&admin) });
+        let stop = async {
+            slow.began.notified().await;
+            server.shutdown.cancel();
+            let rest = watch.collect().await.unwrap().to_bytes();
+            assert_eq!(rest, "", "the watch ended in order");
+            slow.release.notify_one();
+        };
+        let (answer, ()) = tokio::join!(asking, stop);
+        assert_eq!((answer.code, answer.text.as_str()), (200, "done"));
+        server.task.await.unwrap().unwrap();
+        assert!(tokio::net::TcpStream::connect(server.address).await.is_err(), "the listener is closed");
     }
-    server.task.await.unwrap().unwrap();
-    assert!(tokio::net::TcpStream::connect(server.address).await.is_err(), "the listener is closed");
 }
 
 #[tokio::test]
 async fn what_does_not_end_is_broken_off_after_the_drain_time() {
     let all = authorities();
     let limits = Limits { drain: Duration::from_millis(20), ..Limits::default() };
-    let (server, admin) = open(&all, Slow(Arc::default()), limits).await;
-    let ask = Ask::get("/slow").identity(&admin);
-    let never = tokio::time::timeout(Duration::from_millis(200), server.send(ask));
-    assert!(never.await.is_err());
+    let slow = Slow::default();
+    let (server, admin) = open(&all, slow.clone(), limits).await;
+    tokio::select! {
+        _ = server.send(Ask::get("/slow").identity(&admin)) => panic!("nobody released it"),
+        () = slow.began.notified() => {}
+    }
     server.shutdown.cancel();
     server.task.await.unwrap().unwrap();
 }

@@ -1,8 +1,8 @@
 //! Who is asking: the authenticators of an aggregated server, in upstream's order.
 //!
-//! 1. front proxy (kube-apiserver's aggregator), 2. client certificate, 3. bearer token, 4. anonymous. The first
-//! success wins. A failure is recorded and the next method is tried; if nothing succeeded and anything failed,
-//! the answer is 401, and the request is not taken for an anonymous one.
+//! First the front proxy (kube-apiserver's aggregator), then the client certificate, then the bearer token, then
+//! anonymous. The first success wins. A failure is recorded and the next method is tried; if nothing succeeded and
+//! anything failed, the answer is 401, and the request is not taken for an anonymous one.
 
 #![allow(clippy::disallowed_methods, reason = "certificates are checked at the time of the request")]
 

@@ -80,14 +80,14 @@ pub(super) async fn answer(
 /// How a request can end before the handler.
 enum Refusal {
     /// A `Status` in the negotiated encoding.
-    Status(Box<Status>),
+    Status(Status),
     /// Plain text, where upstream writes plain text.
     Text(StatusCode, String),
 }
 
 impl From<Status> for Refusal {
     fn from(status: Status) -> Self {
-        Self::Status(Box::new(status))
+        Self::Status(status)
     }
 }
 

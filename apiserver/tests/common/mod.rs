@@ -97,10 +97,19 @@ pub async fn start(
     handler: impl Handler,
     limits: Limits,
 ) -> Running {
+    start_live(authorities, LiveAuthenticators::new(authenticators), authorizer, handler, limits).await
+}
+
+pub async fn start_live(
+    authorities: &Authorities,
+    live: Arc<LiveAuthenticators>,
+    authorizer: impl Authorizer,
+    handler: impl Handler,
+    limits: Limits,
+) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let issued = authorities.serving.issue_server(&["localhost"], &[address.ip()]).unwrap();
-    let live = LiveAuthenticators::new(authenticators);
     let server = Arc::new(Server {
         tls: ServingTls::new(issued.resolver().unwrap()),
         authenticators: live.clone(),
