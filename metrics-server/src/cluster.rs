@@ -1,0 +1,149 @@
+//! Which nodes and running pods exist, with their labels: what the watches have seen. No I/O.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// Labels of one object, shared between the cache and answers.
+pub type ObjectLabels = Arc<BTreeMap<String, String>>;
+
+/// One thing a watch of nodes has seen.
+#[derive(Debug, Clone)]
+pub enum NodeChange {
+    /// All nodes there are, by name.
+    All(BTreeMap<String, ObjectLabels>),
+    /// A new or changed node.
+    Set(String, ObjectLabels),
+    /// A node that is gone.
+    Gone(String),
+}
+
+/// One thing a watch of running pods has seen. A pod that leaves phase Running is gone.
+#[derive(Debug, Clone)]
+pub enum PodChange {
+    /// All running pods, by namespace and name.
+    All(BTreeMap<String, BTreeMap<String, ObjectLabels>>),
+    /// A new or changed pod: namespace, name, labels.
+    Set(String, String, ObjectLabels),
+    /// A pod that is gone: namespace, name.
+    Gone(String, String),
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// `None` until the first complete list.
+    nodes: Option<BTreeMap<String, ObjectLabels>>,
+    pods: Option<BTreeMap<String, BTreeMap<String, ObjectLabels>>>,
+}
+
+/// The caches. Written by the watches, read by requests.
+#[derive(Debug, Default)]
+pub struct Cluster(RwLock<State>);
+
+impl Cluster {
+    /// Takes a change of the nodes. A change before the first complete list counts as part of that list.
+    pub fn node(&self, change: NodeChange) {
+        let mut state = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        match change {
+            NodeChange::All(all) => state.nodes = Some(all),
+            NodeChange::Set(name, labels) => drop(state.nodes.get_or_insert_default().insert(name, labels)),
+            NodeChange::Gone(name) => {
+                state.nodes.get_or_insert_default().remove(&name);
+            }
+        }
+    }
+
+    /// Takes a change of the running pods.
+    pub fn pod(&self, change: PodChange) {
+        let mut state = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        match change {
+            PodChange::All(all) => state.pods = Some(all),
+            PodChange::Set(namespace, name, labels) => {
+                let pods = state.pods.get_or_insert_default();
+                pods.entry(namespace).or_default().insert(name, labels);
+            }
+            PodChange::Gone(namespace, name) => {
+                let pods = state.pods.get_or_insert_default();
+                if let Some(of_namespace) = pods.get_mut(&namespace) {
+                    of_namespace.remove(&name);
+                    if of_namespace.is_empty() {
+                        pods.remove(&namespace);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What the caches still wait for; `None` when both are complete.
+    pub fn waiting_for(&self) -> Option<&'static str> {
+        self.read(|state| match (&state.nodes, &state.pods) {
+            (None, _) => Some("the list of nodes"),
+            (_, None) => Some("the list of pods"),
+            _ => None,
+        })
+    }
+
+    /// Whether there are no nodes.
+    pub fn is_empty(&self) -> bool {
+        self.read(|state| state.nodes.as_ref().is_none_or(BTreeMap::is_empty))
+    }
+
+    /// Whether no pod runs.
+    pub fn has_no_pods(&self) -> bool {
+        self.read(|state| state.pods.as_ref().is_none_or(BTreeMap::is_empty))
+    }
+
+    /// Whether the node exists.
+    pub fn has_node(&self, name: &str) -> bool {
+        self.read(|state| state.nodes.as_ref().is_some_and(|nodes| nodes.contains_key(name)))
+    }
+
+    /// Labels of a node.
+    pub fn node_labels(&self, name: &str) -> Option<ObjectLabels> {
+        self.read(|state| state.nodes.as_ref()?.get(name).cloned())
+    }
+
+    /// Labels of a running pod.
+    pub fn pod_labels(&self, namespace: &str, name: &str) -> Option<ObjectLabels> {
+        self.read(|state| state.pods.as_ref()?.get(namespace)?.get(name).cloned())
+    }
+
+    /// The nodes that `wanted` accepts, sorted by name.
+    pub fn nodes(
+        &self,
+        wanted: impl Fn(&str, &BTreeMap<String, String>) -> bool,
+    ) -> Vec<(String, ObjectLabels)> {
+        self.read(|state| {
+            let all = state.nodes.iter().flatten().filter(|(name, labels)| wanted(name, labels));
+            all.map(|(name, labels)| (name.clone(), labels.clone())).collect()
+        })
+    }
+
+    /// The running pods of one namespace or all that `wanted` accepts, as namespace, name and labels, sorted.
+    pub fn pods(
+        &self,
+        namespace: Option<&str>,
+        wanted: impl Fn(&str, &str, &BTreeMap<String, String>) -> bool,
+    ) -> Vec<(String, String, ObjectLabels)> {
+        self.read(|state| {
+            let Some(all) = &state.pods else { return Vec::new() };
+            let mut found = Vec::new();
+            let mut take = |namespace: &String, pods: &BTreeMap<String, ObjectLabels>| {
+                let wanted = pods.iter().filter(|(name, labels)| wanted(namespace, name, labels));
+                found.extend(wanted.map(|(name, labels)| (namespace.clone(), name.clone(), labels.clone())));
+            };
+            match namespace {
+                Some(namespace) => {
+                    all.get_key_value(namespace)
+                        .into_iter()
+                        .for_each(|(namespace, pods)| take(namespace, pods));
+                }
+                None => all.iter().for_each(|(namespace, pods)| take(namespace, pods)),
+            }
+            found
+        })
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}

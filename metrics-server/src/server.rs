@@ -1,0 +1,242 @@
+//! The server put together: store, caches, API, probes; and the process around it.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "an edge: reads the clock for requests and starts the watching tasks"
+)]
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use flyball_apiserver::certs::{ReloadingCertificate, self_signed};
+use flyball_apiserver::discovery::Discovery;
+use flyball_apiserver::openapi::OpenApi;
+use flyball_apiserver::own_metrics::{OwnMetrics, ServerMetrics};
+use flyball_apiserver::probes::{Probe, Probes};
+use flyball_apiserver::standard::Standard;
+use flyball_apiserver::{
+    ApiserverError, Authorizer, Delegated, DelegatedTokens, Handler, Live, Request, Response, Server,
+    ServingTls, delegation, serve,
+};
+use futures_util::future::BoxFuture;
+use kube::Client;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::cluster::Cluster;
+use crate::config::{Config, Serving};
+use crate::own_metrics::ServedMetrics;
+use crate::store::Store;
+use crate::{group, openapi, watch};
+
+/// Unix time in milliseconds.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// Why the server could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum MetricsServerError {
+    /// Certificates, authentication settings.
+    #[error(transparent)]
+    Apiserver(#[from] ApiserverError),
+    /// The listener.
+    #[error("cannot serve on {address}: {source}")]
+    Serve {
+        /// Where it listens.
+        address: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+}
+
+/// The resource metrics API: a handler for the group's resources. Clone the `Arc`, not the server.
+pub struct MetricsServer {
+    pub(crate) config: Config,
+    pub(crate) clock: Clock,
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) metrics: ServedMetrics,
+    own: OwnMetrics,
+}
+
+impl std::fmt::Debug for MetricsServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MetricsServer").field("cluster", &self.cluster).finish_non_exhaustive()
+    }
+}
+
+impl MetricsServer {
+    /// A server that has seen nothing yet. Its metrics go to `own`, which `/metrics` shows.
+    pub fn new(config: Config, own: OwnMetrics) -> Arc<MetricsServer> {
+        MetricsServer::with_clock(config, own, Arc::new(unix_ms))
+    }
+
+    /// The same with the caller's clock.
+    pub fn with_clock(config: Config, own: OwnMetrics, clock: Clock) -> Arc<MetricsServer> {
+        let store = Arc::new(Store::new(config.store));
+        let metrics = ServedMetrics::register(&own, &store, clock.clone());
+        Arc::new(MetricsServer { config, clock, cluster: Arc::default(), store, metrics, own })
+    }
+
+    /// Where batches go.
+    pub fn store(&self) -> Arc<Store> {
+        self.store.clone()
+    }
+
+    /// Which nodes and pods are known. [`run`] fills it from watches; who embeds the server may fill it otherwise.
+    pub fn cluster(&self) -> Arc<Cluster> {
+        self.cluster.clone()
+    }
+
+    /// The registry behind `/metrics`.
+    pub fn own_metrics(&self) -> OwnMetrics {
+        self.own.clone()
+    }
+
+    /// Upstream's checks under upstream's names. Those of upstream's internals have nothing to fail here.
+    pub fn probes(self: &Arc<Self>) -> Probes {
+        let all = [Probe::Health, Probe::Live, Probe::Ready];
+        let check = |look: fn(&MetricsServer) -> Result<(), String>| {
+            let server = self.clone();
+            move || look(&server)
+        };
+        let mut probes = Probes::new();
+        for name in
+            ["log", "poststarthook/max-in-flight-filter", "poststarthook/storage-object-count-tracker-hook"]
+        {
+            probes.add(&all, name, || Ok(()));
+        }
+        probes.add(&[Probe::Live], "metric-collection-timely", check(MetricsServer::collection_timely));
+        probes.add(&[Probe::Ready], "metric-storage-ready", check(MetricsServer::storage_ready));
+        probes.add(&[Probe::Ready], "metric-informer-sync", check(MetricsServer::caches_ready));
+        // A restart would not help a server that waits for the API server, so liveness does not fail on it.
+        probes.add(&[Probe::Health, Probe::Live], "metadata-informer-sync", || Ok(()));
+        probes.add(&[Probe::Ready], "metadata-informer-sync", check(MetricsServer::caches_ready));
+        probes.add(&[Probe::Ready], "shutdown", || Ok(()));
+        probes
+    }
+
+    fn collection_timely(&self) -> Result<(), String> {
+        let limit_ms = i64::try_from(self.config.collection_limit.as_millis()).unwrap_or(i64::MAX);
+        match self.store.last_batch_ms() {
+            Some(last_ms) if !self.cluster.is_empty() && (self.clock)() - last_ms > limit_ms => {
+                Err(format!("no scrape has ended in the last {} s", ((self.clock)() - last_ms) / 1000))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn caches_ready(&self) -> Result<(), String> {
+        self.cluster.waiting_for().map_or(Ok(()), |what| Err(format!("waiting for {what}")))
+    }
+
+    /// Upstream since v0.9: usage of a node and of a pod. A cluster without nodes, or without pods, waits for neither.
+    fn storage_ready(&self) -> Result<(), String> {
+        if self.cluster.is_empty() {
+            return self.caches_ready();
+        }
+        let now_ms = (self.clock)();
+        if let Some(reason) = self.store.why_nothing(now_ms) {
+            return Err(reason);
+        }
+        if !self.cluster.has_no_pods() && !self.store.any_pod(now_ms) {
+            return Err("no pod has usage yet".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The handler with the paths that all servers share. `address` is `host:port` for discovery; the host may be empty.
+    pub fn handler(self: &Arc<Self>, address: &str) -> Arc<dyn Handler> {
+        Arc::new(Standard {
+            discovery: Live::new(Discovery::new(&[group()], address)),
+            openapi: Live::new(OpenApi::new("Flyball metrics-server", openapi::documents())),
+            version: self.config.version.clone(),
+            probes: self.probes(),
+            metrics: self.own.clone(),
+            inner_paths: Vec::new(),
+            inner: self.clone(),
+        })
+    }
+}
+
+impl Handler for MetricsServer {
+    fn handle<'a>(&'a self, request: Request) -> BoxFuture<'a, Response> {
+        let response = self.answer(&request).unwrap_or_else(|status| request.respond().status(&status));
+        Box::pin(std::future::ready(response))
+    }
+}
+
+/// Serves on `listener` until `shutdown`, with delegated authentication and authorization, and watches nodes and pods
+/// meanwhile. Returns when everything has ended.
+///
+/// # Errors
+/// The serving certificate or the cluster's authentication settings cannot be used; the listener fails.
+pub async fn run(
+    server: Arc<MetricsServer>,
+    client: Client,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> Result<(), MetricsServerError> {
+    let tasks = TaskTracker::new();
+    // Whatever ends the serving ends the tasks beside it.
+    let stop = shutdown.child_token();
+    let watching = watch::follow(client.clone(), server.cluster(), server.store(), stop.clone());
+    tasks.spawn(watching);
+    let result = serve_until(&server, client, listener, &tasks, stop.clone()).await;
+    stop.cancel();
+    tasks.close();
+    tasks.wait().await;
+    result
+}
+
+async fn serve_until(
+    server: &Arc<MetricsServer>,
+    client: Client,
+    listener: TcpListener,
+    tasks: &TaskTracker,
+    stop: CancellationToken,
+) -> Result<(), MetricsServerError> {
+    let config = &server.config;
+    let tls = serving_tls(&config.serving, tasks, &stop)?;
+    let mut flags = config.authentication.clone();
+    flags.tokens = flags.tokens.or_else(|| Some(Arc::new(DelegatedTokens::new(client.clone()))));
+    let authenticators = delegation::start(client.clone(), flags, stop.clone()).await?;
+    let delegated = || -> Arc<dyn Authorizer> {
+        Arc::new(Delegated::new(client).with_always_allow(config.always_allow.clone()))
+    };
+    let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
+    let port = address.rsplit(':').next().unwrap_or_default();
+    let served = Server {
+        tls,
+        authenticators,
+        authorizer: config.authorizer.clone().unwrap_or_else(delegated),
+        handler: server.handler(&format!(":{port}")),
+        limits: config.limits,
+        metrics: ServerMetrics::register(&server.own),
+    };
+    serve(listener, Arc::new(served), stop)
+        .await
+        .map_err(|source| MetricsServerError::Serve { address, source })
+}
+
+fn serving_tls(
+    serving: &Serving,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<ServingTls, MetricsServerError> {
+    match serving {
+        Serving::SelfSigned => Ok(ServingTls::new(
+            self_signed(&["localhost"], &[std::net::Ipv4Addr::LOCALHOST.into()])?.resolver()?,
+        )),
+        Serving::Files { certificate, key } => {
+            let reloading = ReloadingCertificate::from_files(certificate, key)?;
+            tasks.spawn(reloading.clone().watch(stop.clone()));
+            Ok(ServingTls::new(reloading))
+        }
+        Serving::Given(tls) => Ok(tls.clone()),
+    }
+}
+
+fn unix_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

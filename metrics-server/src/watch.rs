@@ -1,0 +1,103 @@
+//! Watches nodes and running pods, metadata only, and keeps [`Cluster`] up to date.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::core::PartialObjectMeta;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Client, ResourceExt as _};
+use tokio_util::sync::CancellationToken;
+
+use crate::cluster::{Cluster, NodeChange, ObjectLabels, PodChange};
+use crate::store::Store;
+
+/// Pods that count: others have no usage.
+const RUNNING: &str = "status.phase=Running";
+
+/// Follows the cluster until `shutdown`. Failing watches are retried with back-off; the caches keep what they have.
+pub(crate) async fn follow(
+    client: Client,
+    cluster: Arc<Cluster>,
+    store: Arc<Store>,
+    shutdown: CancellationToken,
+) {
+    let nodes = watcher(Api::<PartialObjectMeta<Node>>::all(client.clone()), watcher::Config::default());
+    let running = watcher::Config::default().fields(RUNNING);
+    let pods = watcher(Api::<PartialObjectMeta<Pod>>::all(client), running);
+    let mut nodes = Box::pin(logged(nodes.default_backoff(), "nodes"));
+    let mut pods = Box::pin(logged(pods.default_backoff(), "pods"));
+    let mut node_list = BTreeMap::new();
+    let mut pod_list = BTreeMap::new();
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            Some(event) = nodes.next() => {
+                let change = node_change(event, &mut node_list);
+                let lost = matches!(change, Some(NodeChange::All(_) | NodeChange::Gone(_)));
+                change.into_iter().for_each(|change| cluster.node(change));
+                if lost {
+                    store.retain_nodes(|name| cluster.has_node(name));
+                }
+            }
+            Some(event) = pods.next() => {
+                pod_change(event, &mut pod_list).into_iter().for_each(|change| cluster.pod(change));
+            }
+        }
+    }
+}
+
+fn logged<K>(
+    events: impl Stream<Item = Result<Event<K>, watcher::Error>>,
+    what: &'static str,
+) -> impl Stream<Item = Event<K>> {
+    events
+        .inspect_err(move |error| tracing::warn!(%error, what, "watch failed, trying again"))
+        .filter_map(|event| std::future::ready(event.ok()))
+}
+
+fn labels<K>(object: &PartialObjectMeta<K>) -> ObjectLabels {
+    Arc::new(object.metadata.labels.clone().unwrap_or_default())
+}
+
+/// A restarted watch lists everything again; `listed` collects that until it is complete.
+fn node_change(
+    event: Event<PartialObjectMeta<Node>>,
+    listed: &mut BTreeMap<String, ObjectLabels>,
+) -> Option<NodeChange> {
+    match event {
+        Event::Init => {
+            listed.clear();
+            None
+        }
+        Event::InitApply(node) => {
+            listed.insert(node.name_any(), labels(&node));
+            None
+        }
+        Event::InitDone => Some(NodeChange::All(std::mem::take(listed))),
+        Event::Apply(node) => Some(NodeChange::Set(node.name_any(), labels(&node))),
+        Event::Delete(node) => Some(NodeChange::Gone(node.name_any())),
+    }
+}
+
+fn pod_change(
+    event: Event<PartialObjectMeta<Pod>>,
+    listed: &mut BTreeMap<String, BTreeMap<String, ObjectLabels>>,
+) -> Option<PodChange> {
+    let namespace = |pod: &PartialObjectMeta<Pod>| pod.namespace().unwrap_or_default();
+    match event {
+        Event::Init => {
+            listed.clear();
+            None
+        }
+        Event::InitApply(pod) => {
+            listed.entry(namespace(&pod)).or_default().insert(pod.name_any(), labels(&pod));
+            None
+        }
+        Event::InitDone => Some(PodChange::All(std::mem::take(listed))),
+        Event::Apply(pod) => Some(PodChange::Set(namespace(&pod), pod.name_any(), labels(&pod))),
+        Event::Delete(pod) => Some(PodChange::Gone(namespace(&pod), pod.name_any())),
+    }
+}

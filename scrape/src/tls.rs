@@ -1,0 +1,255 @@
+//! Whom we believe to be a node, and how we prove who we are.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+
+use crate::file::RenewedFile;
+
+/// Which certificates are accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trust {
+    /// Those issued by these authorities, for example the cluster's CA out of a kubeconfig.
+    Roots(Vec<CertificateDer<'static>>),
+    /// Those issued by the authorities in this PEM file: `--kubelet-certificate-authority`, or the cluster's CA that
+    /// every pod finds in its service account folder. Read again when it is renewed.
+    File(PathBuf),
+    /// All: `--kubelet-insecure-tls`.
+    Insecure,
+}
+
+/// Which name the certificate must be for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NameCheck {
+    /// The dialled address, as upstream.
+    Address,
+    /// The dialled address or else the node's name: kubelet certificates often carry no IP addresses.
+    AddressOrNodeName,
+    /// This name, for example the one in all collectors' certificates.
+    Fixed(String),
+}
+
+/// A certificate and key of our own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientIdentity {
+    /// PEM file: `--kubelet-client-certificate`.
+    pub certificate: PathBuf,
+    /// PEM file: `--kubelet-client-key`.
+    pub key: PathBuf,
+}
+
+/// All TLS settings for one kind of target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// Which certificates are accepted.
+    pub trust: Trust,
+    /// For which name.
+    pub name: NameCheck,
+    /// Client certificate, if one is to be shown.
+    pub identity: Option<ClientIdentity>,
+}
+
+impl TlsSettings {
+    /// Accepts what these authorities issued, for the dialled address or the node's name; no client certificate.
+    pub fn new(trust: Trust) -> TlsSettings {
+        TlsSettings { trust, name: NameCheck::AddressOrNodeName, identity: None }
+    }
+}
+
+/// The settings with their files opened; makes one configuration per connection.
+#[derive(Debug)]
+pub(crate) struct Connector {
+    trust: Trust,
+    name: NameCheck,
+    authority: Option<RenewedFile>,
+    identity: Option<(RenewedFile, RenewedFile)>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl Connector {
+    pub(crate) fn new(settings: &TlsSettings) -> Connector {
+        let authority = match &settings.trust {
+            Trust::File(path) => Some(RenewedFile::new(path)),
+            _ => None,
+        };
+        let files = |identity: &ClientIdentity| {
+            (RenewedFile::new(&identity.certificate), RenewedFile::new(&identity.key))
+        };
+        Connector {
+            trust: settings.trust.clone(),
+            name: settings.name.clone(),
+            authority,
+            identity: settings.identity.as_ref().map(files),
+            provider: Arc::new(rustls::crypto::ring::default_provider()),
+        }
+    }
+
+    /// The configuration and the name to ask for, when dialling `host` for this node.
+    pub(crate) fn prepare(
+        &self,
+        host: &str,
+        node: &str,
+    ) -> Result<(ClientConfig, ServerName<'static>), String> {
+        let asked = match &self.name {
+            NameCheck::Fixed(name) => name.as_str(),
+            _ => host,
+        };
+        let name = ServerName::try_from(asked.to_owned())
+            .map_err(|_| format!("{asked:?} is neither an IP address nor a host name"))?;
+        let also = (self.name == NameCheck::AddressOrNodeName)
+            .then(|| ServerName::try_from(node.to_owned()).ok())
+            .flatten();
+        let verifier: Arc<dyn ServerCertVerifier> = match &self.trust {
+            Trust::Insecure => Arc::new(Unverified(self.provider.clone())),
+            _ => Arc::new(Named { inner: self.verifier()?, also }),
+        };
+        Ok((self.configuration(verifier)?, name))
+    }
+
+    fn configuration(&self, verifier: Arc<dyn ServerCertVerifier>) -> Result<ClientConfig, String> {
+        let builder = ClientConfig::builder_with_provider(self.provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier);
+        let mut config = match &self.identity {
+            None => builder.with_no_client_auth(),
+            Some((certificate, key)) => {
+                let chain = certificates(&certificate.content()?)?;
+                let key = PrivateKeyDer::from_pem_slice(&key.content()?)
+                    .map_err(|error| format!("the client key is no PEM key: {error}"))?;
+                builder
+                    .with_client_auth_cert(chain, key)
+                    .map_err(|error| format!("client certificate and key do not fit: {error}"))?
+            }
+        };
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // The connection itself is kept, so tickets would only cost memory for each of thousands of targets.
+        config.resumption = rustls::client::Resumption::disabled();
+        Ok(config)
+    }
+
+    fn verifier(&self) -> Result<Arc<WebPkiServerVerifier>, String> {
+        let mut roots = RootCertStore::empty();
+        let from_file;
+        let trusted: &[CertificateDer<'static>] = match (&self.trust, &self.authority) {
+            (Trust::Roots(roots), _) => roots,
+            (_, Some(file)) => {
+                from_file = certificates(&file.content()?)?;
+                &from_file
+            }
+            _ => &[],
+        };
+        for certificate in trusted {
+            roots
+                .add(certificate.clone())
+                .map_err(|error| format!("an authority's certificate is broken: {error}"))?;
+        }
+        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), self.provider.clone())
+            .build()
+            .map_err(|error| format!("no authority to verify nodes by: {error}"))
+    }
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let all = all.map_err(|error| format!("broken PEM: {error}"))?;
+    if all.is_empty() { Err("the PEM file holds no certificate".to_owned()) } else { Ok(all) }
+}
+
+/// Verifies for the asked name, and if only the name is wrong, for a second one.
+#[derive(Debug)]
+struct Named {
+    inner: Arc<WebPkiServerVerifier>,
+    also: Option<ServerName<'static>>,
+}
+
+impl ServerCertVerifier for Named {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        use CertificateError::{NotValidForName, NotValidForNameContext};
+        let verify =
+            |name| self.inner.verify_server_cert(end_entity, intermediates, name, ocsp_response, now);
+        let result = verify(name);
+        match (&result, &self.also) {
+            (
+                Err(rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. })),
+                Some(other),
+            ) => verify(other).or(result),
+            _ => result,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}
+
+/// Accepts any certificate whose key signed the handshake.
+#[derive(Debug)]
+struct Unverified(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Unverified {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
