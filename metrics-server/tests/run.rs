@@ -1,0 +1,170 @@
+//! The whole server: watches against an API server of a few lines, requests over TLS.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test with servers of its own")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use flyball_apiserver::delegation::Flags;
+use flyball_apiserver::own_metrics::OwnMetrics;
+use flyball_apiserver::{AllowedPaths, DenyAnonymous};
+use flyball_metrics_server::{Config, MetricsServer, run};
+use flyball_model::batch::{Batch, Outcome, Sink as _};
+use flyball_model::sample::Sample;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+/// Lists one node and one pod; a watch of the pods adds one, removes one, and stays open.
+async fn api_server() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve(stream));
+        }
+    });
+    url
+}
+
+async fn serve(stream: TcpStream) {
+    let mut stream = BufReader::new(stream);
+    loop {
+        let mut request = String::new();
+        let mut line = String::new();
+        while line != "\r\n" {
+            line.clear();
+            if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
+                return;
+            }
+            request += &line;
+        }
+        let body = answer(&request);
+        let watch = request.contains("watch=true");
+        let length = if watch {
+            "transfer-encoding: chunked".to_owned()
+        } else {
+            format!("content-length: {}", body.len())
+        };
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{length}\r\n\r\n");
+        let body = if watch { format!("{:x}\r\n{body}\r\n", body.len()) } else { body };
+        stream.write_all((head + &body).as_bytes()).await.unwrap();
+        if watch {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+fn object(name: &str, namespace: Option<&str>, version: &str) -> Value {
+    let metadata =
+        json!({"name": name, "namespace": namespace, "resourceVersion": version, "labels": {"name": name}});
+    json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata})
+}
+
+fn answer(request: &str) -> String {
+    assert!(request.contains("PartialObjectMetadata"), "metadata only: {request}");
+    let pods = request.starts_with("GET /api/v1/pods");
+    if pods {
+        assert!(request.contains("fieldSelector=status.phase%3DRunning"), "{request}");
+    }
+    match (pods, request.contains("watch=true")) {
+        (false, false) => list(&[object("n1", None, "1"), object("n2", None, "1")]),
+        (false, true) => event("DELETED", &object("n2", None, "4")),
+        (true, false) => list(&[object("old", Some("ns"), "2")]),
+        (true, true) => {
+            event("ADDED", &object("p", Some("ns"), "3")) + &event("DELETED", &object("old", Some("ns"), "4"))
+        }
+    }
+}
+
+fn list(items: &[Value]) -> String {
+    let kind = "PartialObjectMetadataList";
+    json!({"kind": kind, "apiVersion": "meta.k8s.io/v1", "metadata": {"resourceVersion": "2"}, "items": items}).to_string()
+}
+
+fn event(kind: &str, object: &Value) -> String {
+    format!("{}\n", json!({"type": kind, "object": object}))
+}
+
+fn client(url: &str) -> kube::Client {
+    let mut config = kube::Config::new(url.parse().unwrap());
+    config.accept_invalid_certs = true;
+    kube::Client::try_from(config).unwrap()
+}
+
+async fn get(client: &kube::Client, path: &str) -> Result<String, kube::Error> {
+    client.request_text(http::Request::get(path).body(Vec::new()).unwrap()).await
+}
+
+/// Asks until the answer is as wanted; the test's own time-out ends a hopeless wait.
+async fn until(client: &kube::Client, path: &str, wanted: impl Fn(&str) -> bool) -> String {
+    loop {
+        match get(client, path).await {
+            Ok(body) if wanted(&body) => return body,
+            _ => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
+fn measure(server: &MetricsServer, at_ms: i64) {
+    let sample = |name: &str, value: f64| Sample {
+        name: name.to_owned(),
+        labels: Default::default(),
+        value,
+        timestamp_ms: Some(at_ms),
+    };
+    let samples = vec![
+        sample("node_cpu_usage_seconds_total", at_ms as f64 / 1e4),
+        sample("node_memory_working_set_bytes", 1024.0),
+    ];
+    let outcome = Outcome::Scraped { samples, sweep_interval_ms: Some(1000) };
+    let now_ms =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
+    let batch = |node: &str| Batch {
+        node: node.to_owned(),
+        started_ms: now_ms,
+        finished_ms: now_ms,
+        outcome: outcome.clone(),
+    };
+    for node in ["n1", "n2"] {
+        server.store().accept(&batch(node));
+    }
+}
+
+#[tokio::test]
+async fn watches_serves_and_drains() {
+    let config = Config {
+        authentication: Flags { anonymous: true, skip_lookup: true, ..Flags::default() },
+        authorizer: Some(Arc::new(DenyAnonymous {
+            always_allow: AllowedPaths::new(["/readyz", "/metrics"]),
+        })),
+        ..Config::default()
+    };
+    let server = MetricsServer::new(config, OwnMetrics::new());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let own = client(&format!("https://{}", listener.local_addr().unwrap()));
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn(run(server.clone(), client(&api_server().await), listener, shutdown.clone()));
+    let patience = Duration::from_secs(30);
+    let story = async {
+        let cluster = server.cluster();
+        until(&own, "/metrics", |_| cluster.pod_labels("ns", "p").is_some()).await;
+        until(&own, "/metrics", |_| cluster.pod_labels("ns", "old").is_none() && !cluster.has_node("n2"))
+            .await;
+        assert_eq!(cluster.pod_labels("ns", "p").unwrap()["name"], "p");
+        assert!(get(&own, "/readyz").await.is_err(), "no data yet");
+        measure(&server, 1_700_000_000_000);
+        measure(&server, 1_700_000_001_000);
+        let page =
+            until(&own, "/metrics", |page| page.contains("metrics_server_storage_points{type=\"node\"}"))
+                .await;
+        assert!(page.contains("apiserver_request_total"), "{page}");
+        match get(&own, "/apis/metrics.k8s.io/v1/nodes").await {
+            Err(kube::Error::Api(status)) => assert_eq!(status.code, 403, "{status:?}"),
+            other => panic!("anonymous requests are refused: {other:?}"),
+        }
+    };
+    tokio::time::timeout(patience, story).await.unwrap();
+    shutdown.cancel();
+    tokio::time::timeout(patience, running).await.unwrap().unwrap().unwrap();
+}
