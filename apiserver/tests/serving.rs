@@ -142,11 +142,12 @@ async fn what_does_not_end_is_broken_off_after_the_drain_time() {
     let limits = Limits { drain: Duration::from_millis(20), ..Limits::default() };
     let slow = Slow::default();
     let (server, admin) = open(&all, slow.clone(), limits).await;
-    tokio::select! {
-        _ = server.send(Ask::get("/slow").identity(&admin)) => panic!("nobody released it"),
-        () = slow.began.notified() => {}
-    }
-    server.shutdown.cancel();
+    let stop = async {
+        slow.began.notified().await;
+        server.shutdown.cancel();
+    };
+    let (broken_off, ()) = tokio::join!(server.try_send(Ask::get("/slow").identity(&admin)), stop);
+    assert!(broken_off.is_err(), "the client waits until the server breaks off");
     server.task.await.unwrap().unwrap();
 }
 

@@ -112,3 +112,37 @@ impl http_body::Body for Tracked {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    const LIMIT: Duration = Duration::from_secs(90);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_idle_only_after_its_last_request() {
+        let activity = Activity::new();
+        let start = Instant::now();
+        let busy = async {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            let mark = activity.begin();
+            tokio::time::sleep(Duration::from_secs(200)).await;
+            drop(mark);
+        };
+        let ((), ()) = tokio::join!(activity.idle_for(LIMIT), busy);
+        let waited = start.elapsed();
+        assert!(waited >= Duration::from_secs(260) + LIMIT, "{waited:?}");
+    }
+
+    #[tokio::test]
+    async fn a_watch_ends_without_an_error_when_told_to() {
+        use http_body_util::BodyExt;
+        let end = CancellationToken::new();
+        let held = Held { _mark: Activity::new().begin(), permit: None };
+        let body = crate::body::stream(futures_util::stream::pending());
+        let tracked = Tracked::new(body, held, Some(end.clone()));
+        end.cancel();
+        assert_eq!(tracked.collect().await.unwrap().to_bytes(), "");
+    }
+}

@@ -179,6 +179,11 @@ impl Running {
 
     /// Sends one request and returns as soon as the answer begins.
     pub async fn send(&self, ask: Ask<'_>) -> http::Response<Incoming> {
+        self.try_send(ask).await.unwrap()
+    }
+
+    /// The same; an error when the server breaks the connection off before it answers.
+    pub async fn try_send(&self, ask: Ask<'_>) -> hyper::Result<http::Response<Incoming>> {
         let uri = format!("https://localhost{}", ask.path);
         let mut request =
             http::Request::builder().method(ask.method).uri(if ask.http2 { &uri } else { ask.path });
@@ -191,11 +196,11 @@ impl Running {
             let (mut sender, connection) =
                 hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
             tokio::spawn(connection);
-            sender.send_request(request).await.unwrap()
+            sender.send_request(request).await
         } else {
             let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
             tokio::spawn(connection);
-            sender.send_request(request).await.unwrap()
+            sender.send_request(request).await
         }
     }
 
