@@ -1,1 +1,45 @@
-//! flyball-collector
+//! The node agent: reads the control groups of every pod and container once a second and serves what it read as a
+//! kubelet would.
+//!
+//! The way of a value: [`detect`] finds the hierarchies once and [`mounts`] settles which file gives what;
+//! [`discover`] keeps the list of groups; [`group`] reads one group's files, [`parse`] makes numbers of them;
+//! [`sweeper`] does all that once per call and stamps every value; [`agent`] calls it on a schedule in a thread of its
+//! own; [`watch`] brings names from the API server; [`serve`] answers requests from the last finished sweep and never
+//! sweeps itself.
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("Flyball runs on Linux only: it reads the Linux kernel's control groups.");
+
+pub mod agent;
+pub mod clock;
+pub mod config;
+pub mod detect;
+pub mod discover;
+pub mod error;
+pub mod files;
+pub mod group;
+pub mod layout;
+pub mod lineage;
+pub mod mounts;
+pub mod names;
+pub mod node;
+pub mod own;
+pub mod parse;
+pub mod phase;
+pub mod processes;
+pub mod resource;
+pub mod sample;
+pub mod schedule;
+pub mod serve;
+pub mod start;
+pub mod sweeper;
+mod tracked;
+pub mod watch;
+
+pub use agent::Agent;
+pub use config::{Config, SourceChoice};
+pub use error::CollectorError;
+pub use names::Names;
+pub use sample::Sweep;
+pub use serve::{Collector, Security, run, run_with};
+pub use sweeper::{Latest, Source, Sweeper};

@@ -1,0 +1,105 @@
+#![allow(clippy::disallowed_methods, reason = "reads the list of mounts")]
+//! Which cgroup hierarchies are mounted: asked once, at the start.
+//!
+//! On the machine itself the answer comes from the cgroups-rs crate, which is used to find hierarchies and never to
+//! read values. For a folder that holds another machine's files it comes from that machine's `mountinfo`.
+
+use crate::error::CollectorError;
+use crate::mounts::{CgroupMount, Hierarchies};
+use cgroups_rs::fs::Controllers;
+use cgroups_rs::fs::hierarchies::{UNIFIED_MOUNTPOINT, V1, is_cgroup2_unified_mode};
+use procfs::FromRead;
+use procfs::process::MountInfos;
+use std::path::{Path, PathBuf};
+
+/// Where hybrid machines mount the v2 tree.
+const HYBRID_UNIFIED: &str = "/sys/fs/cgroup/unified";
+
+/// The hierarchies of this machine.
+pub fn on_this_machine() -> Result<Hierarchies, CollectorError> {
+    let mut mounts = Vec::new();
+    if is_cgroup2_unified_mode() {
+        mounts.push(unified(PathBuf::from(UNIFIED_MOUNTPOINT), "/"));
+    } else {
+        let v1 = V1::new();
+        for controller in [Controllers::Mem, Controllers::CpuAcct] {
+            let name = controller.to_string();
+            if let Some((mount_point, root)) = v1.get_mount_point(controller) {
+                mounts.push(CgroupMount {
+                    root: root.to_string_lossy().into_owned(),
+                    mount_point,
+                    unified: false,
+                    controllers: vec![name],
+                });
+            }
+        }
+        if Path::new(HYBRID_UNIFIED).join("cgroup.controllers").exists() {
+            mounts.push(unified(PathBuf::from(HYBRID_UNIFIED), "/"));
+        }
+    }
+    settle(&mounts, Path::new("/sys/fs/cgroup"))
+}
+
+/// The hierarchies of the machine whose files lie below a folder, by its `proc/self/mountinfo`.
+pub fn below(folder: &Path) -> Result<Hierarchies, CollectorError> {
+    let path = folder.join("proc/self/mountinfo");
+    let infos = MountInfos::from_file(&path)
+        .map_err(|error| CollectorError::Mounts { path: path.clone(), reason: error.to_string() })?;
+    let mut mounts = Vec::new();
+    for info in infos {
+        let relative = info.mount_point.strip_prefix("/").unwrap_or(&info.mount_point);
+        let mount_point = folder.join(relative);
+        match info.fs_type.as_str() {
+            "cgroup2" => mounts.push(unified(mount_point, &info.root)),
+            "cgroup" => mounts.push(CgroupMount {
+                root: info.root,
+                mount_point,
+                unified: false,
+                controllers: info.super_options.into_keys().collect(),
+            }),
+            _ => {}
+        }
+    }
+    settle(&mounts, folder)
+}
+
+fn settle(mounts: &[CgroupMount], place: &Path) -> Result<Hierarchies, CollectorError> {
+    let none = || CollectorError::NoHierarchy { place: place.to_owned() };
+    let mut found = Hierarchies::settle(mounts).ok_or_else(none)?;
+    if found.cpu.is_none() && found.memory.is_none() {
+        return Err(none());
+    }
+    for tree in [&mut found.cpu, &mut found.memory].into_iter().flatten() {
+        // Only groups have memory.current: a v2 root that has it is a group seen through a cgroup namespace.
+        if tree.unified && tree.mount_point.join("memory.current").exists() {
+            tree.whole_machine = false;
+        }
+    }
+    Ok(found)
+}
+
+fn unified(mount_point: PathBuf, root: &str) -> CgroupMount {
+    let controllers = std::fs::read_to_string(mount_point.join("cgroup.controllers")).unwrap_or_default();
+    CgroupMount {
+        root: root.to_owned(),
+        mount_point,
+        unified: true,
+        controllers: controllers.split_whitespace().map(str::to_owned).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_without_mounts_is_named_in_the_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = below(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("proc/self/mountinfo"), "{error}");
+        std::fs::create_dir_all(folder.path().join("proc/self")).unwrap();
+        std::fs::write(folder.path().join("proc/self/mountinfo"), "").unwrap();
+        let error = below(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("no cgroup hierarchy"), "{error}");
+    }
+}

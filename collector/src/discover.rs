@@ -1,0 +1,379 @@
+//! Finding the groups of pods and containers, anew at each sweep.
+//!
+//! A folder is listed again when its link count changed (on cgroup file systems it counts the child folders), when a
+//! group in it turned out to be gone, and now and then in any case. A group is its path and its inode: a recreated
+//! path is a new group. Only folders named as kubelets name them are entered, below the configured root.
+
+use crate::files::{self, Budget};
+use crate::layout::{self, Qos};
+use rustix::fd::OwnedFd;
+use rustix::fs::{FileType, Mode, OFlags, RawDir};
+use std::collections::HashSet;
+use std::mem::MaybeUninit;
+use std::sync::Arc;
+
+/// Sweeps after which every folder is listed in any case.
+const FULL_LISTING_SWEEPS: u64 = 16;
+/// Sweeps between searches of the whole tree for nested kubelets.
+const SEARCH_SWEEPS: u64 = 30;
+/// Depth to which a search goes, and the number of folders it looks into.
+const SEARCH_DEPTH: usize = 8;
+const SEARCH_FOLDERS_LIMIT: usize = 20_000;
+/// Most places that may hold a kubepods folder.
+const BASES_LIMIT: usize = 256;
+/// Most groups followed. Beyond it new ones are not seen.
+pub const GROUPS_LIMIT: usize = 50_000;
+/// Bytes of directory entries taken per system call.
+const LISTING_BYTES: usize = 16 * 1024;
+
+/// Names a group for as long as it lives; never used twice.
+pub type GroupId = u64;
+
+/// A group that appeared.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Its name from now on.
+    pub id: GroupId,
+    /// Path below the mount point, no leading slash.
+    pub path: String,
+    /// Inode of its folder.
+    pub inode: u64,
+    /// UID in the name of the pod's folder.
+    pub pod_uid: Arc<str>,
+    /// Class of the pod.
+    pub qos: Qos,
+    /// Absent for the pod's own group.
+    pub container_id: Option<Arc<str>>,
+}
+
+/// What a refresh found.
+#[derive(Debug)]
+pub enum Change {
+    /// New.
+    Added(Found),
+    /// No longer there.
+    Removed(GroupId),
+}
+
+enum Role {
+    /// May hold kubepods folders.
+    Base,
+    /// Holds classes and Guaranteed pods.
+    Kubepods,
+    /// Holds pods of a class.
+    Class(Qos),
+    /// Holds containers.
+    Pod { group: GroupId, uid: Arc<str>, qos: Qos },
+}
+
+struct Folder {
+    path: String,
+    name: String,
+    inode: u64,
+    kept: Option<OwnedFd>,
+    links: u64,
+    role: Role,
+    folders: Vec<Folder>,
+    containers: Vec<Container>,
+}
+
+struct Container {
+    name: String,
+    inode: u64,
+    group: GroupId,
+}
+
+/// The tree of known folders.
+pub struct Discovery {
+    bases: Vec<Folder>,
+    wanted_bases: Vec<String>,
+    searches: bool,
+    cgroup_root: String,
+    lister: Lister,
+}
+
+/// What listing needs, apart from the tree so that both can be borrowed at once.
+struct Lister {
+    root: OwnedFd,
+    trust_links: bool,
+    next_group: GroupId,
+    groups: usize,
+    buffer: Vec<MaybeUninit<u8>>,
+    names: Vec<(String, u64)>,
+}
+
+impl Discovery {
+    /// Looks below `cgroup_root` of the hierarchy whose mount point is `root`.
+    ///
+    /// `searches`: also look for kubelets nested deeper (kind nodes seen from their host).
+    pub fn new(root: OwnedFd, cgroup_root: &str, searches: bool) -> Discovery {
+        let plain = cgroup_root.trim_matches('/').to_owned();
+        let systemd = layout::systemd_path(cgroup_root);
+        let mut wanted_bases = vec![plain.clone()];
+        if systemd != plain {
+            wanted_bases.push(systemd);
+        }
+        let trust_links = files::is_cgroup_fs(&root);
+        let lister = Lister {
+            root,
+            trust_links,
+            next_group: 1,
+            groups: 0,
+            buffer: vec![MaybeUninit::uninit(); LISTING_BYTES],
+            names: Vec::new(),
+        };
+        Discovery { bases: Vec::new(), wanted_bases, searches, cgroup_root: plain, lister }
+    }
+
+    /// Brings the tree up to date and says what changed. `gone` are groups that a read found removed.
+    pub fn refresh(
+        &mut self,
+        sequence: u64,
+        gone: &HashSet<GroupId>,
+        budget: &Budget,
+        changes: &mut Vec<Change>,
+    ) {
+        if self.searches && sequence % SEARCH_SWEEPS == 1 {
+            self.search();
+        }
+        self.refresh_bases(budget, changes);
+        for base in &mut self.bases {
+            self.lister.refresh(base, sequence, gone, budget, changes);
+        }
+    }
+
+    fn refresh_bases(&mut self, budget: &Budget, changes: &mut Vec<Change>) {
+        let lister = &mut self.lister;
+        self.bases.retain_mut(|base| {
+            let alive =
+                files::inode_and_links(&lister.root, &base.path).is_ok_and(|(inode, _)| inode == base.inode);
+            if !alive {
+                lister.remove(base, budget, changes);
+            }
+            alive
+        });
+        for path in &self.wanted_bases {
+            if self.bases.iter().any(|base| base.path == *path) {
+                continue;
+            }
+            if let Ok((inode, _)) = files::inode_and_links(&lister.root, path) {
+                let name = path.rsplit('/').next().unwrap_or_default();
+                let role = if layout::is_kubepods(name) { Role::Kubepods } else { Role::Base };
+                self.bases.push(Folder::new(path.clone(), inode, role));
+            }
+        }
+    }
+
+    /// Walks the tree for folders that hold a kubepods folder and are not known yet.
+    fn search(&mut self) {
+        let mut to_visit = vec![(self.cgroup_root.clone(), 0)];
+        let mut visited = 0;
+        while let Some((path, depth)) = to_visit.pop() {
+            visited += 1;
+            if visited > SEARCH_FOLDERS_LIMIT {
+                break;
+            }
+            if self.lister.list(None, &path).is_err() {
+                continue;
+            }
+            for (name, _) in std::mem::take(&mut self.lister.names) {
+                if layout::is_kubepods(&name) {
+                    if !self.wanted_bases.contains(&path) && self.wanted_bases.len() < BASES_LIMIT {
+                        self.wanted_bases.push(path.clone());
+                    }
+                } else if depth < SEARCH_DEPTH {
+                    to_visit.push((join(&path, &name), depth + 1));
+                }
+            }
+        }
+        let root = &self.lister.root;
+        let cgroup_root = self.cgroup_root.as_str();
+        // Nested bases come and go with their node containers; the configured ones are waited for.
+        let systemd = layout::systemd_path(cgroup_root);
+        self.wanted_bases.retain(|path| {
+            path == cgroup_root || *path == systemd || files::inode_and_links(root, path).is_ok()
+        });
+    }
+}
+
+impl Lister {
+    fn refresh(
+        &mut self,
+        folder: &mut Folder,
+        sequence: u64,
+        gone: &HashSet<GroupId>,
+        budget: &Budget,
+        changes: &mut Vec<Change>,
+    ) {
+        if folder.kept.is_none() && !folder.path.is_empty() && self.trust_links && budget.take_folder() {
+            folder.kept = files::open_folder_at(&self.root, &folder.path).ok();
+            if folder.kept.is_none() {
+                budget.give_back(0, 1);
+            }
+        }
+        let links = match &folder.kept {
+            Some(kept) => files::inode_and_links(kept, ""),
+            None => files::inode_and_links(&self.root, &folder.path),
+        };
+        // A folder that went while its parent kept its number of children: the parent's next full listing shows it.
+        let Ok((_, links)) = links else { return };
+        // Folders take turns, so that no sweep lists all of them.
+        let due = !self.trust_links || (sequence + folder.inode).is_multiple_of(FULL_LISTING_SWEEPS);
+        if (due || links != folder.links || folder.holds_any(gone))
+            && self.list(folder.kept.as_ref(), &folder.path).is_ok()
+        {
+            folder.links = links;
+            self.reconcile(folder, budget, changes);
+        }
+        for child in &mut folder.folders {
+            self.refresh(child, sequence, gone, budget, changes);
+        }
+    }
+
+    /// Makes the known children those just listed.
+    fn reconcile(&mut self, folder: &mut Folder, budget: &Budget, changes: &mut Vec<Change>) {
+        let names = std::mem::take(&mut self.names);
+        let listed: HashSet<(&str, u64)> =
+            names.iter().map(|(name, inode)| (name.as_str(), *inode)).collect();
+        folder.containers.retain(|container| {
+            let stays = listed.contains(&(container.name.as_str(), container.inode));
+            if !stays {
+                changes.push(Change::Removed(container.group));
+                self.groups -= 1;
+            }
+            stays
+        });
+        folder.folders.retain_mut(|child| {
+            let stays = listed.contains(&(child.name.as_str(), child.inode));
+            if !stays {
+                self.remove(child, budget, changes);
+            }
+            stays
+        });
+        let known: HashSet<&str> = folder
+            .containers
+            .iter()
+            .map(|container| container.name.as_str())
+            .chain(folder.folders.iter().map(|child| child.name.as_str()))
+            .collect();
+        let new: Vec<&(String, u64)> =
+            names.iter().filter(|(name, _)| !known.contains(name.as_str())).collect();
+        for (name, inode) in new {
+            self.add(folder, name, *inode, changes);
+        }
+        self.names = names;
+    }
+
+    fn add(&mut self, parent: &mut Folder, name: &str, inode: u64, changes: &mut Vec<Change>) {
+        let path = join(&parent.path, name);
+        let class = match &parent.role {
+            Role::Base => {
+                if layout::is_kubepods(name) {
+                    parent.folders.push(Folder::new(path, inode, Role::Kubepods));
+                }
+                return;
+            }
+            Role::Pod { uid, qos, .. } => {
+                let (uid, qos) = (uid.clone(), *qos);
+                let Some(id) = layout::container_id(name) else { return };
+                let found =
+                    Found { id: 0, path, inode, pod_uid: uid, qos, container_id: Some(Arc::from(id)) };
+                if let Some(group) = self.admit(found, changes) {
+                    parent.containers.push(Container { name: name.to_owned(), inode, group });
+                }
+                return;
+            }
+            Role::Kubepods => match layout::qos_folder(name) {
+                Some(qos) => {
+                    parent.folders.push(Folder::new(path, inode, Role::Class(qos)));
+                    return;
+                }
+                None => Qos::Guaranteed,
+            },
+            Role::Class(qos) => *qos,
+        };
+        let Some(uid) = layout::pod_uid(name) else { return };
+        let uid: Arc<str> = Arc::from(uid);
+        let found =
+            Found { id: 0, path: path.clone(), inode, pod_uid: uid.clone(), qos: class, container_id: None };
+        if let Some(group) = self.admit(found, changes) {
+            parent.folders.push(Folder::new(path, inode, Role::Pod { group, uid, qos: class }));
+        }
+    }
+
+    fn admit(&mut self, mut found: Found, changes: &mut Vec<Change>) -> Option<GroupId> {
+        if self.groups >= GROUPS_LIMIT {
+            return None;
+        }
+        found.id = self.next_group;
+        self.next_group += 1;
+        self.groups += 1;
+        let id = found.id;
+        changes.push(Change::Added(found));
+        Some(id)
+    }
+
+    fn remove(&mut self, folder: &mut Folder, budget: &Budget, changes: &mut Vec<Change>) {
+        if folder.kept.take().is_some() {
+            budget.give_back(0, 1);
+        }
+        for container in folder.containers.drain(..) {
+            changes.push(Change::Removed(container.group));
+            self.groups -= 1;
+        }
+        for child in &mut folder.folders {
+            self.remove(child, budget, changes);
+        }
+        if let Role::Pod { group, .. } = folder.role {
+            changes.push(Change::Removed(group));
+            self.groups -= 1;
+        }
+    }
+
+    /// Names and inodes of the folders in a folder, into `self.names`.
+    fn list(&mut self, kept: Option<&OwnedFd>, path: &str) -> rustix::io::Result<()> {
+        self.names.clear();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let open = match kept {
+            Some(kept) => rustix::fs::openat(kept, ".", flags, Mode::empty())?,
+            None if path.is_empty() => rustix::fs::openat(&self.root, ".", flags, Mode::empty())?,
+            None => rustix::fs::openat(&self.root, path, flags | OFlags::NOFOLLOW, Mode::empty())?,
+        };
+        let mut entries = RawDir::new(open, &mut self.buffer);
+        while let Some(entry) = entries.next() {
+            let entry = entry?;
+            if entry.file_type() != FileType::Directory {
+                continue;
+            }
+            // Names that are not UTF-8 are no pods and no containers.
+            let Ok(name) = entry.file_name().to_str() else { continue };
+            if name != "." && name != ".." {
+                self.names.push((name.to_owned(), entry.ino()));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Folder {
+    fn new(path: String, inode: u64, role: Role) -> Folder {
+        let name = path.rsplit('/').next().unwrap_or_default().to_owned();
+        Folder { path, name, inode, kept: None, links: 0, role, folders: Vec::new(), containers: Vec::new() }
+    }
+
+    fn holds_any(&self, gone: &HashSet<GroupId>) -> bool {
+        !gone.is_empty()
+            && (self.containers.iter().any(|container| gone.contains(&container.group))
+                || self
+                    .folders
+                    .iter()
+                    .any(|child| matches!(&child.role, Role::Pod { group, .. } if gone.contains(group))))
+    }
+}
+
+fn join(parent: &str, name: &str) -> String {
+    match parent {
+        "" => name.to_owned(),
+        _ => format!("{parent}/{name}"),
+    }
+}

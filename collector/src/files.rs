@@ -1,0 +1,162 @@
+#![allow(clippy::disallowed_methods, reason = "opens the kernel's files")]
+//! Opening and reading kernel files cheaply: relative to a kept folder, into a reused buffer.
+
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+use std::cell::Cell;
+use std::path::Path;
+
+/// Size of the read buffer. The longest file read, `memory.stat`, has about 2 KiB on current kernels.
+pub const BUFFER_BYTES: usize = 16 * 1024;
+
+/// Descriptors left to connections and other parts of the process.
+const RESERVED_DESCRIPTORS: usize = 2_048;
+
+/// Why a file gave no text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadFault {
+    /// ENODEV: the group of an open file was removed.
+    Gone,
+    /// ENOENT: the file is not there; the folder may or may not be.
+    Missing,
+    /// No permission.
+    Denied,
+    /// No descriptors left.
+    Descriptors,
+    /// Any other error.
+    Other,
+    /// The file was read but does not hold what it should.
+    Malformed,
+}
+
+/// Every kind of fault, in the order of their numbers.
+pub const READ_FAULTS: [(ReadFault, &str); 6] = [
+    (ReadFault::Gone, "gone"),
+    (ReadFault::Missing, "missing"),
+    (ReadFault::Denied, "denied"),
+    (ReadFault::Descriptors, "descriptors"),
+    (ReadFault::Other, "other"),
+    (ReadFault::Malformed, "malformed"),
+];
+
+impl From<Errno> for ReadFault {
+    fn from(errno: Errno) -> ReadFault {
+        match errno {
+            Errno::NODEV => ReadFault::Gone,
+            Errno::NOENT | Errno::NOTDIR => ReadFault::Missing,
+            Errno::ACCESS | Errno::PERM => ReadFault::Denied,
+            Errno::MFILE | Errno::NFILE => ReadFault::Descriptors,
+            _ => ReadFault::Other,
+        }
+    }
+}
+
+/// How many descriptors may still be kept open. Shared by everything that keeps some.
+#[derive(Debug)]
+pub struct Budget {
+    files: Cell<usize>,
+    folders: Cell<usize>,
+}
+
+impl Budget {
+    /// At most `kept_files` counter files; with the folders at most what the process may open less a reserve for
+    /// everything else, or half of it where that is more.
+    pub fn new(kept_files: usize) -> Budget {
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        let most = limit.saturating_sub(RESERVED_DESCRIPTORS).max(limit / 2);
+        let files = kept_files.min(most / 4 * 3);
+        Budget { files: Cell::new(files), folders: Cell::new(most - files) }
+    }
+
+    /// Nothing is ever kept: for trees that are not kernel file systems, where an open file outlives its removal.
+    pub fn none() -> Budget {
+        Budget { files: Cell::new(0), folders: Cell::new(0) }
+    }
+
+    fn take(cell: &Cell<usize>) -> bool {
+        let left = cell.get();
+        cell.set(left.saturating_sub(1));
+        left > 0
+    }
+
+    /// Asks to keep a counter file.
+    pub fn take_file(&self) -> bool {
+        Budget::take(&self.files)
+    }
+
+    /// Asks to keep a folder.
+    pub fn take_folder(&self) -> bool {
+        Budget::take(&self.folders)
+    }
+
+    /// Gives descriptors back.
+    pub fn give_back(&self, files: usize, folders: usize) {
+        self.files.set(self.files.get() + files);
+        self.folders.set(self.folders.get() + folders);
+    }
+}
+
+/// Raises the process's limit of open descriptors to the most it may have, as programs that watch many groups do.
+/// Gives the limit in force afterwards.
+pub fn raise_descriptor_limit() -> Option<u64> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let _ = setrlimit(Resource::Nofile, raised);
+    getrlimit(Resource::Nofile).current
+}
+
+/// Opens a folder for use as the base of relative paths.
+pub fn open_folder(path: &Path) -> rustix::io::Result<OwnedFd> {
+    rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Opens a folder below another. Symbolic links are not followed at the last step.
+pub fn open_folder_at(base: impl AsFd, path: &str) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(base, path, flags, Mode::empty())
+}
+
+/// Opens a file for reading.
+pub fn open_file_at(base: impl AsFd, path: &str) -> rustix::io::Result<OwnedFd> {
+    rustix::fs::openat(base, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Reads an open file from its start, in one call: what a kernel file prints is consistent only within one.
+pub fn read_open(file: impl AsFd, buffer: &mut [u8]) -> Result<&[u8], ReadFault> {
+    loop {
+        match rustix::io::pread(&file, &mut *buffer, 0) {
+            Ok(length) => return Ok(&buffer[..length]),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// Opens, reads and closes a file.
+pub fn read_at<'b>(base: impl AsFd, path: &str, buffer: &'b mut [u8]) -> Result<&'b [u8], ReadFault> {
+    let file = open_file_at(base, path)?;
+    read_open(file, buffer)
+}
+
+/// Inode and link count of a path below a folder; the folder itself for an empty path.
+pub fn inode_and_links(base: impl AsFd, path: &str) -> rustix::io::Result<(u64, u64)> {
+    let stat = match path {
+        "" => rustix::fs::statat(base, "", AtFlags::EMPTY_PATH)?,
+        _ => rustix::fs::statat(base, path, AtFlags::SYMLINK_NOFOLLOW)?,
+    };
+    // The width of the link count differs between architectures.
+    #[allow(clippy::useless_conversion, reason = "st_nlink is 32 bits wide on some architectures")]
+    Ok((stat.st_ino, u64::from(stat.st_nlink)))
+}
+
+/// Whether a folder lies on a cgroup file system, where link counts tell the number of child folders and a read of a
+/// removed group's open file fails.
+pub fn is_cgroup_fs(folder: impl AsFd) -> bool {
+    const CGROUP_SUPER_MAGIC: u64 = 0x0027_e0eb;
+    const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
+    rustix::fs::fstatfs(folder)
+        .is_ok_and(|stat| matches!(stat.f_type as u64, CGROUP_SUPER_MAGIC | CGROUP2_SUPER_MAGIC))
+}

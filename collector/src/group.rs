@@ -1,0 +1,285 @@
+//! The counter files of one control group, and how one sweep reads them.
+
+use crate::clock::{Anchor, Clock};
+use crate::files::{self, Budget, ReadFault};
+use crate::mounts::{CpuFormat, FilePlan};
+use crate::parse::{self, Limit, MemoryStat};
+use crate::sample::{Cpu, Memory, Swap, working_set_bytes};
+use rustix::fd::OwnedFd;
+
+/// Sweeps after which `memory.stat` and limits are read again although nothing else changed.
+pub const SLOW_TIER_SWEEPS: u64 = 10;
+
+/// What all groups of a machine share while a sweep goes on.
+pub struct SweepContext<'a> {
+    /// Which files there are.
+    pub plan: &'a FilePlan,
+    /// Mount points, open.
+    pub trees: &'a [OwnedFd],
+    /// Descriptors that may be kept.
+    pub budget: &'a Budget,
+    /// Time.
+    pub clock: &'a dyn Clock,
+    /// Monotonic to wall time.
+    pub anchor: Anchor,
+    /// Number of the sweep.
+    pub sequence: u64,
+    /// For the text of files.
+    pub buffer: &'a mut [u8],
+    /// Receives each fault.
+    pub faults: &'a mut dyn FnMut(ReadFault),
+}
+
+/// Files of one group. Opened on first use; kept open as far as the budget goes.
+#[derive(Debug)]
+pub struct GroupFiles {
+    /// Path below each mount point, without a leading slash; empty for the root group.
+    path: String,
+    /// Inode in the first tree; with the path it is the group's identity.
+    inode: u64,
+    folders: Vec<Option<OwnedFd>>,
+    cpu: Option<OwnedFd>,
+    memory_usage: Option<OwnedFd>,
+    memory_stat: Option<OwnedFd>,
+    swap: Option<OwnedFd>,
+    last_usage_bytes: Option<u64>,
+    last_cpu_ns: Option<u64>,
+    stat: MemoryStat,
+    stat_sequence: u64,
+    swap_unaccounted: bool,
+    swap_limit: Option<u64>,
+}
+
+/// One group's values of one sweep.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct GroupValues {
+    /// CPU, if its file could be read.
+    pub cpu: Option<Cpu>,
+    /// Memory, if its usage file could be read.
+    pub memory: Option<Memory>,
+    /// Swap, if it is accounted.
+    pub swap: Option<Swap>,
+    /// The group is no more; the values are those read before that showed.
+    pub gone: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Which {
+    Cpu,
+    MemoryUsage,
+    MemoryStat,
+    Swap,
+}
+
+impl GroupFiles {
+    /// A group at a path. Opens nothing.
+    pub fn new(path: &str, inode: u64, trees: usize) -> GroupFiles {
+        GroupFiles {
+            path: path.to_owned(),
+            inode,
+            folders: (0..trees).map(|_| None).collect(),
+            cpu: None,
+            memory_usage: None,
+            memory_stat: None,
+            swap: None,
+            last_usage_bytes: None,
+            last_cpu_ns: None,
+            stat: MemoryStat::default(),
+            stat_sequence: 0,
+            swap_unaccounted: false,
+            swap_limit: None,
+        }
+    }
+
+    /// Reads the group. A file that cannot be read leaves its value absent and is reported to `faults`.
+    pub fn read(&mut self, ctx: &mut SweepContext<'_>) -> GroupValues {
+        let mut values = GroupValues::default();
+        let t0 = ctx.clock.monotonic_ns();
+        let cpu_ns = self.cpu_ns(ctx, &mut values.gone);
+        let t1 = ctx.clock.monotonic_ns();
+        values.cpu = cpu_ns.map(|usage_ns| Cpu { usage_ns, unix_ms: ctx.anchor.middle_unix_ms(t0, t1) });
+        if values.gone {
+            return values;
+        }
+        let usage = ctx
+            .plan
+            .memory_usage
+            .and_then(|(tree, file)| self.number(ctx, Which::MemoryUsage, tree, file, &mut values.gone));
+        let t2 = ctx.clock.monotonic_ns();
+        let Some(usage_bytes) = usage else { return values };
+        self.refresh_stat(ctx, usage_bytes, cpu_ns, &mut values.gone);
+        let unix_ms = ctx.anchor.middle_unix_ms(t1, t2);
+        values.memory = Some(Memory {
+            usage_bytes: Some(usage_bytes),
+            working_set_bytes: self
+                .stat
+                .inactive_file_bytes
+                .map(|inactive| working_set_bytes(usage_bytes, inactive)),
+            rss_bytes: self.stat.rss_bytes,
+            unix_ms,
+        });
+        let limit_bytes = self.swap_limit;
+        values.swap = self.stat.swap_bytes.map(|usage_bytes| Swap { usage_bytes, limit_bytes, unix_ms });
+        values
+    }
+
+    /// CPU time alone.
+    pub fn cpu_ns(&mut self, ctx: &mut SweepContext<'_>, gone: &mut bool) -> Option<u64> {
+        let (tree, file, format) = ctx.plan.cpu?;
+        let parse = match format {
+            CpuFormat::Nanoseconds => parse::number,
+            CpuFormat::Stat => parse::cpu_stat_usage_ns,
+        };
+        self.with_text(ctx, Which::Cpu, tree, file, gone, parse)?
+    }
+
+    /// The text of a file of the group's folder in the first tree that is read rarely and never kept.
+    pub fn read_once<'b>(&mut self, trees: &[OwnedFd], file: &str, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
+        let path = match self.path.as_str() {
+            "" => file.to_owned(),
+            path => format!("{path}/{file}"),
+        };
+        files::read_at(trees.first()?, &path, buffer).ok()
+    }
+
+    /// Path below the mount points.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Returns its descriptors to the budget.
+    pub fn close(&mut self, budget: &Budget) {
+        let slots = [&mut self.cpu, &mut self.memory_usage, &mut self.memory_stat, &mut self.swap];
+        let files = slots.into_iter().filter_map(Option::take).count();
+        let folders = self.folders.iter_mut().filter_map(Option::take).count();
+        budget.give_back(files, folders);
+    }
+
+    /// `memory.stat` (with the swap files of v2) costs more than the counters together. While neither CPU nor usage moved by a byte nothing in it
+    /// can have moved much, so the last one is used again, for at most [`SLOW_TIER_SWEEPS`].
+    fn refresh_stat(&mut self, ctx: &mut SweepContext<'_>, usage: u64, cpu_ns: Option<u64>, gone: &mut bool) {
+        let Some((tree, file, keys)) = ctx.plan.memory_stat else { return };
+        let idle = self.last_usage_bytes == Some(usage) && self.last_cpu_ns == cpu_ns;
+        self.last_usage_bytes = Some(usage);
+        self.last_cpu_ns = cpu_ns;
+        let age = ctx.sequence.saturating_sub(self.stat_sequence);
+        if idle && self.stat.inactive_file_bytes.is_some() && age < SLOW_TIER_SWEEPS {
+            return;
+        }
+        let stat =
+            self.with_text(ctx, Which::MemoryStat, tree, file, gone, |text| parse::memory_stat(text, keys));
+        self.stat = stat.unwrap_or_default();
+        if !*gone {
+            self.refresh_swap(ctx, gone);
+        }
+        // Groups take turns: their next forced reads are spread by inode.
+        let stagger = if self.stat_sequence == 0 { self.inode % SLOW_TIER_SWEEPS } else { 0 };
+        self.stat_sequence = ctx.sequence.saturating_sub(stagger);
+    }
+
+    /// v2: swap has files of its own, which exist only where it is accounted.
+    fn refresh_swap(&mut self, ctx: &mut SweepContext<'_>, gone: &mut bool) {
+        let Some((tree, current, max)) = ctx.plan.swap.filter(|_| !self.swap_unaccounted) else { return };
+        self.stat.swap_bytes = self.number(ctx, Which::Swap, tree, current, gone);
+        if self.stat.swap_bytes.is_none() {
+            self.swap_unaccounted = true;
+            return;
+        }
+        self.swap_limit = match self.read_once(ctx.trees, max, ctx.buffer).and_then(parse::limit) {
+            Some(Limit::Bytes(bytes)) => Some(bytes),
+            Some(Limit::Unlimited) | None => None,
+        };
+    }
+
+    fn number(
+        &mut self,
+        ctx: &mut SweepContext<'_>,
+        which: Which,
+        tree: usize,
+        file: &str,
+        gone: &mut bool,
+    ) -> Option<u64> {
+        self.with_text(ctx, which, tree, file, gone, parse::number)?
+    }
+
+    fn slot(&mut self, which: Which) -> &mut Option<OwnedFd> {
+        match which {
+            Which::Cpu => &mut self.cpu,
+            Which::MemoryUsage => &mut self.memory_usage,
+            Which::MemoryStat => &mut self.memory_stat,
+            Which::Swap => &mut self.swap,
+        }
+    }
+
+    fn with_text<T>(
+        &mut self,
+        ctx: &mut SweepContext<'_>,
+        which: Which,
+        tree: usize,
+        file: &str,
+        gone: &mut bool,
+        parse: impl FnOnce(&[u8]) -> T,
+    ) -> Option<T> {
+        let text = match self.slot(which) {
+            Some(open) => files::read_open(open, ctx.buffer),
+            None => self.open_and_read(ctx, which, tree, file),
+        };
+        match text {
+            Ok(text) => Some(parse(text)),
+            Err(fault) => {
+                *gone = *gone || self.is_gone(ctx, fault);
+                if !*gone {
+                    (ctx.faults)(fault);
+                }
+                None
+            }
+        }
+    }
+
+    fn open_and_read<'b>(
+        &mut self,
+        ctx: &'b mut SweepContext<'_>,
+        which: Which,
+        tree: usize,
+        file: &str,
+    ) -> Result<&'b [u8], ReadFault> {
+        let (Some(root), Some(folder)) = (ctx.trees.get(tree), self.folders.get_mut(tree)) else {
+            return Err(ReadFault::Other);
+        };
+        let keep = ctx.budget.take_file();
+        // A folder is worth a descriptor only where files are opened again and again.
+        if !keep && folder.is_none() && !self.path.is_empty() && ctx.budget.take_folder() {
+            *folder = files::open_folder_at(root, &self.path).ok();
+            ctx.budget.give_back(0, usize::from(folder.is_none()));
+        }
+        let opened = match folder {
+            Some(folder) => files::open_file_at(folder, file),
+            None if self.path.is_empty() => files::open_file_at(root, file),
+            None => files::open_file_at(root, &format!("{}/{file}", self.path)),
+        };
+        let open = match opened {
+            Ok(open) => open,
+            Err(errno) => {
+                ctx.budget.give_back(usize::from(keep), 0);
+                return Err(errno.into());
+            }
+        };
+        if !keep {
+            return files::read_open(open, ctx.buffer);
+        }
+        let slot = self.slot(which).insert(open);
+        files::read_open(slot, ctx.buffer)
+    }
+
+    /// ENODEV is certain. A missing file can also belong to a group that is only half made, so then the group itself
+    /// is looked at.
+    fn is_gone(&self, ctx: &SweepContext<'_>, fault: ReadFault) -> bool {
+        match (fault, ctx.trees.first()) {
+            (ReadFault::Gone, _) => true,
+            (ReadFault::Missing, Some(root)) if !self.path.is_empty() => {
+                files::inode_and_links(root, &self.path).map_or(true, |(inode, _)| inode != self.inode)
+            }
+            _ => false,
+        }
+    }
+}

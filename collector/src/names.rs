@@ -1,0 +1,201 @@
+//! Pod UIDs and container ids to the names users know.
+//!
+//! Filled from the pods of the API server (by `watch`) and looked up once per new group, outside of the reading of
+//! counters. An id that no pod claims has no name: it stays out of the named series. In particular the sandbox
+//! ("pause") container, which appears in no pod's status, is never listed as a container.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Most pods the table holds. Beyond it new pods stay unnamed; a node has at most a few hundred.
+pub const PODS_LIMIT: usize = 10_000;
+
+/// Namespace and name of a pod.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PodName {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub pod: String,
+}
+
+/// A container of a pod.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ContainerName {
+    /// Its name in the pod's spec.
+    pub container: String,
+    /// The pod.
+    pub pod: Arc<PodName>,
+}
+
+/// What one pod object says about the groups that belong to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodFacts {
+    /// `metadata.uid`: the key under which the API server knows the pod.
+    pub uid: String,
+    /// UID in the names of its cgroups: annotation `kubernetes.io/config.hash` for static pods, else `uid`.
+    pub cgroup_uid: String,
+    /// Names.
+    pub name: PodName,
+    /// (container name, `containerID` of its status such as `containerd://<id>`), of regular, init and ephemeral
+    /// containers; those without an id yet are left out.
+    pub containers: Vec<(String, String)>,
+}
+
+/// The names known now. Immutable once published: see [`Names`].
+#[derive(Debug, Clone, Default)]
+pub struct NameTable {
+    pods: HashMap<String, Arc<PodName>>,
+    containers: HashMap<String, Arc<ContainerName>>,
+    claims: HashMap<String, Claim>,
+}
+
+/// What to take back when a pod changes or goes.
+#[derive(Debug, Clone)]
+struct Claim {
+    cgroup_uid: String,
+    container_ids: Vec<String>,
+}
+
+impl NameTable {
+    /// The pod whose cgroup carries this UID.
+    pub fn pod(&self, cgroup_uid: &str) -> Option<&Arc<PodName>> {
+        self.pods.get(cgroup_uid)
+    }
+
+    /// The container with this id (64 hexadecimal digits, without a scheme).
+    pub fn container(&self, id: &str) -> Option<&Arc<ContainerName>> {
+        self.containers.get(id)
+    }
+
+    /// Number of pods known.
+    pub fn len(&self) -> usize {
+        self.claims.len()
+    }
+
+    /// Whether no pod is known.
+    pub fn is_empty(&self) -> bool {
+        self.claims.is_empty()
+    }
+
+    /// Adds a pod, or replaces what was known of it.
+    pub fn apply(&mut self, facts: &PodFacts) {
+        self.remove(&facts.uid);
+        if self.claims.len() >= PODS_LIMIT {
+            return;
+        }
+        let pod = Arc::new(facts.name.clone());
+        let mut container_ids = Vec::with_capacity(facts.containers.len());
+        for (container, scheme_and_id) in &facts.containers {
+            let id = bare_id(scheme_and_id);
+            if id.is_empty() {
+                continue;
+            }
+            let name = ContainerName { container: container.clone(), pod: pod.clone() };
+            self.containers.insert(id.to_owned(), Arc::new(name));
+            container_ids.push(id.to_owned());
+        }
+        self.pods.insert(facts.cgroup_uid.clone(), pod);
+        let claim = Claim { cgroup_uid: facts.cgroup_uid.clone(), container_ids };
+        self.claims.insert(facts.uid.clone(), claim);
+    }
+
+    /// Forgets a pod by its `metadata.uid`.
+    pub fn remove(&mut self, uid: &str) {
+        if let Some(claim) = self.claims.remove(uid) {
+            self.pods.remove(&claim.cgroup_uid);
+            for id in claim.container_ids {
+                self.containers.remove(&id);
+            }
+        }
+    }
+}
+
+/// `containerd://<id>`, `docker://<id>`, `cri-o://<id>` or a bare id: the id.
+pub fn bare_id(scheme_and_id: &str) -> &str {
+    scheme_and_id.rsplit_once("://").map_or(scheme_and_id, |(_, id)| id)
+}
+
+/// The table shared between the watch that fills it and the sweep that reads it: whole tables are swapped, so a
+/// reader holds the lock only for the copy of a pointer, and an unchanged [`Names::generation`] spares even that.
+#[derive(Debug, Default)]
+pub struct Names {
+    table: Mutex<Arc<NameTable>>,
+    generation: AtomicU64,
+}
+
+impl Names {
+    /// Changes whenever a table was published.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// The table published last.
+    pub fn table(&self) -> Arc<NameTable> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Replaces the table.
+    pub fn publish(&self, table: NameTable) {
+        *self.table.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(table);
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(uid: &str, cgroup_uid: &str, pod: &str, containers: &[(&str, &str)]) -> PodFacts {
+        PodFacts {
+            uid: uid.to_owned(),
+            cgroup_uid: cgroup_uid.to_owned(),
+            name: PodName { namespace: "shop".to_owned(), pod: pod.to_owned() },
+            containers: containers.iter().map(|(n, id)| ((*n).to_owned(), (*id).to_owned())).collect(),
+        }
+    }
+
+    #[test]
+    fn any_scheme_is_stripped() {
+        for id in ["containerd://abc", "docker://abc", "cri-o://abc", "flyball://abc", "abc"] {
+            assert_eq!(bare_id(id), "abc", "{id}");
+        }
+    }
+
+    #[test]
+    fn a_static_pod_is_found_by_its_hash_not_its_uid() {
+        let mut table = NameTable::default();
+        table.apply(&facts("mirror-uid", "hash", "etcd-node1", &[("etcd", "containerd://e")]));
+        assert_eq!(table.pod("hash").unwrap().pod, "etcd-node1");
+        assert!(table.pod("mirror-uid").is_none());
+        assert_eq!(table.container("e").unwrap().container, "etcd");
+    }
+
+    #[test]
+    fn a_restarted_container_gives_up_its_old_id() {
+        let mut table = NameTable::default();
+        table.apply(&facts("u", "u", "web", &[("web", "containerd://old")]));
+        table.apply(&facts("u", "u", "web", &[("web", "containerd://new")]));
+        assert!(table.container("old").is_none());
+        assert_eq!(table.container("new").unwrap().pod.pod, "web");
+        table.remove("u");
+        assert!(table.is_empty() && table.container("new").is_none() && table.pod("u").is_none());
+    }
+
+    #[test]
+    fn a_container_without_an_id_has_no_name() {
+        let mut table = NameTable::default();
+        table.apply(&facts("u", "u", "web", &[("web", ""), ("side", "containerd://")]));
+        assert_eq!(table.containers.len(), 0);
+        assert_eq!(table.len(), 1);
+    }
+
+    #[test]
+    fn the_generation_tells_of_a_new_table() {
+        let names = Names::default();
+        let before = names.generation();
+        names.publish(NameTable::default());
+        assert_ne!(names.generation(), before);
+    }
+}

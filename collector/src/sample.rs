@@ -1,0 +1,128 @@
+//! What a sweep found: plain data, one value per group, each stamped with the time of its own read.
+
+use crate::layout::Qos;
+use crate::names::{ContainerName, PodName};
+use std::sync::Arc;
+
+/// Cumulative CPU time of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cpu {
+    /// Nanoseconds of CPU time since the group was made.
+    pub usage_ns: u64,
+    /// Middle of the read, Unix milliseconds.
+    pub unix_ms: i64,
+}
+
+/// Memory of a group. Each part is absent when its file could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// v1 `memory.usage_in_bytes`, v2 `memory.current`; node: see [`crate::node`].
+    pub usage_bytes: Option<u64>,
+    /// Usage minus inactive file pages, at least 0.
+    pub working_set_bytes: Option<u64>,
+    /// v1 `total_rss`, v2 `anon`.
+    pub rss_bytes: Option<u64>,
+    /// Middle of the read, Unix milliseconds.
+    pub unix_ms: i64,
+}
+
+/// Swap of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Swap {
+    /// Swapped-out bytes.
+    pub usage_bytes: u64,
+    /// The group's limit; absent when there is none or it is unknown.
+    pub limit_bytes: Option<u64>,
+    /// Middle of the read, Unix milliseconds.
+    pub unix_ms: i64,
+}
+
+/// Everything one sweep read of one group. Absent is not zero.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// CPU.
+    pub cpu: Option<Cpu>,
+    /// Memory.
+    pub memory: Option<Memory>,
+    /// Swap, where the kernel accounts it.
+    pub swap: Option<Swap>,
+    /// When the first process started (node: when it booted), Unix milliseconds.
+    pub start_unix_ms: Option<i64>,
+    /// Raised each time the CPU counter went back; rates must not be taken across epochs.
+    pub epoch: u32,
+}
+
+/// A pod's group.
+#[derive(Debug, Clone)]
+pub struct PodReading {
+    /// UID in the cgroup's name.
+    pub uid: Arc<str>,
+    /// Class by its folder.
+    pub qos: Qos,
+    /// Absent until the API server named it.
+    pub name: Option<Arc<PodName>>,
+    /// Its values; sums over its containers where the source has no group for pods.
+    pub reading: Reading,
+}
+
+/// A container's group.
+#[derive(Debug, Clone)]
+pub struct ContainerReading {
+    /// Container id, 64 hexadecimal digits.
+    pub id: Arc<str>,
+    /// UID of its pod as in the cgroup's name.
+    pub pod_uid: Arc<str>,
+    /// Absent until the API server named it; absent for ever for a sandbox.
+    pub name: Option<Arc<ContainerName>>,
+    /// Looks like a sandbox: its first process calls itself `pause`. Used for counting only, never for naming.
+    pub looks_like_sandbox: bool,
+    /// Its values.
+    pub reading: Reading,
+}
+
+/// One finished sweep.
+#[derive(Debug, Clone, Default)]
+pub struct Sweep {
+    /// 1 for the first sweep; 0 means that none was done yet.
+    pub sequence: u64,
+    /// Unix milliseconds.
+    pub started_unix_ms: i64,
+    /// Unix milliseconds.
+    pub finished_unix_ms: i64,
+    /// The machine.
+    pub node: Reading,
+    /// All pods found, in no particular order.
+    pub pods: Vec<PodReading>,
+    /// All containers found, sandboxes included, in no particular order.
+    pub containers: Vec<ContainerReading>,
+}
+
+impl Sweep {
+    /// Containers that have no name and do not look like sandboxes.
+    pub fn unnamed_containers(&self) -> usize {
+        self.containers.iter().filter(|c| c.name.is_none() && !c.looks_like_sandbox).count()
+    }
+
+    /// Empties it, keeping its buffers.
+    pub fn clear(&mut self) {
+        self.pods.clear();
+        self.containers.clear();
+        self.node = Reading::default();
+    }
+}
+
+/// Usage and inactive file pages to working set: never below 0, as the kernel's two files need not agree.
+pub fn working_set_bytes(usage_bytes: u64, inactive_file_bytes: u64) -> u64 {
+    usage_bytes.saturating_sub(inactive_file_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn working_set_is_clamped() {
+        assert_eq!(working_set_bytes(100, 40), 60);
+        assert_eq!(working_set_bytes(40, 100), 0);
+    }
+}

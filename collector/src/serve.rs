@@ -1,0 +1,315 @@
+//! The endpoints: a kubelet's `/metrics/resource`, own metrics and probes.
+//!
+//! Requests get the last finished sweep with its true times; none of them makes a sweep. Who may ask is decided as a
+//! kubelet decides: `/metrics…` is `get nodes/metrics` on the node's own name. Probes are open to all.
+
+use crate::agent::Agent;
+use crate::config::Config;
+use crate::error::CollectorError;
+use crate::names::Names;
+use crate::own::SweepMetrics;
+use crate::{resource, watch};
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use flyball_apiserver::own_metrics::{OwnMetrics, ServerMetrics};
+use flyball_apiserver::probes::{Probe, Probes};
+use flyball_apiserver::{
+    Attributes, Authenticators, Authorizer, Decision, Delegated, DelegatedTokens, DenyAnonymous, Handler,
+    Limits, LiveAuthenticators, Request, Response, Server, ServingTls, User, certs, delegation, full, serve,
+};
+use flyball_model::exposition::Format;
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// Header by which scrapers know a Flyball collector, and how often its values are new.
+pub const SWEEP_INTERVAL_HEADER: &str = "flyball-sweep-interval-ms";
+/// The kubelet's endpoint.
+pub const RESOURCE_PATH: &str = "/metrics/resource";
+
+/// Certificate of the server, and who may ask it.
+#[derive(Clone)]
+pub struct Security {
+    /// The serving certificate.
+    pub tls: ServingTls,
+    /// Who may be who.
+    pub authenticators: Arc<LiveAuthenticators>,
+    /// Who may do what; asked with a kubelet's attributes.
+    pub authorizer: Arc<dyn Authorizer>,
+}
+
+impl Security {
+    /// As an aggregated server has it: tokens and permissions are checked by the cluster, its CA of clients is taken
+    /// from ConfigMap `kube-system/extension-apiserver-authentication` and followed.
+    pub async fn delegated(
+        client: kube::Client,
+        tls: ServingTls,
+        shutdown: CancellationToken,
+    ) -> Result<Security, CollectorError> {
+        let flags = delegation::Flags {
+            tokens: Some(Arc::new(DelegatedTokens::new(client.clone()))),
+            anonymous: true,
+            tolerate_lookup_failure: true,
+            ..delegation::Flags::default()
+        };
+        let authenticators =
+            delegation::start(client.clone(), flags, shutdown).await.map_err(security_error)?;
+        Ok(Security { tls, authenticators, authorizer: Arc::new(Delegated::new(client)) })
+    }
+
+    /// Without a cluster to ask: probes are open, everything else is refused.
+    pub fn closed(tls: ServingTls) -> Security {
+        let authenticators = Authenticators { anonymous: true, ..Authenticators::default() };
+        Security {
+            tls,
+            authenticators: LiveAuthenticators::new(authenticators),
+            authorizer: Arc::new(DenyAnonymous::default()),
+        }
+    }
+}
+
+/// Sweeps and serves until `shutdown`, then drains. Makes a certificate of its own, and lets the cluster decide who
+/// may ask; see [`run_with`] for other choices.
+pub async fn run(
+    config: Config,
+    client: Option<kube::Client>,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> Result<(), CollectorError> {
+    let addresses: Vec<_> = listener.local_addr().map(|address| address.ip()).into_iter().collect();
+    let issued = certs::self_signed(&[&config.node_name, "localhost"], &addresses).map_err(security_error)?;
+    let tls = ServingTls::new(issued.resolver().map_err(security_error)?);
+    let security = match &client {
+        Some(client) => Security::delegated(client.clone(), tls, shutdown.clone()).await?,
+        None => Security::closed(tls),
+    };
+    run_with(config, client, listener, security, shutdown).await
+}
+
+/// As [`run`], with the caller's certificate and rules. Without a client no pod has a name.
+pub async fn run_with(
+    config: Config,
+    client: Option<kube::Client>,
+    listener: TcpListener,
+    security: Security,
+    shutdown: CancellationToken,
+) -> Result<(), CollectorError> {
+    let address =
+        listener.local_addr().map_or_else(|_| "its address".to_owned(), |address| address.to_string());
+    let collector = Collector::start(&config)?;
+    let names = collector.names();
+    let metrics = collector.metrics.clone();
+    let server = Arc::new(Server {
+        tls: security.tls,
+        authenticators: security.authenticators,
+        authorizer: Arc::new(NodeAuthorizer::new(security.authorizer, &config.node_name)),
+        handler: Arc::new(collector.handler()),
+        limits: Limits::default(),
+        metrics: ServerMetrics::register(&collector.own),
+    });
+    let stop = shutdown.clone();
+    let watching = async {
+        if let Some(client) = client {
+            let failed = || metrics.name_watch_failed();
+            stop.run_until_cancelled(watch::watch_pods(client, &config.node_name, &names, failed)).await;
+        }
+    };
+    tracing::info!(address, source = %collector.agent.source(), node = config.node_name, "collector serves");
+    let (served, ()) = tokio::join!(serve(listener, server, shutdown), watching);
+    served.map_err(|source| CollectorError::Serve { address, source })
+}
+
+fn security_error(error: impl std::fmt::Display) -> CollectorError {
+    CollectorError::Invalid { setting: "security", reason: format!("could not be set up: {error}") }
+}
+
+/// A sweeping collector, for those who serve or show it themselves.
+pub struct Collector {
+    /// The sweeping thread.
+    pub agent: Arc<Agent>,
+    /// Own metrics.
+    pub own: OwnMetrics,
+    metrics: SweepMetrics,
+    names: Arc<Names>,
+    interval: Duration,
+}
+
+impl Collector {
+    /// Opens the source and starts sweeping.
+    pub fn start(config: &Config) -> Result<Collector, CollectorError> {
+        let names = Arc::new(Names::default());
+        let own = OwnMetrics::new();
+        let sweeper = crate::sweeper::Sweeper::new(config, names.clone())?;
+        let metrics = SweepMetrics::register(&own, sweeper.source());
+        let observed = metrics.clone();
+        let agent = Arc::new(Agent::start(sweeper, config.interval, move |turn| observed.observe(turn))?);
+        Ok(Collector { agent, own, metrics, names, interval: config.interval })
+    }
+
+    /// The table to fill with names, see [`watch::watch_pods`].
+    pub fn names(&self) -> Arc<Names> {
+        self.names.clone()
+    }
+
+    /// What answers requests.
+    pub fn handler(&self) -> CollectorHandler {
+        let mut probes = Probes::new();
+        let agent = self.agent.clone();
+        probes.add(&[Probe::Health, Probe::Live], "sweep-loop", move || agent.check_live());
+        let agent = self.agent.clone();
+        probes.add(&[Probe::Ready], "first-sweep", move || agent.check_ready());
+        CollectorHandler {
+            agent: self.agent.clone(),
+            own: self.own.clone(),
+            metrics: self.metrics.clone(),
+            probes,
+            interval_ms: HeaderValue::from(u64::try_from(self.interval.as_millis()).unwrap_or(u64::MAX)),
+        }
+    }
+}
+
+/// Answers the collector's paths.
+pub struct CollectorHandler {
+    agent: Arc<Agent>,
+    own: OwnMetrics,
+    metrics: SweepMetrics,
+    probes: Probes,
+    interval_ms: HeaderValue,
+}
+
+impl CollectorHandler {
+    fn respond(&self, request: &Request) -> Response {
+        let path = request.path();
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return text(StatusCode::METHOD_NOT_ALLOWED, "405 method not allowed\n");
+        }
+        if let Some(response) = self.probes.respond(path, &request.query()) {
+            return response;
+        }
+        match path {
+            RESOURCE_PATH => self.resource(&request.parts.headers),
+            "/metrics" => self.own.respond(&request.parts.headers),
+            _ => text(StatusCode::NOT_FOUND, "404 page not found\n"),
+        }
+    }
+
+    fn resource(&self, headers: &HeaderMap) -> Response {
+        self.agent.scraper_asked();
+        self.metrics.scraped();
+        let format = Format::from_accept(text_of(headers, header::ACCEPT));
+        let sweep = self.agent.latest().get();
+        let body = match sweep.sequence {
+            0 => resource::render_error(format),
+            _ => resource::render(&sweep, format),
+        };
+        let mut response = http::Response::new(full(Bytes::new()));
+        let answer = response.headers_mut();
+        answer.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+        answer.insert(SWEEP_INTERVAL_HEADER, self.interval_ms.clone());
+        answer.insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+        let compressed =
+            accepts_gzip(text_of(headers, header::ACCEPT_ENCODING)).then(|| gzip(body.as_bytes()));
+        *response.body_mut() = match compressed.flatten() {
+            Some(compressed) => {
+                response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+                full(compressed)
+            }
+            None => full(body),
+        };
+        response
+    }
+}
+
+impl Handler for CollectorHandler {
+    fn handle<'a>(&'a self, request: Request) -> BoxFuture<'a, Response> {
+        Box::pin(std::future::ready(self.respond(&request)))
+    }
+}
+
+/// Asks another authorizer with the attributes a kubelet would ask with: every path but the probes is a subresource of
+/// the node (kubernetes/kubernetes `pkg/kubelet/server/auth.go`).
+pub struct NodeAuthorizer {
+    inner: Arc<dyn Authorizer>,
+    node_name: String,
+}
+
+impl NodeAuthorizer {
+    /// For a node.
+    pub fn new(inner: Arc<dyn Authorizer>, node_name: &str) -> NodeAuthorizer {
+        NodeAuthorizer { inner, node_name: node_name.to_owned() }
+    }
+
+    /// What a kubelet would ask about this request. Questions about resources, such as impersonation, stay as they are.
+    pub fn attributes(&self, asked: &Attributes) -> Attributes {
+        let below = |root: &str| {
+            asked.path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        if asked.resource_request || ["/healthz", "/livez", "/readyz"].into_iter().any(below) {
+            return asked.clone();
+        }
+        let subresource = match () {
+            () if below("/stats") => "stats",
+            () if below("/metrics") => "metrics",
+            () => "proxy",
+        };
+        let verb = match asked.verb.as_str() {
+            "post" => "create",
+            "put" => "update",
+            "head" => "get",
+            verb => verb,
+        };
+        Attributes {
+            path: asked.path.clone(),
+            version: "v1".to_owned(),
+            subresource: subresource.to_owned(),
+            ..Attributes::resource(verb, "", "nodes", "", &self.node_name)
+        }
+    }
+}
+
+impl Authorizer for NodeAuthorizer {
+    fn authorize<'a>(
+        &'a self,
+        user: &'a User,
+        attributes: &'a Attributes,
+    ) -> BoxFuture<'a, Result<Decision, String>> {
+        Box::pin(async move { self.inner.authorize(user, &self.attributes(attributes)).await })
+    }
+}
+
+fn text(code: StatusCode, body: &'static str) -> Response {
+    let mut response = http::Response::new(full(body));
+    *response.status_mut() = code;
+    let content_type = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
+}
+
+fn text_of(headers: &HeaderMap, name: header::HeaderName) -> &str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
+}
+
+fn accepts_gzip(accept_encoding: &str) -> bool {
+    accept_encoding.split(',').any(|item| {
+        let mut parts = item.split(';').map(str::trim);
+        let refused =
+            || parts.clone().any(|p| p.strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0_f32)));
+        let refused = refused();
+        parts.next().is_some_and(|coding| coding.eq_ignore_ascii_case("gzip")) && !refused
+    })
+}
+
+/// Level 1: about a tenth of the size for exposition text at a fraction of the usual cost.
+fn gzip(body: &[u8]) -> Option<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 8), Compression::fast());
+    encoder.write_all(body).ok()?;
+    encoder.finish().ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,370 @@
+//! One sweep: find the groups, read each, stamp each, name those that have a name now.
+//!
+//! A [`Sweeper`] owns everything a sweep needs and does nothing between sweeps, so it can be driven by the agent's
+//! thread, by a bench or by a test. In the steady state a sweep makes no allocation per group: the finished
+//! [`Sweep`] is handed out behind an `Arc`, and the one before it is filled anew unless someone still holds it.
+
+use crate::clock::{Anchor, Clock, SystemClock};
+use crate::config::{Config, SourceChoice};
+use crate::detect;
+use crate::discover::{Change, Discovery, GroupId};
+use crate::error::CollectorError;
+use crate::files::{self, BUFFER_BYTES, Budget, READ_FAULTS, ReadFault};
+use crate::group::{GroupFiles, SweepContext};
+use crate::mounts::{FilePlan, Hierarchies, Version};
+use crate::names::Names;
+use crate::node::NodeReader;
+use crate::processes::Processes;
+use crate::sample::{Reading, Sweep};
+use crate::tracked::{Group, Kind, add};
+use rustix::fd::OwnedFd;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What values are made of on this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Control groups.
+    Cgroups(Version),
+    /// Processes of /proc.
+    Processes,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Source::Cgroups(Version::V1) => "cgroup v1",
+            Source::Cgroups(Version::V2) => "cgroup v2",
+            Source::Cgroups(Version::Hybrid) => "cgroup v1 (hybrid)",
+            Source::Processes => "processes",
+        })
+    }
+}
+
+/// The last finished sweep, for any number of readers.
+#[derive(Debug, Default)]
+pub struct Latest(Mutex<Arc<Sweep>>);
+
+impl Latest {
+    /// The last finished sweep; [`Sweep::sequence`] is 0 before the first.
+    pub fn get(&self) -> Arc<Sweep> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn put(&self, sweep: Arc<Sweep>) -> Arc<Sweep> {
+        std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), sweep)
+    }
+}
+
+/// What one sweep cost and met.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SweepReport {
+    /// Wall time from start to end, nanoseconds.
+    pub duration_ns: u64,
+    /// Pod groups.
+    pub pods: usize,
+    /// Container groups.
+    pub containers: usize,
+    /// Containers without a name that do not look like sandboxes.
+    pub unnamed_containers: usize,
+    /// Groups that appeared.
+    pub added: u64,
+    /// Groups that went.
+    pub removed: u64,
+    /// CPU counters that went back.
+    pub resets: u64,
+    /// Files that could not be read, in the order of [`READ_FAULTS`].
+    pub faults: [u64; READ_FAULTS.len()],
+}
+
+/// Reads all groups of a machine, once per call.
+pub struct Sweeper {
+    source: Source,
+    plan: FilePlan,
+    trees: Vec<OwnedFd>,
+    proc_root: OwnedFd,
+    budget: Budget,
+    discovery: Discovery,
+    node: NodeReader,
+    processes: Option<Processes>,
+    groups: Vec<Group>,
+    /// CPU time of containers that are gone, by pod: pods have no counter of their own under [`Source::Processes`].
+    ended_cpu_ns: HashMap<Arc<str>, u64>,
+    gone: HashSet<GroupId>,
+    changes: Vec<Change>,
+    names: Arc<Names>,
+    names_generation: Option<u64>,
+    clock: Box<dyn Clock>,
+    buffer: Vec<u8>,
+    sequence: u64,
+    current: Arc<Sweep>,
+    spare: Arc<Sweep>,
+    latest: Arc<Latest>,
+    report: SweepReport,
+}
+
+impl Sweeper {
+    /// Opens the source of a configuration. Reads no value yet.
+    pub fn new(config: &Config, names: Arc<Names>) -> Result<Sweeper, CollectorError> {
+        Sweeper::with_clock(config, names, Box::new(SystemClock))
+    }
+
+    /// As [`Sweeper::new`], with a clock of the caller's.
+    pub fn with_clock(
+        config: &Config,
+        names: Arc<Names>,
+        clock: Box<dyn Clock>,
+    ) -> Result<Sweeper, CollectorError> {
+        config.check()?;
+        let hierarchies = match &config.source {
+            SourceChoice::Detect => Some(detect::on_this_machine()?),
+            SourceChoice::Tree(folder) => Some(detect::below(folder)?),
+            SourceChoice::Hierarchies(hierarchies) => Some(hierarchies.clone()),
+            SourceChoice::Processes(_) => None,
+        };
+        let plan = match (&hierarchies, &config.source) {
+            (Some(hierarchies), _) => hierarchies.plan(),
+            (None, SourceChoice::Processes(folder)) => folder_plan(folder.clone()),
+            (None, _) => folder_plan(PathBuf::from("/")),
+        };
+        let trees = plan.trees.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
+        let Some(first) = plan.trees.first() else {
+            return Err(CollectorError::NoHierarchy { place: config.cgroup_root.clone().into() });
+        };
+        let on_cgroup_fs = trees.iter().all(files::is_cgroup_fs);
+        let budget = if on_cgroup_fs { Budget::new(config.kept_files_limit) } else { Budget::none() };
+        let cgroup_root = if hierarchies.is_some() { config.cgroup_root.as_str() } else { "/" };
+        let latest = Arc::new(Latest::default());
+        Ok(Sweeper {
+            source: hierarchies.as_ref().map_or(Source::Processes, |h| Source::Cgroups(h.version)),
+            discovery: Discovery::new(open(first)?, cgroup_root, hierarchies.is_some()),
+            node: node_reader(config, hierarchies.as_ref(), trees.len()),
+            processes: hierarchies.is_none().then(Processes::new),
+            proc_root: open(&config.proc_root)?,
+            plan,
+            trees,
+            budget,
+            groups: Vec::new(),
+            ended_cpu_ns: HashMap::new(),
+            gone: HashSet::new(),
+            changes: Vec::new(),
+            names,
+            names_generation: None,
+            clock,
+            buffer: vec![0; BUFFER_BYTES],
+            sequence: 0,
+            current: latest.get(),
+            spare: Arc::default(),
+            latest,
+            report: SweepReport::default(),
+        })
+    }
+
+    /// What values are made of.
+    pub fn source(&self) -> Source {
+        self.source
+    }
+
+    /// Where readers find the last sweep.
+    pub fn latest(&self) -> Arc<Latest> {
+        self.latest.clone()
+    }
+
+    /// What the last sweep cost and met.
+    pub fn report(&self) -> &SweepReport {
+        &self.report
+    }
+
+    /// The clock it stamps with.
+    pub fn clock(&self) -> &dyn Clock {
+        self.clock.as_ref()
+    }
+
+    /// Sweeps. Groups that vanish meanwhile are left out, and what took their place is read within the same sweep.
+    pub fn sweep_once(&mut self) -> &Sweep {
+        let started_ns = self.clock.monotonic_ns();
+        let anchor = Anchor::now(self.clock.as_ref());
+        self.sequence += 1;
+        self.report = SweepReport::default();
+        self.gone.clear();
+        self.discover();
+        let node = self.read_node_and_processes(anchor);
+        self.read_groups(anchor);
+        if !self.gone.is_empty() {
+            self.discover();
+            self.read_groups(anchor);
+        }
+        self.resolve_names();
+        self.publish(anchor, started_ns, node);
+        &self.current
+    }
+
+    fn discover(&mut self) {
+        self.discovery.refresh(self.sequence, &self.gone, &self.budget, &mut self.changes);
+        let mut removed: HashSet<GroupId> = HashSet::new();
+        for change in self.changes.drain(..) {
+            match change {
+                Change::Added(found) => {
+                    self.report.added += 1;
+                    self.groups.push(Group::new(found, self.trees.len(), self.sequence));
+                }
+                Change::Removed(id) => {
+                    removed.insert(id);
+                }
+            }
+        }
+        if removed.is_empty() {
+            return;
+        }
+        self.report.removed += removed.len() as u64;
+        for group in self.groups.iter_mut().filter(|group| removed.contains(&group.id)) {
+            group.files.close(&self.budget);
+            match &group.kind {
+                Kind::Pod { .. } => {
+                    self.ended_cpu_ns.remove(&group.pod_uid);
+                }
+                Kind::Container { .. } if self.processes.is_some() => {
+                    let used = group.reading.cpu.map_or(0, |cpu| cpu.usage_ns);
+                    *self.ended_cpu_ns.entry(group.pod_uid.clone()).or_default() += used;
+                }
+                Kind::Container { .. } => {}
+            }
+        }
+        self.groups.retain(|group| !removed.contains(&group.id));
+    }
+
+    fn read_node_and_processes(&mut self, anchor: Anchor) -> Reading {
+        let mut faults = |fault| count(&mut self.report, fault);
+        let mut ctx = SweepContext {
+            plan: &self.plan,
+            trees: &self.trees,
+            budget: &self.budget,
+            clock: self.clock.as_ref(),
+            anchor,
+            sequence: self.sequence,
+            buffer: &mut self.buffer,
+            faults: &mut faults,
+        };
+        if let Some(processes) = &mut self.processes {
+            processes.refresh(&self.proc_root, &mut ctx);
+        }
+        self.node.read(&mut ctx)
+    }
+
+    /// Reads every group that was not read in this sweep yet.
+    fn read_groups(&mut self, anchor: Anchor) {
+        let mut resets = 0;
+        let mut faults = |fault| count(&mut self.report, fault);
+        let mut ctx = SweepContext {
+            plan: &self.plan,
+            trees: &self.trees,
+            budget: &self.budget,
+            clock: self.clock.as_ref(),
+            anchor,
+            sequence: self.sequence,
+            buffer: &mut self.buffer,
+            faults: &mut faults,
+        };
+        for group in &mut self.groups {
+            if group.read_sequence == self.sequence {
+                continue;
+            }
+            group.read_sequence = self.sequence;
+            let values = match (&self.processes, &group.kind) {
+                (None, _) => group.files.read(&mut ctx),
+                (Some(processes), Kind::Container { .. }) => {
+                    processes.read(group.files.path(), &mut group.family, &self.proc_root, &mut ctx)
+                }
+                // Summed from its containers when they are all read.
+                (Some(_), Kind::Pod { .. }) => continue,
+            };
+            if values.gone {
+                self.gone.insert(group.id);
+                continue;
+            }
+            resets += group.take(values);
+            group.find_start(self.processes.is_some(), &self.proc_root, &mut ctx);
+        }
+        self.report.resets += resets;
+    }
+
+    /// Names groups that have none; only when the table changed or groups are new.
+    fn resolve_names(&mut self) {
+        let generation = self.names.generation();
+        let table_changed = self.names_generation != Some(generation);
+        if !table_changed && self.report.added == 0 {
+            return;
+        }
+        self.names_generation = Some(generation);
+        let table = self.names.table();
+        for group in &mut self.groups {
+            match &mut group.kind {
+                Kind::Pod { name: name @ None, .. } => *name = table.pod(&group.pod_uid).cloned(),
+                Kind::Container { id, name: name @ None, .. } => *name = table.container(id).cloned(),
+                _ => {}
+            }
+        }
+    }
+
+    fn publish(&mut self, anchor: Anchor, started_ns: u64, node: Reading) {
+        let sums = self.processes.is_some().then(|| self.sums_of_pods());
+        let mut sweep = std::mem::take(&mut self.spare);
+        if Arc::get_mut(&mut sweep).is_none() {
+            sweep = Arc::default();
+        }
+        if let Some(sweep) = Arc::get_mut(&mut sweep) {
+            sweep.clear();
+            sweep.sequence = self.sequence;
+            sweep.started_unix_ms = anchor.unix_ms(started_ns);
+            sweep.node = node;
+            for group in self.groups.iter().filter(|group| !self.gone.contains(&group.id)) {
+                group.publish(sums.as_ref(), sweep);
+            }
+            let finished_ns = self.clock.monotonic_ns();
+            sweep.finished_unix_ms = anchor.unix_ms(finished_ns);
+            self.report.duration_ns = finished_ns.saturating_sub(started_ns);
+            self.report.pods = sweep.pods.len();
+            self.report.containers = sweep.containers.len();
+            self.report.unnamed_containers = sweep.unnamed_containers();
+        }
+        self.current = sweep.clone();
+        self.spare = self.latest.put(sweep);
+    }
+
+    /// Pods as sums over their containers, those that ended included for CPU so that it does not go back.
+    fn sums_of_pods(&self) -> HashMap<Arc<str>, Reading> {
+        let mut sums: HashMap<Arc<str>, Reading> = HashMap::new();
+        for group in self.groups.iter().filter(|group| !self.gone.contains(&group.id)) {
+            if matches!(group.kind, Kind::Container { .. }) {
+                let ended_ns = self.ended_cpu_ns.get(&group.pod_uid).copied().unwrap_or(0);
+                let sum = sums.entry(group.pod_uid.clone()).or_default();
+                add(sum, &group.reading, ended_ns);
+            }
+        }
+        sums
+    }
+}
+
+fn count(report: &mut SweepReport, fault: ReadFault) {
+    if let Some(at) = READ_FAULTS.iter().position(|(kind, _)| *kind == fault) {
+        report.faults[at] += 1;
+    }
+}
+
+fn node_reader(config: &Config, hierarchies: Option<&Hierarchies>, trees: usize) -> NodeReader {
+    let cpu = hierarchies.and_then(|hierarchies| hierarchies.cpu.as_ref());
+    let memory = hierarchies.and_then(|hierarchies| hierarchies.memory.as_ref());
+    let root_group = cpu.map(|_| GroupFiles::new("", 0, trees));
+    NodeReader::new(&config.proc_root, root_group, memory.is_some_and(|tree| !tree.whole_machine))
+}
+
+fn open(path: &Path) -> Result<OwnedFd, CollectorError> {
+    files::open_folder(path)
+        .map_err(|errno| CollectorError::Open { path: path.to_owned(), source: errno.into() })
+}
+
+fn folder_plan(folder: PathBuf) -> FilePlan {
+    FilePlan { trees: vec![folder], cpu: None, memory_usage: None, memory_stat: None, swap: None }
+}

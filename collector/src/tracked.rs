@@ -1,0 +1,131 @@
+//! A group between sweeps: its open files, its name, and what was read of it last.
+
+use crate::discover::{Found, GroupId};
+use crate::group::{GroupFiles, GroupValues, SLOW_TIER_SWEEPS, SweepContext};
+use crate::layout::Qos;
+use crate::lineage::Lineage;
+use crate::names::{ContainerName, PodName};
+use crate::sample::{ContainerReading, Cpu, Memory, PodReading, Reading, Sweep};
+use crate::start;
+use rustix::fd::OwnedFd;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Sweeps in a row in which the start of a new container is looked for; afterwards now and then.
+const START_TRIES: u64 = 10;
+
+/// One group.
+pub(crate) struct Group {
+    pub(crate) id: GroupId,
+    pub(crate) pod_uid: Arc<str>,
+    pub(crate) kind: Kind,
+    pub(crate) files: GroupFiles,
+    pub(crate) family: Lineage,
+    first_sequence: u64,
+    pub(crate) read_sequence: u64,
+    last_cpu_ns: Option<u64>,
+    pub(crate) reading: Reading,
+}
+
+/// What a group is.
+pub(crate) enum Kind {
+    Pod { qos: Qos, name: Option<Arc<PodName>> },
+    Container { id: Arc<str>, name: Option<Arc<ContainerName>>, looks_like_sandbox: bool },
+}
+
+impl Group {
+    /// A group that was just found.
+    pub(crate) fn new(found: Found, trees: usize, sequence: u64) -> Group {
+        let kind = match found.container_id {
+            Some(id) => Kind::Container { id, name: None, looks_like_sandbox: false },
+            None => Kind::Pod { qos: found.qos, name: None },
+        };
+        Group {
+            id: found.id,
+            pod_uid: found.pod_uid,
+            kind,
+            files: GroupFiles::new(&found.path, found.inode, trees),
+            family: Lineage::default(),
+            first_sequence: sequence,
+            read_sequence: 0,
+            last_cpu_ns: None,
+            reading: Reading::default(),
+        }
+    }
+
+    /// Takes over new values; 1 when the CPU counter went back, which starts a new epoch.
+    pub(crate) fn take(&mut self, values: GroupValues) -> u64 {
+        self.reading.cpu = values.cpu;
+        self.reading.memory = values.memory;
+        self.reading.swap = values.swap;
+        let Some(cpu) = values.cpu else { return 0 };
+        let went_back = self.last_cpu_ns.is_some_and(|last| cpu.usage_ns < last);
+        self.last_cpu_ns = Some(cpu.usage_ns);
+        self.reading.epoch += u32::from(went_back);
+        u64::from(went_back)
+    }
+
+    /// Looks for the first process of a container whose start is not known yet.
+    pub(crate) fn find_start(&mut self, by_process: bool, proc_root: &OwnedFd, ctx: &mut SweepContext<'_>) {
+        let Kind::Container { looks_like_sandbox, .. } = &mut self.kind else { return };
+        let age = ctx.sequence - self.first_sequence;
+        let due = age < START_TRIES || (ctx.sequence + self.id).is_multiple_of(SLOW_TIER_SWEEPS);
+        if self.reading.start_unix_ms.is_some() || !due {
+            return;
+        }
+        if by_process {
+            self.reading.start_unix_ms =
+                self.family.start_ticks().and_then(|ticks| start::ticks_to_unix_ms(ticks, proc_root, ctx));
+        } else if let Some(first) = start::first_process(&mut self.files, proc_root, ctx) {
+            self.reading.start_unix_ms = Some(first.start_unix_ms);
+            *looks_like_sandbox = first.is_pause;
+        }
+    }
+
+    /// Writes it into a sweep. `sums`: values of pods that have no counters of their own.
+    pub(crate) fn publish(&self, sums: Option<&HashMap<Arc<str>, Reading>>, sweep: &mut Sweep) {
+        match &self.kind {
+            Kind::Pod { qos, name } => sweep.pods.push(PodReading {
+                uid: self.pod_uid.clone(),
+                qos: *qos,
+                name: name.clone(),
+                reading: match sums {
+                    Some(sums) => sums.get(&self.pod_uid).copied().unwrap_or_default(),
+                    None => self.reading,
+                },
+            }),
+            Kind::Container { id, name, looks_like_sandbox } => sweep.containers.push(ContainerReading {
+                id: id.clone(),
+                pod_uid: self.pod_uid.clone(),
+                name: name.clone(),
+                looks_like_sandbox: *looks_like_sandbox,
+                reading: self.reading,
+            }),
+        }
+    }
+}
+
+/// Adds a container to its pod. The pod's time is that of the container read last.
+pub(crate) fn add(sum: &mut Reading, container: &Reading, ended_cpu_ns: u64) {
+    if let Some(cpu) = container.cpu {
+        let so_far = sum.cpu.map_or(ended_cpu_ns, |sum| sum.usage_ns);
+        sum.cpu = Some(Cpu { usage_ns: so_far + cpu.usage_ns, unix_ms: cpu.unix_ms });
+    }
+    if let Some(memory) = container.memory {
+        let so_far = sum.memory;
+        let plus = |field: fn(&Memory) -> Option<u64>| match (so_far.as_ref().map(field), field(&memory)) {
+            (None, bytes) => bytes,
+            (Some(a), b) => a.zip(b).map(|(a, b)| a + b),
+        };
+        sum.memory = Some(Memory {
+            usage_bytes: plus(|m| m.usage_bytes),
+            working_set_bytes: plus(|m| m.working_set_bytes),
+            rss_bytes: plus(|m| m.rss_bytes),
+            unix_ms: memory.unix_ms,
+        });
+    }
+    sum.start_unix_ms = match (sum.start_unix_ms, container.start_unix_ms) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    };
+}

@@ -1,0 +1,149 @@
+//! Names of pods and containers from the API server: one watch, of the pods bound to this node.
+//!
+//! Runs beside the sweeps and only replaces the table of [`Names`]. While the API server is away the last table stays
+//! in force; the watch comes back by itself, with growing pauses.
+
+use crate::names::{NameTable, Names, PodFacts, PodName};
+use futures_util::{StreamExt, TryStreamExt};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Client};
+
+/// Annotation with the UID that a static pod's cgroups carry.
+const CONFIG_HASH: &str = "kubernetes.io/config.hash";
+
+/// Keeps `names` filled with the pods of a node for as long as it is polled. `failed` is told of each error.
+pub async fn watch_pods(client: Client, node_name: &str, names: &Names, mut failed: impl FnMut()) {
+    let config = watcher::Config::default().fields(&format!("spec.nodeName={node_name}"));
+    let mut events = watcher(Api::<Pod>::all(client), config).default_backoff().boxed();
+    let mut filling = NameTable::default();
+    let mut table = NameTable::default();
+    loop {
+        match events.try_next().await {
+            Ok(Some(event)) => {
+                if take(event, &mut table, &mut filling) {
+                    names.publish(table.clone());
+                }
+            }
+            Ok(None) => return,
+            Err(error) => {
+                tracing::warn!(%error, "watch of this node's pods failed, trying again");
+                failed();
+            }
+        }
+    }
+}
+
+/// Takes one event into the table; whether the table changed. A new list is gathered apart until it is complete.
+fn take(event: Event<Pod>, table: &mut NameTable, filling: &mut NameTable) -> bool {
+    match event {
+        Event::Init => *filling = NameTable::default(),
+        Event::InitApply(pod) => {
+            if let Some(facts) = facts(&pod) {
+                filling.apply(&facts);
+            }
+        }
+        Event::InitDone => {
+            *table = std::mem::take(filling);
+            return true;
+        }
+        Event::Apply(pod) => match facts(&pod) {
+            Some(facts) => {
+                table.apply(&facts);
+                return true;
+            }
+            None => return false,
+        },
+        Event::Delete(pod) => match pod.metadata.uid {
+            Some(uid) => {
+                table.remove(&uid);
+                return true;
+            }
+            None => return false,
+        },
+    }
+    false
+}
+
+/// What a pod says about its groups; `None` for an object without name or UID.
+pub fn facts(pod: &Pod) -> Option<PodFacts> {
+    let metadata = &pod.metadata;
+    let uid = metadata.uid.clone()?;
+    let hash = metadata.annotations.as_ref().and_then(|annotations| annotations.get(CONFIG_HASH));
+    let mut containers = Vec::new();
+    if let Some(status) = &pod.status {
+        let lists = [
+            &status.container_statuses,
+            &status.init_container_statuses,
+            &status.ephemeral_container_statuses,
+        ];
+        for container in lists.into_iter().flatten().flatten() {
+            containers.extend(id_of(container));
+        }
+    }
+    Some(PodFacts {
+        cgroup_uid: hash.cloned().unwrap_or_else(|| uid.clone()),
+        uid,
+        name: PodName { namespace: metadata.namespace.clone()?, pod: metadata.name.clone()? },
+        containers,
+    })
+}
+
+fn id_of(status: &ContainerStatus) -> Option<(String, String)> {
+    let id = status.container_id.clone().filter(|id| !id.is_empty())?;
+    Some((status.name.clone(), id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(value: serde_json::Value) -> Pod {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn web(id: &str) -> Pod {
+        pod(serde_json::json!({
+            "metadata": {"name": "web", "namespace": "shop", "uid": "u1"},
+            "status": {
+                "containerStatuses": [{"name": "app", "containerID": id, "image": "", "imageID": "",
+                                       "ready": true, "restartCount": 0}],
+                "initContainerStatuses": [{"name": "init", "containerID": "containerd://i", "image": "",
+                                           "imageID": "", "ready": true, "restartCount": 0}],
+                "ephemeralContainerStatuses": [{"name": "debug", "image": "", "imageID": "",
+                                                "ready": false, "restartCount": 0}],
+            },
+        }))
+    }
+
+    #[test]
+    fn all_kinds_of_containers_that_have_an_id() {
+        let facts = facts(&web("cri-o://a")).unwrap();
+        assert_eq!(facts.cgroup_uid, "u1");
+        let expected = [("app", "cri-o://a"), ("init", "containerd://i")];
+        assert_eq!(facts.containers, expected.map(|(n, id)| (n.to_owned(), id.to_owned())));
+    }
+
+    #[test]
+    fn static_pods_by_their_hash() {
+        let mirror = pod(serde_json::json!({"metadata": {
+            "name": "etcd-node1", "namespace": "kube-system", "uid": "random",
+            "annotations": {"kubernetes.io/config.hash": "0123456789abcdef0123456789abcdef"},
+        }}));
+        assert_eq!(facts(&mirror).unwrap().cgroup_uid, "0123456789abcdef0123456789abcdef");
+    }
+
+    #[test]
+    fn a_new_list_replaces_the_old_one_only_when_complete() {
+        let (mut table, mut filling) = (NameTable::default(), NameTable::default());
+        assert!(take(Event::Apply(web("containerd://a")), &mut table, &mut filling));
+        assert!(!take(Event::Init, &mut table, &mut filling));
+        assert!(!take(Event::InitApply(web("containerd://b")), &mut table, &mut filling));
+        assert!(table.container("a").is_some());
+        assert!(take(Event::InitDone, &mut table, &mut filling));
+        assert!(table.container("a").is_none() && table.container("b").is_some());
+        assert!(take(Event::Delete(web("containerd://b")), &mut table, &mut filling));
+        assert!(table.is_empty());
+    }
+}

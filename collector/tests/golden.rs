@@ -1,0 +1,213 @@
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test: reads and copies test data")]
+//! Captured machines: one sweep over each must give the body beside it, byte by byte.
+
+use flyball_collector::clock::Clock;
+use flyball_collector::names::NameTable;
+use flyball_collector::{Config, Names, SourceChoice, Sweeper, resource, watch};
+use flyball_model::exposition::{Event, Format, Reader};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Stands still unless told to go on.
+#[derive(Clone, Default)]
+struct FixedClock(Arc<AtomicU64>);
+
+impl Clock for FixedClock {
+    fn monotonic_ns(&self) -> u64 {
+        10_000_000_000_000 + self.0.load(Ordering::Relaxed)
+    }
+
+    fn unix_ns(&self) -> i64 {
+        1_700_000_000_000_000_000 + self.0.load(Ordering::Relaxed) as i64
+    }
+}
+
+fn machine(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(name)
+}
+
+fn names(machine: &Path) -> Arc<Names> {
+    let pods: Vec<k8s_openapi::api::core::v1::Pod> =
+        serde_json::from_str(&std::fs::read_to_string(machine.join("pods.json")).unwrap()).unwrap();
+    let mut table = NameTable::default();
+    for pod in &pods {
+        table.apply(&watch::facts(pod).unwrap());
+    }
+    let names = Names::default();
+    names.publish(table);
+    Arc::new(names)
+}
+
+fn sweeper(machine: &Path, names: Arc<Names>) -> Sweeper {
+    let config = Config {
+        source: SourceChoice::Tree(machine.to_owned()),
+        proc_root: machine.join("proc"),
+        ..Config::new("node1")
+    };
+    Sweeper::with_clock(&config, names, Box::new(FixedClock::default())).unwrap()
+}
+
+fn check(name: &str, source: &str, pods: usize, containers: usize, unnamed: usize) {
+    let machine = machine(name);
+    let mut sweeper = sweeper(&machine, names(&machine));
+    assert_eq!(sweeper.source().to_string(), source);
+    let sweep = sweeper.sweep_once();
+    assert_eq!(
+        (sweep.pods.len(), sweep.containers.len(), sweep.unnamed_containers()),
+        (pods, containers, unnamed)
+    );
+    let body = resource::render(sweep, Format::Text004);
+    if std::env::var_os("FLYBALL_ACCEPT_GOLDEN").is_some() {
+        std::fs::write(machine.join("metrics-resource.txt"), &body).unwrap();
+    }
+    let expected = std::fs::read_to_string(machine.join("metrics-resource.txt")).unwrap_or_default();
+    assert!(body == expected, "{name}: body differs from metrics-resource.txt\n{body}");
+    for format in [Format::Text004, Format::OpenMetrics10] {
+        let body = resource::render(sweep, format);
+        let samples =
+            Reader::new(&body, format).filter(|event| matches!(event, Ok(Event::Sample(_)))).count();
+        assert_eq!(Reader::new(&body, format).filter(Result::is_err).count(), 0, "{name}");
+        assert_eq!(samples, expected.lines().filter(|line| !line.starts_with('#')).count(), "{name}");
+    }
+}
+
+#[test]
+fn v1_separate_hierarchies_cgroupfs() {
+    check("v1-cgroupfs", "cgroup v1", 3, 4, 1);
+}
+
+#[test]
+fn v1_comounted_systemd() {
+    check("v1-systemd-comounted", "cgroup v1", 2, 3, 0);
+}
+
+#[test]
+fn v2_systemd_crio() {
+    check("v2-systemd-crio", "cgroup v2", 2, 4, 0);
+}
+
+#[test]
+fn v2_kind_nested() {
+    check("v2-kind-nested", "cgroup v2", 1, 1, 0);
+}
+
+#[test]
+fn hybrid_cgroupfs() {
+    check("hybrid-cgroupfs", "cgroup v1 (hybrid)", 1, 1, 0);
+}
+
+#[test]
+fn a_root_elsewhere_hides_the_machines_own_pods() {
+    let machine = machine("v1-cgroupfs");
+    let config = Config {
+        source: SourceChoice::Tree(machine.clone()),
+        proc_root: machine.join("proc"),
+        cgroup_root: "/flyball-1234".to_owned(),
+        ..Config::new("node1")
+    };
+    let mut sweeper = Sweeper::new(&config, names(&machine)).unwrap();
+    assert_eq!(sweeper.sweep_once().pods.len(), 0);
+}
+
+#[test]
+fn the_root_may_also_be_the_kubepods_folder_itself() {
+    let machine = machine("v1-cgroupfs");
+    let config = Config {
+        source: SourceChoice::Tree(machine.clone()),
+        proc_root: machine.join("proc"),
+        cgroup_root: "/kubepods".to_owned(),
+        ..Config::new("node1")
+    };
+    let mut sweeper = Sweeper::new(&config, names(&machine)).unwrap();
+    assert_eq!(sweeper.sweep_once().pods.len(), 3);
+}
+
+/// A copy that a test may change.
+fn copy(machine: &Path) -> tempfile::TempDir {
+    let target = tempfile::tempdir().unwrap();
+    let mut folders = vec![PathBuf::new()];
+    while let Some(folder) = folders.pop() {
+        std::fs::create_dir_all(target.path().join(&folder)).unwrap();
+        for entry in std::fs::read_dir(machine.join(&folder)).unwrap() {
+            let entry = entry.unwrap();
+            let path = folder.join(entry.file_name());
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(path);
+            } else {
+                std::fs::copy(entry.path(), target.path().join(path)).unwrap();
+            }
+        }
+    }
+    target
+}
+
+const UID: &str = "c0ffee00-1234-4abc-8def-0123456789ab";
+
+#[test]
+fn groups_come_and_go_between_sweeps_and_counters_that_fall_start_an_epoch() {
+    let machine = copy(&machine("hybrid-cgroupfs"));
+    let mut sweeper = sweeper(machine.path(), names(machine.path()));
+    let app = format!("crio-{}", "a1".repeat(32));
+    let pod = |tree: &str| {
+        machine.path().join("sys/fs/cgroup").join(tree).join("kubepods/burstable/pod".to_owned() + UID)
+    };
+    assert_eq!(sweeper.sweep_once().containers[0].reading.cpu.unwrap().usage_ns, 100_000_000);
+
+    std::fs::write(pod("cpuacct").join(&app).join("cpuacct.usage"), "5\n").unwrap();
+    let sweep = sweeper.sweep_once();
+    assert_eq!(sweep.containers[0].reading.epoch, 1);
+    assert_eq!(sweep.containers[0].reading.cpu.unwrap().usage_ns, 5);
+    assert_eq!(sweeper.report().resets, 1);
+
+    // Another container, in the memory hierarchy first.
+    let second = pod("memory").join("b2".repeat(32));
+    std::fs::create_dir(&second).unwrap();
+    std::fs::write(second.join("memory.usage_in_bytes"), "77\n").unwrap();
+    let sweep = sweeper.sweep_once();
+    let new = sweep.containers.iter().find(|c| c.id.starts_with("b2")).unwrap();
+    assert_eq!(new.reading.cpu, None);
+    assert_eq!(new.reading.memory.unwrap().usage_bytes, Some(77));
+    assert_eq!(new.reading.memory.unwrap().working_set_bytes, None, "absent, not zero");
+    assert_eq!(new.name, None);
+
+    // The same path made anew is another group, whose counters start again without an epoch.
+    std::fs::remove_dir_all(pod("memory").join(&app)).unwrap();
+    assert_eq!(sweeper.sweep_once().containers.len(), 1);
+    for tree in ["memory", "cpuacct"] {
+        std::fs::create_dir_all(pod(tree).join(&app)).unwrap();
+    }
+    let sweep = sweeper.sweep_once();
+    let again = sweep.containers.iter().find(|c| c.id.starts_with("a1")).unwrap();
+    assert_eq!(again.reading.epoch, 0);
+    assert!(again.name.is_some());
+
+    std::fs::remove_dir_all(machine.path().join("sys/fs/cgroup/memory/kubepods")).unwrap();
+    assert_eq!(sweeper.sweep_once().pods.len(), 0);
+    assert_eq!(sweeper.report().removed, 3);
+}
+
+#[test]
+fn a_name_that_arrives_late_is_taken_without_a_new_group() {
+    let machine = machine("v2-kind-nested");
+    let empty = Arc::new(Names::default());
+    let mut sweeper = sweeper(&machine, empty.clone());
+    assert!(sweeper.sweep_once().containers[0].name.is_none());
+    empty.publish((*names(&machine).table()).clone());
+    assert_eq!(sweeper.sweep_once().containers[0].name.as_ref().unwrap().container, "app");
+}
+
+#[test]
+fn readers_keep_their_sweep_while_others_are_made() {
+    let machine = machine("v1-cgroupfs");
+    let mut sweeper = sweeper(&machine, names(&machine));
+    let latest = sweeper.latest();
+    assert_eq!(latest.get().sequence, 0);
+    sweeper.sweep_once();
+    let held = latest.get();
+    for _ in 0..5 {
+        sweeper.sweep_once();
+    }
+    assert_eq!((held.sequence, held.containers.len()), (1, 4));
+    assert_eq!(latest.get().sequence, 6);
+}

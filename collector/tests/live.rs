@@ -1,0 +1,257 @@
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test: makes control groups and starts processes"
+)]
+//! The control groups of this machine, with real load. Skipped, and said so, where groups cannot be made.
+
+use flyball_collector::files;
+use flyball_collector::sample::{ContainerReading, Sweep};
+use flyball_collector::{Config, Names, Sweeper, detect};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+const UID: &str = "2fc932ce-fdcc-454b-97bd-aadfdeb4c340";
+/// Longest wait for something that takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Groups and processes of one test; gone when it ends, however it ends.
+struct Ground {
+    /// Path below each mount point.
+    root: String,
+    trees: Vec<PathBuf>,
+    children: Vec<Child>,
+}
+
+impl Ground {
+    fn new() -> Option<Ground> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let trees = match detect::on_this_machine() {
+            Ok(found) => found.plan().trees,
+            Err(error) => {
+                eprintln!("SKIPPED: live test: {error}");
+                return None;
+            }
+        };
+        let root = format!("flyball-test-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let ground = Ground { root, trees, children: Vec::new() };
+        for tree in &ground.trees {
+            if let Err(error) = std::fs::create_dir(tree.join(&ground.root)) {
+                eprintln!("SKIPPED: live test: no control group can be made in {}: {error}", tree.display());
+                return None;
+            }
+        }
+        Some(ground)
+    }
+
+    fn group(&self, path: &str) {
+        for tree in &self.trees {
+            std::fs::create_dir_all(tree.join(&self.root).join(path)).unwrap();
+        }
+    }
+
+    fn remove(&self, path: &str) {
+        for tree in &self.trees {
+            remove_tree(&tree.join(&self.root).join(path));
+        }
+    }
+
+    /// A shell that burns CPU in a group from its first instruction after it was put there.
+    fn burn(&mut self, path: &str) {
+        let mut child = Command::new("/bin/sh")
+            .args(["-c", "read go; while :; do :; done"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        for tree in &self.trees {
+            std::fs::write(tree.join(&self.root).join(path).join("cgroup.procs"), child.id().to_string())
+                .unwrap();
+        }
+        child.stdin.take().unwrap().write_all(b"go\n").unwrap();
+        self.children.push(child);
+    }
+
+    fn stop(&mut self) {
+        for mut child in self.children.drain(..) {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    fn sweeper(&self) -> Sweeper {
+        let config = Config { cgroup_root: format!("/{}", self.root), ..Config::new("node1") };
+        Sweeper::new(&config, Arc::new(Names::default())).unwrap()
+    }
+
+    fn number(&self, path: &str, file: &str) -> Option<u64> {
+        self.trees.iter().find_map(|tree| {
+            let text = std::fs::read_to_string(tree.join(&self.root).join(path).join(file)).ok()?;
+            text.trim().parse().ok()
+        })
+    }
+
+    /// The kernel's own counter: v1 in its file, v2 in `cpu.stat`.
+    fn cpu_ns(&self, path: &str) -> u64 {
+        if let Some(ns) = self.number(path, "cpuacct.usage") {
+            return ns;
+        }
+        let text =
+            std::fs::read_to_string(self.trees[0].join(&self.root).join(path).join("cpu.stat")).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("usage_usec ")).unwrap();
+        line.parse::<u64>().unwrap() * 1_000
+    }
+}
+
+impl Drop for Ground {
+    fn drop(&mut self) {
+        self.stop();
+        for tree in &self.trees {
+            remove_tree(&tree.join(&self.root));
+        }
+    }
+}
+
+/// Control groups cannot be removed recursively by anyone but their owner, deepest first; a group whose last process
+/// just ended is busy for a moment.
+fn remove_tree(folder: &Path) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_tree(&entry.path());
+        }
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while let Err(error) = std::fs::remove_dir(folder) {
+        if error.kind() == std::io::ErrorKind::NotFound || Instant::now() > deadline {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn container<'a>(sweep: &'a Sweep, id: &str) -> Option<&'a ContainerReading> {
+    sweep.containers.iter().find(|container| *container.id == *id)
+}
+
+#[test]
+fn load_is_measured_as_the_kernel_counts_it() {
+    let Some(mut ground) = Ground::new() else { return };
+    let id = "a1".repeat(32);
+    let pod = format!("kubepods/burstable/pod{UID}");
+    let path = format!("{pod}/{id}");
+    ground.group(&path);
+    ground.burn(&path);
+    let mut sweeper = ground.sweeper();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let before_ns = ground.cpu_ns(&path);
+        let sweep = sweeper.sweep_once();
+        let reading = container(sweep, &id).unwrap().reading;
+        let used_ns = reading.cpu.unwrap().usage_ns;
+        let after_ns = ground.cpu_ns(&path);
+        assert!(before_ns <= used_ns && used_ns <= after_ns, "{before_ns} {used_ns} {after_ns}");
+        assert!(sweep.pods[0].reading.cpu.unwrap().usage_ns >= used_ns);
+        assert!(sweep.node.cpu.unwrap().usage_ns > used_ns);
+        assert!(sweep.node.memory.unwrap().working_set_bytes.unwrap() > 0);
+        if used_ns > 300_000_000 {
+            let now_ms = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as i64;
+            let age_ms = now_ms - reading.start_unix_ms.unwrap();
+            assert!((0..PATIENCE.as_millis() as i64).contains(&age_ms), "{age_ms}");
+            if let (Some(memory), Some(bytes)) =
+                (reading.memory, ground.number(&path, "memory.usage_in_bytes"))
+            {
+                assert!(memory.usage_bytes.unwrap().abs_diff(bytes) <= 1 << 20, "{memory:?} {bytes}");
+                assert!(memory.working_set_bytes.unwrap() <= memory.usage_bytes.unwrap());
+            }
+            break;
+        }
+        assert!(Instant::now() < deadline, "no CPU time after {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // A stopped load counts no further, and an idle group's memory is still that of its files.
+    ground.stop();
+    let last_ns = container(sweeper.sweep_once(), &id).unwrap().reading.cpu.unwrap().usage_ns;
+    assert_eq!(last_ns, ground.cpu_ns(&path));
+    ground.remove(&path);
+    let sweep = sweeper.sweep_once();
+    assert_eq!((sweep.containers.len(), sweep.pods.len()), (0, 1));
+    assert_eq!(sweeper.report().removed, 1);
+}
+
+#[test]
+fn a_container_that_takes_anothers_place_is_seen_in_the_same_sweep() {
+    let Some(ground) = Ground::new() else { return };
+    let (first, second) = ("a1".repeat(32), "b2".repeat(32));
+    let pod = format!("kubepods/pod{UID}");
+    ground.group(&format!("{pod}/{first}"));
+    let mut sweeper = ground.sweeper();
+    assert!(container(sweeper.sweep_once(), &first).is_some());
+    assert_eq!(sweeper.sweep_once().containers.len(), 1);
+    // The link count of the pod's folder is the same afterwards, so only the dead file tells.
+    ground.remove(&format!("{pod}/{first}"));
+    ground.group(&format!("{pod}/{second}"));
+    let sweep = sweeper.sweep_once();
+    assert!(container(sweep, &first).is_none());
+    assert!(container(sweep, &second).unwrap().reading.cpu.is_some());
+    // The same path again is another group.
+    ground.remove(&format!("{pod}/{second}"));
+    ground.group(&format!("{pod}/{second}"));
+    sweeper.sweep_once();
+    assert_eq!((sweeper.report().added, sweeper.report().removed), (1, 1));
+    // The whole pod replaced.
+    ground.remove(&pod);
+    ground.group(&format!("{pod}/{first}"));
+    let sweep = sweeper.sweep_once();
+    assert!(container(sweep, &first).unwrap().reading.cpu.is_some());
+    assert_eq!(sweep.pods.len(), 1);
+    ground.remove("kubepods");
+    assert_eq!(sweeper.sweep_once().pods.len(), 0);
+}
+
+#[test]
+fn groups_beyond_the_kept_files_read_the_same() {
+    let Some(ground) = Ground::new() else { return };
+    for n in 0..20 {
+        ground.group(&format!("kubepods/besteffort/pod{UID}/{n:064x}"));
+    }
+    let open_before = open_files();
+    let config =
+        Config { cgroup_root: format!("/{}", ground.root), kept_files_limit: 7, ..Config::new("node1") };
+    let mut sweeper = Sweeper::new(&config, Arc::new(Names::default())).unwrap();
+    for _ in 0..3 {
+        let sweep = sweeper.sweep_once();
+        assert_eq!(sweep.containers.len(), 20);
+        assert!(sweep.containers.iter().all(|c| c.reading.cpu.is_some()));
+        assert_eq!(sweeper.report().faults.iter().sum::<u64>(), 0);
+    }
+    ground.remove("kubepods");
+    assert_eq!(sweeper.sweep_once().containers.len(), 0);
+    drop(sweeper);
+    // Other tests of this program run beside this one and open a few files of their own.
+    assert!(open_files() < open_before + 60, "{} {}", open_files(), open_before);
+}
+
+fn open_files() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+#[test]
+fn this_machine_is_recognised_as_its_mounts_say() {
+    let found = match detect::on_this_machine() {
+        Ok(found) => found,
+        Err(error) => {
+            eprintln!("SKIPPED: live test: {error}");
+            return;
+        }
+    };
+    let by_mountinfo = detect::below(Path::new("/")).unwrap();
+    assert_eq!(found.version, by_mountinfo.version);
+    assert_eq!(found.plan(), by_mountinfo.plan());
+    for tree in found.plan().trees {
+        assert!(files::is_cgroup_fs(files::open_folder(&tree).unwrap()), "{}", tree.display());
+    }
+}

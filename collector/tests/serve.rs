@@ -1,0 +1,167 @@
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test: listens and starts servers")]
+//! The whole way: pods watched at an API server, a sweep over a captured machine, and the answer over TLS.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use flyball_apiserver::own_metrics::{OwnMetrics, ServerMetrics};
+use flyball_apiserver::{
+    Authenticators, CaBundle, CertificateAuthority, ClientCa, DenyAnonymous, Handler, Issued, Limits,
+    LiveAuthenticators, Request, Response, Server, ServingTls, full, serve, stream,
+};
+use flyball_collector::{Config, Security, SourceChoice, run_with};
+use futures_util::future::BoxFuture;
+use http_body_util::BodyExt;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// Lists the pods of a captured machine, then keeps every watch open in silence.
+struct Pods(Vec<serde_json::Value>);
+
+impl Handler for Pods {
+    fn handle<'a>(&'a self, request: Request) -> BoxFuture<'a, Response> {
+        let query = request.query();
+        assert_eq!(request.path(), "/api/v1/pods");
+        assert_eq!(query.first("fieldSelector"), Some("spec.nodeName=node1"));
+        let mut response = http::Response::new(if query.flag("watch") {
+            stream(futures_util::stream::pending())
+        } else {
+            let list = serde_json::json!({
+                "kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": self.0,
+            });
+            full(list.to_string())
+        });
+        let json = http::HeaderValue::from_static("application/json");
+        response.headers_mut().insert(http::header::CONTENT_TYPE, json);
+        Box::pin(std::future::ready(response))
+    }
+}
+
+struct Trust(CertificateAuthority);
+
+impl Trust {
+    fn security(&self) -> Security {
+        let issued = self.0.issue_server(&["localhost"], &[Ipv4Addr::LOCALHOST.into()]).unwrap();
+        let bundle = CaBundle::from_pem(&self.0.certificate_pem(), "test").unwrap();
+        let authenticators = Authenticators {
+            client_ca: Some(ClientCa { bundle }),
+            anonymous: true,
+            ..Authenticators::default()
+        };
+        Security {
+            tls: ServingTls::new(issued.resolver().unwrap()),
+            authenticators: LiveAuthenticators::new(authenticators),
+            authorizer: Arc::new(DenyAnonymous::default()),
+        }
+    }
+
+    fn client(&self, port: u16, identity: Option<&Issued>) -> kube::Client {
+        let mut config = kube::Config::new(format!("https://127.0.0.1:{port}").parse().unwrap());
+        let pem = self.0.certificate_pem();
+        let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+        config.root_cert = Some(vec![STANDARD.decode(body).unwrap()]);
+        if let Some(identity) = identity {
+            config.auth_info = serde_json::from_value(serde_json::json!({
+                "client-certificate-data": STANDARD.encode(&identity.certificate_pem),
+                "client-key-data": STANDARD.encode(&identity.key_pem),
+            }))
+            .unwrap();
+        }
+        kube::Client::try_from(config).unwrap()
+    }
+}
+
+async fn get(client: &kube::Client, path: &str, accept: &str) -> (http::response::Parts, String) {
+    let request =
+        http::Request::get(path).header("accept", accept).body(kube::client::Body::empty()).unwrap();
+    let (parts, body) = client.send(request).await.unwrap().into_parts();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    (parts, String::from_utf8(bytes.to_vec()).unwrap())
+}
+
+async fn listener() -> (TcpListener, u16) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    (listener, port)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scraper_gets_named_series_of_the_last_sweep() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let machine = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/v2-systemd-crio");
+    let pods = serde_json::from_str(&std::fs::read_to_string(machine.join("pods.json")).unwrap()).unwrap();
+    let trust = Trust(CertificateAuthority::new("test").unwrap());
+    let identity = trust.0.issue_client("scraper", &["scrapers"]).unwrap();
+    let shutdown = CancellationToken::new();
+
+    let (api_listener, api_port) = listener().await;
+    let security = trust.security();
+    let api = Arc::new(Server {
+        tls: security.tls,
+        authenticators: security.authenticators,
+        authorizer: security.authorizer,
+        handler: Arc::new(Pods(pods)),
+        limits: Limits::default(),
+        metrics: ServerMetrics::register(&OwnMetrics::new()),
+    });
+    let api = tokio::spawn(serve(api_listener, api, shutdown.clone()));
+
+    let (listener, port) = listener().await;
+    let config = Config {
+        source: SourceChoice::Tree(machine.clone()),
+        proc_root: machine.join("proc"),
+        interval: Duration::from_millis(20),
+        ..Config::new("node1")
+    };
+    let names_from = trust.client(api_port, Some(&identity));
+    let collector =
+        tokio::spawn(run_with(config, Some(names_from), listener, trust.security(), shutdown.clone()));
+
+    let scraper = trust.client(port, Some(&identity));
+    let named = async {
+        loop {
+            let answer = get(&scraper, "/metrics/resource", "text/plain").await;
+            if answer.1.contains("container_cpu_usage_seconds_total{") {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let (parts, body) = tokio::time::timeout(Duration::from_secs(20), named).await.unwrap();
+    assert_eq!(parts.headers["flyball-sweep-interval-ms"], "20");
+    assert_eq!(parts.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    assert!(body.contains(
+        r#"container_cpu_usage_seconds_total{container="app",namespace="shop",pod="web-5d9"} 5.000001 "#
+    ));
+
+    let (parts, body) =
+        get(&scraper, "/metrics/resource", "application/openmetrics-text; version=1.0.0").await;
+    assert!(parts.headers["content-type"].to_str().unwrap().starts_with("application/openmetrics-text"));
+    assert!(body.ends_with("# EOF\n"));
+
+    let (parts, body) = get(&scraper, "/metrics", "text/plain").await;
+    assert_eq!(parts.status, 200);
+    for name in [
+        "sweep_duration_seconds_bucket",
+        "missed_ticks_total",
+        "read_errors_total{kind=\"denied\"} 0",
+        "groups{kind=\"container\"} 4",
+    ] {
+        assert!(body.contains(&format!("flyball_collector_{name}")), "{name}\n{body}");
+    }
+
+    let stranger = trust.client(port, None);
+    for (path, status) in
+        [("/metrics/resource", 403), ("/metrics", 403), ("/healthz", 200), ("/livez", 200), ("/readyz", 200)]
+    {
+        assert_eq!(get(&stranger, path, "*/*").await.0.status, status, "{path}");
+    }
+    assert_eq!(get(&scraper, "/nothing", "*/*").await.0.status, 404);
+
+    shutdown.cancel();
+    collector.await.unwrap().unwrap();
+    api.await.unwrap().unwrap();
+}
