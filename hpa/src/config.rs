@@ -1,0 +1,119 @@
+//! Settings of the autoscaler, checked once.
+
+use crate::decide::Settings;
+use crate::error::HpaError;
+use crate::observe::Observation;
+use flyball_apiserver::{ServingTls, delegation};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What the autoscaler does with its decisions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Writes scales, status and events of every HPA: no other HPA controller may run.
+    #[default]
+    Replace,
+    /// Decides and publishes metrics and observations; never writes anything.
+    Shadow,
+}
+
+/// Unix milliseconds. Tests pass their own.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// Settings of [`run`](crate::run). Start from `Config::default()`; [`Config::check`] refuses what cannot work.
+#[derive(Clone)]
+pub struct Config {
+    /// Settings of the decision.
+    pub decide: Settings,
+    /// `--horizontal-pod-autoscaler-sync-period`: every HPA is evaluated at least this often.
+    pub sync_period: Duration,
+    /// `--concurrent-horizontal-pod-autoscaler-syncs`.
+    pub concurrent_syncs: usize,
+    /// Replace or shadow.
+    pub mode: Mode,
+    /// Upstream's timing and forgetting: one evaluation per sync period, history by name and in memory only.
+    pub compat_upstream: bool,
+    /// Write `status.observedGeneration` (gate HPAGeneration).
+    pub observed_generation: bool,
+    /// Namespace of the ConfigMaps that keep history; `None` takes the client's own.
+    pub namespace: Option<String>,
+    /// Lower bound of the time between two leisurely checkpoints of one HPA.
+    pub checkpoint_interval: Duration,
+    /// Gets every decision; when its queue is full, decisions are dropped for it.
+    pub observer: Option<tokio::sync::mpsc::Sender<Observation>>,
+    /// TLS of the listener; `None` makes a self-signed certificate.
+    pub tls: Option<ServingTls>,
+    /// Authentication on the listener.
+    pub authentication: delegation::Flags,
+    /// Unix milliseconds.
+    pub clock: Clock,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            decide: Settings::default(),
+            sync_period: Duration::from_secs(15),
+            concurrent_syncs: 5,
+            mode: Mode::Replace,
+            compat_upstream: false,
+            observed_generation: true,
+            namespace: None,
+            checkpoint_interval: Duration::from_secs(60),
+            observer: None,
+            tls: None,
+            authentication: delegation::Flags {
+                anonymous: true,
+                tolerate_lookup_failure: true,
+                ..delegation::Flags::default()
+            },
+            clock: Arc::new(|| jiff::Timestamp::now().as_millisecond()),
+        }
+    }
+}
+
+impl Config {
+    /// Checks the values and settles those that depend on others.
+    ///
+    /// # Errors
+    ///
+    /// A value that cannot work, named by its flag.
+    pub fn check(mut self) -> Result<Self, HpaError> {
+        let refuse = |flag, reason: &str| Err(HpaError::Setting { flag, reason: reason.into() });
+        if self.sync_period < Duration::from_secs(1) {
+            return refuse("--horizontal-pod-autoscaler-sync-period", "must be at least 1s");
+        }
+        if self.concurrent_syncs == 0 {
+            return refuse("--concurrent-horizontal-pod-autoscaler-syncs", "must be at least 1");
+        }
+        if !(0.0..1e6).contains(&self.decide.tolerance) {
+            return refuse("--horizontal-pod-autoscaler-tolerance", "must be a number from 0 upward");
+        }
+        let times = [
+            self.decide.cpu_initialization_ms,
+            self.decide.initial_readiness_delay_ms,
+            self.decide.downscale_stabilization_ms,
+        ];
+        if times.iter().any(|ms| *ms < 0) {
+            return refuse("--horizontal-pod-autoscaler-…", "a time must not be negative");
+        }
+        let period_ms = self.sync_period_ms();
+        self.decide.growth_period_ms = (!self.compat_upstream).then_some(period_ms);
+        Ok(self)
+    }
+
+    /// The sync period in milliseconds.
+    pub(crate) fn sync_period_ms(&self) -> i64 {
+        i64::try_from(self.sync_period.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// The checkpoint interval in milliseconds.
+    pub(crate) fn checkpoint_interval_ms(&self) -> i64 {
+        i64::try_from(self.checkpoint_interval.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// Whether history is kept in ConfigMaps.
+    pub(crate) fn keeps_history(&self) -> bool {
+        !self.compat_upstream && self.mode == Mode::Replace
+    }
+}

@@ -1,0 +1,390 @@
+//! One evaluation of one HPA: read, decide, remember, write, report.
+
+use super::answers::MetricsKey;
+use super::state::{HpaState, KnownScale};
+use super::{Shared, inputs};
+use crate::checkpoint::{self, Need, Stored};
+use crate::cluster::{Mapping, ScaleObject, Subject};
+use crate::config::Mode;
+use crate::decide::{Branch, Decision, Rules, SelectorFailure, Snapshot, Source, Trace, branch, decide};
+use crate::error::ApiError;
+use crate::observe::Observation;
+use crate::own_metrics::Action;
+use crate::report::{self, ErrorClass, Facts, Report, Rescale};
+use crate::watch::{HpaEntry, Population};
+use flyball_model::autoscaling::{condition_type, v2};
+use flyball_model::selector::LabelSelector;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// After a failed checkpoint, leisurely ones wait this long.
+const CHECKPOINT_RETRY_MS: i64 = 10_000;
+
+/// What one look at the world gives.
+struct Seen {
+    decision: Decision,
+    selector_failure: Option<SelectorFailure>,
+    metrics_key: Option<MetricsKey>,
+    newest_sample_ms: Option<i64>,
+}
+
+/// Evaluates an HPA; gives the metrics it follows, if any.
+pub(super) async fn reconcile(shared: &Shared, entry: &HpaEntry) -> Option<MetricsKey> {
+    let started = Instant::now();
+    let now_ms = shared.now_ms();
+    let state = shared.states.of(entry, &shared.config, now_ms);
+    let mut state = state.lock().await;
+    let hpa = state.newest(entry).into_owned();
+    let mapping = match target(shared, &hpa).await {
+        Ok(mapping) => mapping,
+        Err((text, class)) => {
+            return unreadable(shared, entry, &hpa, &mut state, &text, class, started).await;
+        }
+    };
+    // Samples arrive every second, scales change rarely: a decision that changes nothing may rest on a scale that was read
+    // within the sync period; one that writes never does.
+    let mut fresh = shared.config.compat_upstream;
+    let seen = loop {
+        let is_fresh = match scale(shared, entry, &mut state, &mapping, fresh, now_ms).await {
+            Ok(is_fresh) => is_fresh,
+            Err(error) => {
+                state.scale = None;
+                let text = error.to_string();
+                return unreadable(shared, entry, &hpa, &mut state, &text, ErrorClass::Internal, started)
+                    .await;
+            }
+        };
+        let known = state.scale.take()?;
+        let seen = look(shared, entry, &hpa, &mut state, &known.scale, now_ms).await;
+        state.scale = Some(known);
+        let suspicious = seen.decision.rescales() || !matches!(seen.decision.branch, Branch::Evaluated);
+        if is_fresh || !suspicious {
+            break seen;
+        }
+        fresh = true;
+    };
+    conclude(shared, entry, &hpa, &mut state, &seen, started).await;
+    seen.metrics_key
+}
+
+/// The resource behind `scaleTargetRef`.
+async fn target(shared: &Shared, hpa: &v2::HorizontalPodAutoscaler) -> Result<Mapping, (String, ErrorClass)> {
+    let reference = &hpa.spec.scale_target_ref;
+    let group = match reference.api_version.matches('/').count() {
+        0 => "",
+        1 => reference.api_version.split_once('/').map_or("", |(group, _)| group),
+        _ => {
+            let text = format!("unexpected GroupVersion string: {}", reference.api_version);
+            return Err((text, ErrorClass::Spec));
+        }
+    };
+    let mapping = shared.discovery.mapping(group, &reference.kind).await;
+    mapping.map_err(|error| (error.to_string(), ErrorClass::Internal))
+}
+
+/// Makes sure that the state holds a scale; true if it was read just now.
+async fn scale(
+    shared: &Shared,
+    entry: &HpaEntry,
+    state: &mut HpaState,
+    mapping: &Mapping,
+    fresh: bool,
+    now_ms: i64,
+) -> Result<bool, ApiError> {
+    let max_age_ms = shared.config.sync_period_ms();
+    if let Some(known) = state.scale.as_ref().filter(|known| !fresh && now_ms - known.read_ms < max_age_ms)
+        && known.pods == pods_behind(shared, &entry.rules, known.scale.selector())
+    {
+        return Ok(false);
+    }
+    let scale = shared.scales.get(mapping, &entry.key.0, &entry.hpa.spec.scale_target_ref.name).await?;
+    let pods = pods_behind(shared, &entry.rules, scale.selector());
+    state.scale = Some(KnownScale { scale, read_ms: now_ms, pods });
+    Ok(true)
+}
+
+fn pods_behind(shared: &Shared, rules: &Rules, selector: &str) -> usize {
+    let Ok(parsed) = LabelSelector::parse(selector) else { return 0 };
+    shared.pods.population(&rules.namespace, selector, &parsed).pods.len()
+}
+
+/// Gathers what the decision needs, and decides.
+async fn look(
+    shared: &Shared,
+    entry: &HpaEntry,
+    hpa: &v2::HorizontalPodAutoscaler,
+    state: &mut HpaState,
+    scale: &ScaleObject,
+    now_ms: i64,
+) -> Seen {
+    let (rules, settings, counts) = (&entry.rules, &shared.config.decide, scale.counts());
+    let is_zero = |c: &v2::HorizontalPodAutoscalerCondition| {
+        c.type_ == condition_type::SCALED_TO_ZERO && c.status == "True"
+    };
+    let scaled_to_zero = hpa.status.conditions.iter().any(is_zero);
+    let follows_pods = rules
+        .metrics
+        .iter()
+        .any(|m| matches!(m.source, Source::Resource { .. } | Source::ContainerResource { .. }));
+    let mut seen_inputs = (Vec::new(), None);
+    let mut population = None;
+    let mut selector_failure = None;
+    let mut metrics_key = None;
+    if branch(rules, settings, counts.spec_replicas, scaled_to_zero) == Branch::Evaluated {
+        match select(shared, entry, scale.selector()) {
+            Ok(found) => {
+                let key = (rules.namespace.clone(), scale.selector().to_owned());
+                seen_inputs = inputs::gather(shared, rules, state, &key, &found, now_ms).await;
+                population = Some(found);
+                metrics_key = follows_pods.then_some(key);
+            }
+            Err(failure) => selector_failure = Some(failure),
+        }
+    }
+    let (inputs, answer) = seen_inputs;
+    let snapshot = Snapshot {
+        rules,
+        settings,
+        scale: counts,
+        selector: selector_failure.as_ref().map_or(Ok(()), Err),
+        pods: population.as_ref().map_or(&[], |population| &population.pods),
+        inputs: &inputs,
+        scaled_to_zero,
+    };
+    let started = Instant::now();
+    let decision = decide(&snapshot, now_ms, &state.history, &mut Trace::off());
+    shared.metrics.decided(started.elapsed());
+    count_metrics(shared, hpa, &decision, started);
+    let newest_sample_ms = answer.and_then(|answer| answer.newest_ms());
+    Seen { decision, selector_failure, metrics_key, newest_sample_ms }
+}
+
+fn count_metrics(shared: &Shared, hpa: &v2::HorizontalPodAutoscaler, decision: &Decision, started: Instant) {
+    for (spec, proposal) in hpa.spec.metrics.iter().zip(decision.proposals.iter()) {
+        let (action, error) = match proposal {
+            Ok(outcome) => (Action::between(hpa.status.current_replicas, outcome.replicas), ErrorClass::None),
+            Err(failure) if failure.is_spec_error => (Action::None, ErrorClass::Spec),
+            Err(_) => (Action::None, ErrorClass::Internal),
+        };
+        shared.metrics.computed(&spec.type_, action, error, started.elapsed());
+    }
+}
+
+/// The pods behind the scale's selector, if it can be used.
+fn select(shared: &Shared, entry: &HpaEntry, text: &str) -> Result<Arc<Population>, SelectorFailure> {
+    if text.is_empty() {
+        return Err(SelectorFailure {
+            event_reason: Some("SelectorRequired"),
+            text: "selector is required".into(),
+            condition: Some(("InvalidSelector", "the HPA target's scale is missing a selector".into())),
+        });
+    }
+    let failure = |reason: &'static str, text: String| SelectorFailure {
+        event_reason: Some(reason),
+        condition: Some((reason, text.clone())),
+        text,
+    };
+    let selector = LabelSelector::parse(text).map_err(|error| {
+        let text =
+            format!("couldn't convert selector into a corresponding internal selector object: {error}");
+        failure("InvalidSelector", text)
+    })?;
+    if !shared.selectors.update(&entry.key, &selector) {
+        let text = format!("HPA {}/{} was deleted during reconciliation", entry.key.0, entry.key.1);
+        return Err(SelectorFailure { event_reason: None, text, condition: None });
+    }
+    let population = shared.pods.population(&entry.key.0, text, &selector);
+    match shared.selectors.ambiguity(&entry.key.0, &population) {
+        Some(list) => {
+            let text = format!("pods by selector {text} are controlled by more than one HPA (e.g. {list})");
+            Err(failure("AmbiguousSelector", text))
+        }
+        None => Ok(population),
+    }
+}
+
+/// Remembers, writes the scale, publishes.
+async fn conclude(
+    shared: &Shared,
+    entry: &HpaEntry,
+    hpa: &v2::HorizontalPodAutoscaler,
+    state: &mut HpaState,
+    seen: &Seen,
+    started: Instant,
+) {
+    let decision = &seen.decision;
+    let now_ms = shared.now_ms();
+    let writes = shared.config.mode == Mode::Replace;
+    state.history.commit(decision.current, decision.record, now_ms);
+    state.history.forget_growth(now_ms - shared.config.sync_period_ms());
+    checkpoint(shared, entry, state, decision, now_ms).await;
+    let rescale = if !decision.rescales() || !writes {
+        Rescale::NotNeeded
+    } else {
+        rescale(shared, entry, state, decision, now_ms).await
+    };
+    if rescale == Rescale::Done {
+        shared.metrics.scaled(seen.newest_sample_ms, shared.now_ms());
+    }
+    let facts = Facts {
+        hpa,
+        rules: &entry.rules,
+        settings: &shared.config.decide,
+        observed_generation: shared.config.observed_generation,
+        decision,
+        selector: seen.selector_failure.as_ref(),
+        now_ms,
+    };
+    let report = report::conclude(facts, &rescale);
+    let action = match rescale {
+        Rescale::Done => Action::between(decision.current, decision.desired),
+        _ => Action::None,
+    };
+    if !matches!(decision.branch, Branch::SelectorFailed | Branch::MetricsFailed)
+        && report.error_text.is_none()
+    {
+        shared.metrics.desired(&entry.key, report.status.desired_replicas);
+    }
+    observe(shared, Observation::of(&entry.rules, decision, now_ms, report.error_text.clone()));
+    let error = publish(shared, entry, hpa, state, report).await;
+    shared.metrics.reconciled(action, error, started.elapsed());
+}
+
+/// Stores history where it must be stored before going on. A failure is told but stops nothing: an autoscaler that cannot
+/// keep notes still has to scale.
+async fn checkpoint(
+    shared: &Shared,
+    entry: &HpaEntry,
+    state: &mut HpaState,
+    decision: &Decision,
+    now_ms: i64,
+) {
+    if !shared.config.keeps_history() {
+        return;
+    }
+    let (rules, interval_ms) = (&entry.rules, shared.config.checkpoint_interval_ms());
+    let need = checkpoint::need(rules, decision, &state.history, state.stored, now_ms, interval_ms);
+    if need == Need::Nothing || (!decision.rescales() && now_ms < state.checkpoint_after_ms) {
+        return;
+    }
+    let ceiling = checkpoint::ceiling(rules, decision, &state.history, state.stored, now_ms, interval_ms);
+    let mut after = state.history.clone();
+    if decision.rescales() {
+        after.record_rescale(rules.behavior.as_ref(), decision.current, decision.desired, now_ms);
+    }
+    match shared.checkpoints.write(&entry.uid, checkpoint::encode(&after, ceiling)).await {
+        Ok(()) => state.stored = Stored { ceiling, at_ms: now_ms },
+        Err(error) => {
+            shared.metrics.checkpoint_failed();
+            state.checkpoint_after_ms = now_ms + CHECKPOINT_RETRY_MS;
+            tracing::warn!(namespace = entry.key.0, name = entry.key.1, %error, "history was not stored");
+        }
+    }
+}
+
+async fn rescale(
+    shared: &Shared,
+    entry: &HpaEntry,
+    state: &mut HpaState,
+    decision: &Decision,
+    now_ms: i64,
+) -> Rescale {
+    let Some(mut known) = state.scale.take() else { return Rescale::Failed("the scale is unknown".into()) };
+    match shared.scales.set(&mut known.scale, decision.desired).await {
+        Ok(()) => {
+            let behavior = entry.rules.behavior.as_ref();
+            state.history.record_rescale(behavior, decision.current, decision.desired, now_ms);
+            tracing::info!(
+                namespace = entry.key.0,
+                name = entry.key.1,
+                from = decision.current,
+                to = decision.desired,
+                reason = report::rescale_reason(&entry.rules, decision),
+                "rescaled"
+            );
+            Rescale::Done
+        }
+        Err(error) => Rescale::Failed(error.to_string()),
+    }
+}
+
+/// The target's scale cannot be read.
+async fn unreadable(
+    shared: &Shared,
+    entry: &HpaEntry,
+    hpa: &v2::HorizontalPodAutoscaler,
+    state: &mut HpaState,
+    text: &str,
+    class: ErrorClass,
+    started: Instant,
+) -> Option<MetricsKey> {
+    let report = report::scale_unreadable(hpa, text, class, shared.now_ms());
+    let error = publish(shared, entry, hpa, state, report).await;
+    shared.metrics.reconciled(Action::None, error, started.elapsed());
+    None
+}
+
+/// Writes status and events; gives the class of error the evaluation ends with.
+async fn publish(
+    shared: &Shared,
+    entry: &HpaEntry,
+    hpa: &v2::HorizontalPodAutoscaler,
+    state: &mut HpaState,
+    mut report: Report,
+) -> ErrorClass {
+    if shared.config.mode == Mode::Shadow {
+        return report.error;
+    }
+    let now_ms = shared.now_ms();
+    if is_worth_writing(
+        &hpa.status,
+        &report.status,
+        now_ms - state.status_written_ms,
+        shared.config.sync_period_ms(),
+    ) {
+        match shared.statuses.write(&entry.key.0, &entry.key.1, &report.status).await {
+            Ok(version) => {
+                state.status_written_ms = now_ms;
+                state.written = version.map(|version| (version, report.status));
+            }
+            Err(error) => {
+                let message = error.to_string();
+                report.notes.push(report::Note { warning: true, reason: "FailedUpdateStatus", message });
+                report.error = ErrorClass::Internal;
+            }
+        }
+    }
+    let subject = Subject {
+        namespace: entry.key.0.clone(),
+        name: entry.key.1.clone(),
+        uid: entry.uid.clone(),
+        resource_version: entry.resource_version.clone(),
+    };
+    for note in &report.notes {
+        shared.events.record(&subject, note, now_ms).await;
+    }
+    report.error
+}
+
+/// A status is written when it differs; when only measured values differ, at most once per sync period, since they may
+/// differ every second.
+fn is_worth_writing(
+    old: &v2::HorizontalPodAutoscalerStatus,
+    new: &v2::HorizontalPodAutoscalerStatus,
+    age_ms: i64,
+    sync_period_ms: i64,
+) -> bool {
+    if old == new {
+        return false;
+    }
+    let same_but_values = *old
+        == v2::HorizontalPodAutoscalerStatus { current_metrics: old.current_metrics.clone(), ..new.clone() };
+    !same_but_values || age_ms >= sync_period_ms || old.current_metrics.len() != new.current_metrics.len()
+}
+
+fn observe(shared: &Shared, observation: Observation) {
+    if let Some(observer) = &shared.config.observer {
+        // A slow observer misses decisions; it never holds one up.
+        let _ = observer.try_send(observation);
+    }
+}

@@ -1,0 +1,213 @@
+//! A fake API server: a table of objects by path, scripted failures, and a record of every call.
+
+use super::super::Shared;
+use crate::config::Config;
+use crate::watch::Key;
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt, Full};
+use kube::Client;
+use kube::client::Body;
+use kube::runtime::watcher::Event;
+use serde_json::{Value, json};
+use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+
+pub(super) const NOW: i64 = 1_700_000_000_000;
+pub(super) const SCALE: &str = "/apis/apps/v1/namespaces/ns/deployments/web/scale";
+pub(super) const PODS: &str = "/apis/metrics.k8s.io/v1beta1/namespaces/ns/pods";
+
+#[derive(Default)]
+struct World {
+    objects: HashMap<String, Value>,
+    /// Answers that come before the table, by method and path.
+    scripted: HashMap<(Method, String), VecDeque<(u16, Value)>>,
+    calls: Vec<(Method, String, Value)>,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct Fake(Arc<Mutex<World>>);
+
+impl Fake {
+    pub(super) fn put(&self, path: &str, object: Value) {
+        self.0.lock().unwrap().objects.insert(path.to_owned(), object);
+    }
+
+    pub(super) fn script(&self, method: Method, path: &str, code: u16, message: &str) {
+        let answer = (code, status(code, message));
+        self.0.lock().unwrap().scripted.entry((method, path.to_owned())).or_default().push_back(answer);
+    }
+
+    /// Calls since the last time, without discovery: `METHOD path`.
+    pub(super) fn calls(&self) -> Vec<String> {
+        self.take().into_iter().map(|(method, path, _)| format!("{method} {path}")).collect()
+    }
+
+    /// Calls with their bodies since the last time, without discovery.
+    pub(super) fn take(&self) -> Vec<(Method, String, Value)> {
+        let calls = std::mem::take(&mut self.0.lock().unwrap().calls);
+        calls
+            .into_iter()
+            .filter(|(_, path, _)| {
+                path != "/apis/apps" && path != "/apis/apps/v1" && path != "/apis/metrics.k8s.io"
+            })
+            .collect()
+    }
+
+    pub(super) fn client(&self) -> Client {
+        let fake = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let fake = fake.clone();
+            async move { Ok::<_, Infallible>(fake.answer(request).await) }
+        });
+        Client::new(service, "flyball")
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Response<Full<Bytes>> {
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        let path = parts.uri.path().to_owned();
+        if parts.uri.query().is_some_and(|query| query.contains("watch=")) {
+            // Nothing ever happens.
+            return std::future::pending().await;
+        }
+        let mut world = self.0.lock().unwrap();
+        world.calls.push((parts.method.clone(), path.clone(), body.clone()));
+        let scripted =
+            world.scripted.get_mut(&(parts.method.clone(), path.clone())).and_then(VecDeque::pop_front);
+        let (code, answer) = match (scripted, &parts.method) {
+            (Some(answer), _) => answer,
+            (None, &Method::GET) => match world.objects.get(&path) {
+                Some(object) => (200, object.clone()),
+                None => (404, status(404, "not found")),
+            },
+            (None, &Method::PUT) => {
+                world.objects.insert(path, body.clone());
+                (200, body)
+            }
+            (None, &Method::PATCH) if path.ends_with("/status") => {
+                (200, json!({ "metadata": { "resourceVersion": "900" } }))
+            }
+            (None, &Method::PATCH) => match world.objects.contains_key(&path) {
+                true => (200, json!({})),
+                false => (404, status(404, "not found")),
+            },
+            (None, _) => {
+                let name = body["metadata"]["name"].as_str().unwrap_or_default();
+                world.objects.insert(format!("{path}/{name}"), body.clone());
+                (201, body)
+            }
+        };
+        Response::builder().status(code).body(Full::new(Bytes::from(answer.to_string()))).unwrap()
+    }
+}
+
+fn status(code: u16, message: &str) -> Value {
+    json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": message })
+}
+
+/// A cluster with the Deployment `web` of three pods at a CPU usage of the given percentage of their requests.
+pub(super) struct Cluster {
+    pub(super) fake: Fake,
+    pub(super) shared: Arc<Shared>,
+    pub(super) now: Arc<AtomicI64>,
+}
+
+pub(super) fn cluster(percent: u32) -> Cluster {
+    cluster_with(percent, Config::default())
+}
+
+pub(super) fn cluster_with(percent: u32, config: Config) -> Cluster {
+    let fake = Fake::default();
+    let now = Arc::new(AtomicI64::new(NOW));
+    let clock = now.clone();
+    let config = Config { clock: Arc::new(move || clock.load(Ordering::Relaxed)), ..config };
+    let shared = Arc::new(Shared::new(fake.client(), config.check().unwrap()));
+    let version = |v: &str| json!({ "version": v });
+    fake.put("/apis/apps", json!({ "versions": [version("v1")], "preferredVersion": version("v1") }));
+    fake.put("/apis/apps/v1", json!({ "resources": [
+        { "name": "deployments/scale", "kind": "Scale" }, { "name": "deployments", "kind": "Deployment" } ] }));
+    fake.put("/apis/metrics.k8s.io", json!({ "versions": [version("v1beta1")] }));
+    let cluster = Cluster { fake, shared, now };
+    cluster.scale(3, "app=web");
+    cluster.usage(percent);
+    cluster.shared.pods.apply(Event::Init);
+    for index in 0..3 {
+        cluster.shared.pods.apply(Event::InitApply(serde_json::from_value(pod(index)).unwrap()));
+    }
+    cluster.shared.pods.apply(Event::InitDone);
+    cluster
+}
+
+fn pod(index: u32) -> Value {
+    json!({
+        "metadata": { "name": format!("web-{index}"), "namespace": "ns", "labels": { "app": "web" } },
+        "spec": { "containers": [{ "name": "c", "resources": { "requests": { "cpu": "100m" } } }] },
+        "status": { "phase": "Running", "startTime": "2020-01-01T00:00:00Z",
+            "conditions": [{ "type": "Ready", "status": "True", "lastTransitionTime": "2020-01-01T00:00:10Z" }] },
+    })
+}
+
+fn hpa_object(name: &str, status: Value) -> Value {
+    json!({
+        "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+        "metadata": { "name": name, "namespace": "ns", "uid": format!("uid-{name}"), "resourceVersion": "500", "generation": 1 },
+        "spec": {
+            "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "web" },
+            "minReplicas": 1, "maxReplicas": 10,
+            "metrics": [{ "type": "Resource", "resource": { "name": "cpu",
+                "target": { "type": "Utilization", "averageUtilization": 50 } } }],
+        },
+        "status": status,
+    })
+}
+
+impl Cluster {
+    pub(super) fn scale(&self, replicas: i32, selector: &str) {
+        self.fake.put(SCALE, json!({
+            "kind": "Scale", "apiVersion": "autoscaling/v1",
+            "metadata": { "name": "web", "namespace": "ns", "resourceVersion": "41", "labels": { "kept": "yes" } },
+            "spec": { "replicas": replicas }, "status": { "replicas": replicas, "selector": selector },
+        }));
+    }
+
+    pub(super) fn usage(&self, percent: u32) {
+        let item = |index: u32| {
+            json!({
+                "metadata": { "name": format!("web-{index}"), "namespace": "ns" },
+                "timestamp": flyball_model::time::rfc3339_seconds(self.shared.now_ms()), "window": "15s",
+                "containers": [{ "name": "c", "usage": { "cpu": format!("{percent}m"), "memory": "1Mi" } }],
+            })
+        };
+        self.fake.put(PODS, json!({ "metadata": {}, "items": [item(0), item(1), item(2)] }));
+    }
+
+    /// The objects a list of all HPAs and all pods gives.
+    pub(super) fn lists(&self) {
+        let list = |items: Vec<Value>| json!({ "metadata": { "resourceVersion": "1" }, "items": items });
+        self.fake.put("/api/v1/pods", list((0..3).map(pod).collect()));
+        let hpas = "/apis/autoscaling/v2/horizontalpodautoscalers";
+        self.fake.put(hpas, list(vec![hpa_object("web", json!({}))]));
+    }
+
+    pub(super) fn advance(&self, ms: i64) {
+        self.now.fetch_add(ms, Ordering::Relaxed);
+    }
+
+    /// Makes an HPA known: CPU at 50 percent, 1 to 10 replicas.
+    pub(super) fn hpa(&self, name: &str, status: Value) -> Key {
+        let object = hpa_object(name, status);
+        let key = ("ns".to_owned(), name.to_owned());
+        self.shared.hpas.apply(Event::Apply(serde_json::from_value(object).unwrap()));
+        self.shared.selectors.register(&key);
+        key
+    }
+
+    pub(super) async fn reconcile(&self, key: &Key) {
+        let entry = self.shared.hpas.get(key).unwrap();
+        super::super::reconcile::reconcile(&self.shared, &entry).await;
+    }
+}

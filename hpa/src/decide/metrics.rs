@@ -1,0 +1,170 @@
+//! One metric to a proposal, with upstream's nesting of error texts (reference: `computeReplicasForMetric`).
+
+use super::decision::{MetricFailure, Proposal};
+use super::replicas::{self, Frame, Outcome};
+use super::rules::{Metric, Rules, Source, Target};
+use super::snapshot::Input;
+use super::trace::Trace;
+use super::whole;
+
+const NO_RESOURCE_TARGET: &str = "invalid resource metric source: neither an average utilization target nor an average value (usage) target was set";
+const NO_OBJECT_TARGET: &str =
+    "invalid object metric source: neither a value target nor an average value target was set";
+const NO_EXTERNAL_TARGET: &str =
+    "invalid external metric source: neither a value target nor an average value target was set";
+const WRONG_INPUT: &str = "the snapshot holds values of another metric type";
+
+/// Evaluates one metric.
+pub(super) fn propose(
+    rules: &Rules,
+    metric: &Metric,
+    input: Option<&Input>,
+    frame: Frame,
+    status_replicas: i32,
+    trace: &mut Trace,
+) -> Proposal {
+    let missing = Input::Failed(WRONG_INPUT.into());
+    let input = input.unwrap_or(&missing);
+    let frame = Frame { cpu: metric.source.is_cpu(), ..frame };
+    match &metric.source {
+        Source::Resource { name } => resource(name, metric.target, input, frame, trace).map_err(|inner| {
+            failure(
+                "FailedGetResourceMetric",
+                format!("failed to get {name} resource metric value: {inner}"),
+                inner,
+            )
+        }),
+        Source::ContainerResource { name, container } => resource(name, metric.target, input, frame, trace)
+            .map_err(|inner| {
+                let full = format!("failed to get {container} container metric value: {inner}");
+                failure("FailedGetContainerResourceMetric", full, inner)
+            }),
+        Source::Pods { name, .. } => pods(name, metric.target, input, frame, trace).map_err(|inner| {
+            failure("FailedGetPodsMetric", format!("failed to get pods metric value: {inner}"), inner)
+        }),
+        Source::Object { name, described, .. } => {
+            let prefix = || {
+                format!(
+                    "unable to get metric {name} on {} {}/{}",
+                    described.kind, rules.namespace, described.name
+                )
+            };
+            object(metric.target, input, &frame, status_replicas, prefix).map_err(|inner| {
+                let middle = match metric.target {
+                    Target::AverageValue(_) => format!("failed to get {name} object metric: {inner}"),
+                    _ => inner.clone(),
+                };
+                failure(
+                    "FailedGetObjectMetric",
+                    format!("failed to get object metric value: {middle}"),
+                    inner,
+                )
+            })
+        }
+        Source::External { name, selector_text, .. } => {
+            let prefix =
+                || format!("unable to get external metric {}/{name}/{selector_text}", rules.namespace);
+            external(metric.target, input, &frame, status_replicas, prefix).map_err(|inner| {
+                let middle = match metric.target {
+                    Target::AverageValue(_) => format!("failed to get {name} external metric: {inner}"),
+                    Target::Value(_) => format!("failed to get external metric {name}: {inner}"),
+                    _ => inner.clone(),
+                };
+                let full = format!("failed to get {name} external metric value: {middle}");
+                failure("FailedGetExternalMetric", full, inner)
+            })
+        }
+        Source::Unknown { kind } => {
+            let text = format!("unknown metric source type {kind:?}");
+            let failure = failure("InvalidMetricSourceType", text.clone(), text);
+            Err(Box::new(MetricFailure { is_spec_error: true, ..*failure }))
+        }
+    }
+}
+
+fn failure(reason: &'static str, full: String, inner: String) -> Box<MetricFailure> {
+    Box::new(MetricFailure { reason, inner, full, is_spec_error: false })
+}
+
+/// Resource and ContainerResource.
+fn resource(
+    name: &str,
+    target: Target,
+    input: &Input,
+    frame: Frame,
+    trace: &mut Trace,
+) -> Result<Outcome, String> {
+    let noun = match target {
+        Target::Utilization(_) => "utilization",
+        Target::AverageValue(_) => "usage",
+        _ => return Err(NO_RESOURCE_TARGET.into()),
+    };
+    let result = match (target, input) {
+        (_, Input::Failed(text)) => Err(format!("unable to get metrics for resource {name}: {text}")),
+        (Target::Utilization(percent), Input::PerPod(samples)) => {
+            replicas::utilization(frame, samples, percent, trace)
+        }
+        (Target::AverageValue(milli), Input::PerPod(samples)) => {
+            replicas::plain(frame, samples, milli, trace)
+        }
+        _ => Err(WRONG_INPUT.into()),
+    };
+    result.map_err(|text| format!("failed to get {name} {noun}: {text}"))
+}
+
+fn pods(
+    name: &str,
+    target: Target,
+    input: &Input,
+    frame: Frame,
+    trace: &mut Trace,
+) -> Result<Outcome, String> {
+    match (target, input) {
+        (_, Input::Invalid(text)) => Err(text.clone()),
+        (_, Input::Failed(text)) => Err(format!("unable to get metric {name}: {text}")),
+        (Target::AverageValue(milli), Input::PerPod(samples)) => {
+            replicas::plain(frame, samples, milli, trace)
+        }
+        _ => Err(WRONG_INPUT.into()),
+    }
+}
+
+fn object(
+    target: Target,
+    input: &Input,
+    frame: &Frame,
+    status_replicas: i32,
+    prefix: impl Fn() -> String,
+) -> Result<Outcome, String> {
+    match (target, input) {
+        (_, Input::Invalid(text)) => Err(text.clone()),
+        (Target::Absent | Target::Utilization(_), _) => Err(NO_OBJECT_TARGET.into()),
+        (_, Input::Failed(text)) => Err(format!("{}: {text}", prefix())),
+        (Target::Value(target), Input::Object(usage)) => whole::value(frame, *usage, target),
+        (Target::AverageValue(target), Input::Object(usage)) => {
+            Ok(whole::average_value(frame, status_replicas, *usage, target))
+        }
+        _ => Err(WRONG_INPUT.into()),
+    }
+}
+
+fn external(
+    target: Target,
+    input: &Input,
+    frame: &Frame,
+    status_replicas: i32,
+    prefix: impl Fn() -> String,
+) -> Result<Outcome, String> {
+    match (target, input) {
+        (Target::Absent | Target::Utilization(_), _) => Err(NO_EXTERNAL_TARGET.into()),
+        (_, Input::Invalid(text)) => Err(text.clone()),
+        (_, Input::Failed(text)) => Err(format!("{}: {text}", prefix())),
+        (Target::Value(target), Input::External(values)) => {
+            whole::value(frame, whole::external_sum(values), target)
+        }
+        (Target::AverageValue(target), Input::External(values)) => {
+            Ok(whole::average_value(frame, status_replicas, whole::external_sum_per_pod(values), target))
+        }
+        _ => Err(WRONG_INPUT.into()),
+    }
+}

@@ -1,0 +1,210 @@
+//! The autoscaler's own metrics: upstream's names, and how long samples take to become a write.
+
+use crate::report::ErrorClass;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+use std::time::Duration;
+
+const PREFIX: &str = "horizontal_pod_autoscaler_controller";
+
+/// Label `action`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// More replicas.
+    ScaleUp,
+    /// Fewer replicas.
+    ScaleDown,
+    /// No change.
+    None,
+}
+
+impl Action {
+    /// Direction from one count to another.
+    pub fn between(before: i32, after: i32) -> Self {
+        match after.cmp(&before) {
+            std::cmp::Ordering::Greater => Action::ScaleUp,
+            std::cmp::Ordering::Less => Action::ScaleDown,
+            std::cmp::Ordering::Equal => Action::None,
+        }
+    }
+}
+
+impl EncodeLabelValue for Action {
+    fn encode(&self, encoder: &mut LabelValueEncoder) -> Result<(), std::fmt::Error> {
+        let text = match self {
+            Action::ScaleUp => "scale_up",
+            Action::ScaleDown => "scale_down",
+            Action::None => "none",
+        };
+        EncodeLabelValue::encode(&text, encoder)
+    }
+}
+
+impl EncodeLabelValue for ErrorClass {
+    fn encode(&self, encoder: &mut LabelValueEncoder) -> Result<(), std::fmt::Error> {
+        let text = match self {
+            ErrorClass::None => "none",
+            ErrorClass::Spec => "spec",
+            ErrorClass::Internal => "internal",
+        };
+        EncodeLabelValue::encode(&text, encoder)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReconcileLabels {
+    action: Action,
+    error: ErrorClass,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MetricLabels {
+    action: Action,
+    error: ErrorClass,
+    metric_type: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HpaLabels {
+    namespace: String,
+    hpa_name: String,
+}
+
+/// All metrics of the autoscaler.
+#[derive(Clone)]
+pub struct Metrics {
+    reconciliations: Family<ReconcileLabels, Counter>,
+    reconciliation_seconds: Family<ReconcileLabels, Histogram, fn() -> Histogram>,
+    computations: Family<MetricLabels, Counter>,
+    computation_seconds: Family<MetricLabels, Histogram, fn() -> Histogram>,
+    autoscalers: Gauge,
+    desired_replicas: Family<HpaLabels, Gauge>,
+    sample_to_scale_seconds: Histogram,
+    decision_seconds: Histogram,
+    checkpoint_errors: Counter,
+    panics: Counter,
+}
+
+/// Upstream's buckets.
+fn milliseconds_up() -> Histogram {
+    Histogram::new(exponential_buckets(0.001, 2.0, 15))
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Metrics {
+            reconciliations: Family::default(),
+            reconciliation_seconds: Family::new_with_constructor(milliseconds_up),
+            computations: Family::default(),
+            computation_seconds: Family::new_with_constructor(milliseconds_up),
+            autoscalers: Gauge::default(),
+            desired_replicas: Family::default(),
+            sample_to_scale_seconds: Histogram::new(exponential_buckets(0.0625, 2.0, 12)),
+            decision_seconds: Histogram::new(exponential_buckets(0.000_000_5, 2.0, 20)),
+            checkpoint_errors: Counter::default(),
+            panics: Counter::default(),
+        }
+    }
+}
+
+impl Metrics {
+    /// Registers all of them.
+    pub fn register(&self, registry: &mut Registry) {
+        let name = |rest: &str| format!("{PREFIX}_{rest}");
+        let own = |rest: &str| format!("flyball_hpa_{rest}");
+        registry.register(
+            name("reconciliations"),
+            "Number of reconciliations.",
+            self.reconciliations.clone(),
+        );
+        registry.register(
+            name("reconciliation_duration_seconds"),
+            "The time that one reconciliation takes.",
+            self.reconciliation_seconds.clone(),
+        );
+        registry.register(
+            name("metric_computation"),
+            "Number of metric computations.",
+            self.computations.clone(),
+        );
+        registry.register(
+            name("metric_computation_duration_seconds"),
+            "The time that the computation of one metric takes.",
+            self.computation_seconds.clone(),
+        );
+        registry.register(
+            name("num_horizontal_pod_autoscalers"),
+            "Number of HPA objects.",
+            self.autoscalers.clone(),
+        );
+        registry.register(
+            name("desired_replicas"),
+            "Desired number of replicas by HPA.",
+            self.desired_replicas.clone(),
+        );
+        registry.register(
+            own("sample_to_scale_seconds"),
+            "From the end of the newest sample's window to the scale being written.",
+            self.sample_to_scale_seconds.clone(),
+        );
+        registry.register(
+            own("decision_seconds"),
+            "The time that one decision takes.",
+            self.decision_seconds.clone(),
+        );
+        registry.register(
+            own("checkpoint_errors"),
+            "History entries that could not be stored.",
+            self.checkpoint_errors.clone(),
+        );
+        registry.register(own("panics"), "Evaluations that ended in a panic.", self.panics.clone());
+    }
+
+    pub(crate) fn reconciled(&self, action: Action, error: ErrorClass, took: Duration) {
+        let labels = ReconcileLabels { action, error };
+        self.reconciliations.get_or_create(&labels).inc();
+        self.reconciliation_seconds.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn computed(&self, metric_type: &str, action: Action, error: ErrorClass, took: Duration) {
+        let labels = MetricLabels { action, error, metric_type: metric_type.to_owned() };
+        self.computations.get_or_create(&labels).inc();
+        self.computation_seconds.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn decided(&self, took: Duration) {
+        self.decision_seconds.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn scaled(&self, newest_sample_ms: Option<i64>, now_ms: i64) {
+        if let Some(sample_ms) = newest_sample_ms {
+            self.sample_to_scale_seconds.observe((now_ms - sample_ms).max(0) as f64 / 1000.0);
+        }
+    }
+
+    pub(crate) fn desired(&self, key: &(String, String), replicas: i32) {
+        let labels = HpaLabels { namespace: key.0.clone(), hpa_name: key.1.clone() };
+        self.desired_replicas.get_or_create(&labels).set(i64::from(replicas));
+    }
+
+    pub(crate) fn forget(&self, key: &(String, String)) {
+        let labels = HpaLabels { namespace: key.0.clone(), hpa_name: key.1.clone() };
+        self.desired_replicas.remove(&labels);
+    }
+
+    pub(crate) fn autoscalers(&self, count: usize) {
+        self.autoscalers.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn checkpoint_failed(&self) {
+        self.checkpoint_errors.inc();
+    }
+
+    pub(crate) fn panicked(&self) {
+        self.panics.inc();
+    }
+}
