@@ -366,20 +366,29 @@ async fn publish(
     report.error
 }
 
-/// A status is written when it differs; when only measured values differ, at most once per sync period, since they may
-/// differ every second.
+/// A status is written when it differs. Measured values and reasons may differ every second, so that where only they do, it
+/// is written at most once per sync period; counts, times and the status of a condition are written at once.
 fn is_worth_writing(
     old: &v2::HorizontalPodAutoscalerStatus,
     new: &v2::HorizontalPodAutoscalerStatus,
     age_ms: i64,
     sync_period_ms: i64,
 ) -> bool {
-    if old == new {
-        return false;
+    old != new && (age_ms >= sync_period_ms || outline(old) != outline(new))
+}
+
+/// A status without measured values, reasons and messages.
+fn outline(status: &v2::HorizontalPodAutoscalerStatus) -> v2::HorizontalPodAutoscalerStatus {
+    let bare = |condition: &v2::HorizontalPodAutoscalerCondition| v2::HorizontalPodAutoscalerCondition {
+        reason: String::new(),
+        message: String::new(),
+        ..condition.clone()
+    };
+    v2::HorizontalPodAutoscalerStatus {
+        current_metrics: vec![v2::MetricStatus::default(); status.current_metrics.len()],
+        conditions: status.conditions.iter().map(bare).collect(),
+        ..status.clone()
     }
-    let same_but_values = *old
-        == v2::HorizontalPodAutoscalerStatus { current_metrics: old.current_metrics.clone(), ..new.clone() };
-    !same_but_values || age_ms >= sync_period_ms || old.current_metrics.len() != new.current_metrics.len()
 }
 
 fn observe(shared: &Shared, observation: Observation) {

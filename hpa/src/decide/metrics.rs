@@ -14,6 +14,9 @@ const NO_EXTERNAL_TARGET: &str =
     "invalid external metric source: neither a value target nor an average value target was set";
 const WRONG_INPUT: &str = "the snapshot holds values of another metric type";
 
+/// Stands for a value that the snapshot lacks, which is a failure and never zero. Needs no allocation.
+static NO_INPUT: Input = Input::Failed(String::new());
+
 /// Evaluates one metric.
 pub(super) fn propose(
     rules: &Rules,
@@ -23,8 +26,7 @@ pub(super) fn propose(
     status_replicas: i32,
     trace: &mut Trace,
 ) -> Proposal {
-    let missing = Input::Failed(WRONG_INPUT.into());
-    let input = input.unwrap_or(&missing);
+    let input = input.unwrap_or(&NO_INPUT);
     let frame = Frame { cpu: metric.source.is_cpu(), ..frame };
     match &metric.source {
         Source::Resource { name } => resource(name, metric.target, input, frame, trace).map_err(|inner| {

@@ -268,6 +268,42 @@ async fn history_comes_back_after_a_crash() {
     );
 }
 
+/// With upstream's forgetting, an HPA that is made again under its name inherits the history; else it does not.
+#[tokio::test(start_paused = true)]
+async fn an_hpa_made_again_under_its_name() {
+    for (compat_upstream, inherits) in [(true, true), (false, false)] {
+        let config = Config { compat_upstream, ..Config::default() };
+        let cluster = cluster_with(90, config.clone());
+        let key = cluster.hpa("web", json!({}));
+        cluster.reconcile(&key).await;
+        let old = cluster.shared.hpas.get(&key).unwrap();
+        cluster.shared.states.remove(&old, &config);
+        let new = crate::watch::HpaEntry {
+            uid: "another".into(),
+            key: key.clone(),
+            resource_version: None,
+            hpa: old.hpa.clone(),
+            rules: old.rules.clone(),
+        };
+        let state = cluster.shared.states.of(&new, &config, fake::NOW);
+        assert_eq!(!state.lock().await.history.recommendations.is_empty(), inherits, "C23");
+    }
+}
+
+#[test]
+fn only_a_changed_spec_wakes_an_hpa() {
+    use crate::watch::Change;
+    let store = crate::watch::HpaStore::default();
+    let apply = |max: i32, status: i32| {
+        let object = json!({ "metadata": { "name": "web", "namespace": "ns", "uid": "u" },
+            "spec": { "maxReplicas": max }, "status": { "desiredReplicas": status } });
+        store.apply(kube::runtime::watcher::Event::Apply(serde_json::from_value(object).unwrap())).remove(0)
+    };
+    assert!(matches!(apply(5, 1), Change::Spec(_)), "C18");
+    assert!(matches!(apply(5, 2), Change::Status), "C19");
+    assert!(matches!(apply(6, 2), Change::Spec(_)), "C19");
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_program_runs_and_stops() {
     let started = tokio::time::Instant::now();
@@ -283,7 +319,11 @@ async fn the_program_runs_and_stops() {
     let mut running = tokio::task::JoinSet::new();
     running.spawn(crate::run(cluster.fake.client(), config, None, shutdown.clone()));
     let seen = receiver.recv().await.unwrap();
-    assert_eq!((seen.desired, seen.at_ms < fake::NOW + 1_000), (6, true), "a new HPA is evaluated at once");
+    assert_eq!(
+        (seen.desired, seen.at_ms < fake::NOW + 1_000),
+        (6, true),
+        "C18: a new HPA is evaluated at once"
+    );
     // The first question of the poller is news to it. Then the samples do not advance, and the sync period decides.
     let offsets =
         [receiver.recv().await.unwrap().at_ms - fake::NOW, receiver.recv().await.unwrap().at_ms - fake::NOW];

@@ -40,6 +40,26 @@ fn utilization() {
 }
 
 #[test]
+fn status_counts_and_foreign_samples_in_a_whole_decision() {
+    assert_eq!(cpu(4, 50, &at_percent(5, 50)), (4, 50), "C8");
+    let settings = settings();
+    let rules = Rules { min: 2, max: 6, ..rules(100) };
+    let cases = pods(&[4000, 9500, 3000, 7000]);
+    let (pods, inputs) = (pods_of(&cases), [Input::PerPod(samples_of(&cases, &[3200, 2000]))]);
+    let snapshot = Snapshot {
+        rules: &rules,
+        settings: &settings,
+        scale: Scale { spec_replicas: 4, status_replicas: 4 },
+        selector: Ok(()),
+        pods: &pods,
+        inputs: &inputs,
+        scaled_to_zero: false,
+    };
+    let decision = decide(&snapshot, NOW, &History::default(), &mut Trace::on());
+    assert_eq!((decision.desired, decision.raw), (6, Some(24)), "C9");
+}
+
+#[test]
 fn tolerance() {
     let run = |down: f64, up: f64, target: i32, usages: [i64; 3]| {
         let requests = [900, 1000, 1100];
