@@ -1,2 +1,84 @@
-//! x
-fn main(){}
+//! The one program: reads flags, composes the parts, prints.
+//!
+//! Every command ends with exit code 0 when it did what was asked, 1 with one sentence on standard error when it could
+//! not, 2 when the flags are wrong. SIGINT and SIGTERM drain: what was started is stopped and what was made is removed.
+
+mod burn;
+mod demo;
+mod flags;
+mod onemachine;
+mod output;
+mod parts;
+mod query;
+mod signals;
+mod top;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{CommandFactory, Parser};
+use tracing_subscriber::EnvFilter;
+
+use crate::flags::{Cli, Command, LogFormat};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Err(error) = start_logging(&cli) {
+        eprintln!("flyball: {error:#}");
+        return ExitCode::from(2);
+    }
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        eprintln!("flyball: another TLS provider is already installed");
+        return ExitCode::FAILURE;
+    }
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("flyball: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    if let Command::Completion { shell } = command {
+        clap_complete::generate(shell, &mut Cli::command(), "flyball", &mut std::io::stdout());
+        return Ok(());
+    }
+    if matches!(command, Command::Demo(_) | Command::Local(_)) {
+        onemachine::enter_delegated_scope()?;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let shutdown = signals::shutdown()?;
+        match command {
+            Command::Demo(args) => demo::run(args, shutdown).await,
+            Command::Local(args) => onemachine::run(args, shutdown).await,
+            Command::Collector(args) => parts::collector(args, shutdown).await,
+            Command::MetricsServer(args) => parts::metrics_server(args, shutdown).await,
+            Command::Hpa(args) => parts::hpa(args, shutdown).await,
+            Command::Top(args) => top::run(args).await,
+            Command::Burn(args) => burn::run(args, shutdown).await,
+            Command::Completion { .. } => Ok(()),
+        }
+    })
+}
+
+/// Log lines go to standard error. The demo prints a table, so it logs errors only unless asked for more.
+fn start_logging(cli: &Cli) -> anyhow::Result<()> {
+    let quiet = matches!(cli.command, Command::Demo(_) | Command::Top(_) | Command::Completion { .. });
+    // What fails in a request comes back as an error and is told once; the client's own lines would double it.
+    let default = if quiet { "error,kube_client=off" } else { "info,kube_client=off" };
+    let wanted = cli.log.as_deref().unwrap_or(default);
+    let filter =
+        EnvFilter::try_new(wanted).with_context(|| format!("--log {wanted:?} is not a log filter"))?;
+    let colours = std::io::stderr().is_terminal();
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
+    match cli.log_format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().init(),
+    }
+    Ok(())
+}

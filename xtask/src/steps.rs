@@ -1,0 +1,77 @@
+//! The steps behind the commands.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail};
+
+use crate::totals::Totals;
+
+/// What every change must pass. Prints the test totals last.
+pub fn ci() -> anyhow::Result<()> {
+    lints()?;
+    let totals = tests(&[])?;
+    demo(&[])?;
+    println!("{totals}");
+    Ok(())
+}
+
+/// `ci` with the long forms of the end-to-end suites, a longer demo, and the figures.
+pub fn full() -> anyhow::Result<()> {
+    lints()?;
+    let totals = tests(&[("FLYBALL_E2E", "full")])?;
+    demo(&["--seconds", "180"])?;
+    scoreboard()?;
+    println!("{totals}");
+    Ok(())
+}
+
+/// Every figure this machine can take.
+pub fn scoreboard() -> anyhow::Result<()> {
+    run("cargo", &["build", "--release", "--package", "flyball-cli"])?;
+    run("cargo", &["run", "--release", "--quiet", "--package", "flyball-benches", "--bin", "scoreboard"])
+}
+
+fn lints() -> anyhow::Result<()> {
+    run("cargo", &["fmt", "--all", "--check"])?;
+    run("cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"])
+}
+
+fn demo(arguments: &[&str]) -> anyhow::Result<()> {
+    run("cargo", &[&["run", "--release", "--", "demo"], arguments].concat())
+}
+
+/// Runs the README's test command, shows its output as it comes and adds up its result lines.
+fn tests(environment: &[(&str, &str)]) -> anyhow::Result<Totals> {
+    let arguments = ["test", "--workspace", "--no-fail-fast"];
+    println!("+ cargo {}", arguments.join(" "));
+    let mut child = Command::new("cargo")
+        .args(arguments)
+        .envs(environment.iter().copied())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start cargo")?;
+    let output = child.stdout.take().context("cargo has no output")?;
+    let mut totals = Totals::default();
+    for line in BufReader::new(output).lines() {
+        let line = line?;
+        totals.add_line(&line);
+        println!("{line}");
+    }
+    let status = child.wait()?;
+    if !status.success() {
+        println!("{totals}");
+        bail!("cargo test ended with {status}");
+    }
+    Ok(totals)
+}
+
+fn run(program: &str, arguments: &[&str]) -> anyhow::Result<()> {
+    println!("+ {program} {}", arguments.join(" "));
+    let status =
+        Command::new(program).args(arguments).status().with_context(|| format!("cannot start {program}"))?;
+    if !status.success() {
+        bail!("{program} {} ended with {status}", arguments.join(" "));
+    }
+    Ok(())
+}
