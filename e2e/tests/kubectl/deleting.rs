@@ -14,7 +14,7 @@ fn delete_takes_what_is_owned() {
     for cascade in ["background", "foreground"] {
         kubectl.apply(&script_deployment("web", 2, IDLE));
         kubectl.eventually_available(MINUTE, "web", 2);
-        kubectl.ok(&["delete", "deployment", "web", "--cascade", cascade]);
+        kubectl.ok(&["delete", "deployment", "web", &format!("--cascade={cascade}")]);
         kubectl.eventually(SHORT, &format!("nothing is left with {cascade}"), || {
             let left = kubectl.ok(ALL);
             if left.is_empty() { Ok(()) } else { Err(left) }
@@ -28,7 +28,7 @@ fn delete_may_leave_what_is_owned() {
     kubectl.apply(&script_deployment("web", 1, IDLE));
     kubectl.eventually_available(MINUTE, "web", 1);
     let before = kubectl.ok(&["get", "replicasets,pods", "-o", "name"]);
-    kubectl.ok(&["delete", "deployment", "web", "--cascade", "orphan"]);
+    kubectl.ok(&["delete", "deployment", "web", "--cascade=orphan"]);
     holds(&kubectl.fails(&["get", "deployment", "web"]), &["NotFound"]);
     assert_eq!(kubectl.ok(ALL), before);
     // A new Deployment of the same selector adopts them.

@@ -86,6 +86,10 @@ fn create_in_every_form() {
         &["configmap/some-", "created"],
     );
     let error = kubectl.fails(&["create", "configmap", "settings"]);
+    holds(&error, &["failed to create configmap", "configmaps \"settings\" already exists"]);
+    let mut again = object.clone();
+    again["metadata"] = json!({"name": "settings"});
+    let error = kubectl.fails_with_input(&["create", "-f", "-"], &again.to_string());
     holds(&error, &["AlreadyExists", "configmaps \"settings\" already exists"]);
     let error = kubectl.fails(&["create", "configmap", "Not_A_Name"]);
     holds(&error, &["metadata.name", "Invalid value", "Not_A_Name"]);
