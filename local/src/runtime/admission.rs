@@ -1,0 +1,64 @@
+//! What of a pod's spec this runtime cannot honour. Such a pod is refused, naming the field, rather than run wrongly.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use k8s_openapi::api::core::v1::{Container, PodSpec};
+
+use super::check;
+
+/// Checks a spec.
+///
+/// # Errors
+/// One sentence naming the first field that cannot be honoured.
+pub fn check(spec: &PodSpec) -> Result<(), String> {
+    let containers = spec.containers.iter().enumerate().map(|(at, container)| ("containers", at, container));
+    let init = spec.init_containers.iter().flatten().enumerate().map(|(at, c)| ("initContainers", at, c));
+    for (list, at, container) in init.chain(containers) {
+        check_container(container).map_err(|(field, why)| format!("spec.{list}[{at}].{field}: {why}"))?;
+        if list == "initContainers" && container.restart_policy.is_some() {
+            return Err(format!(
+                "spec.initContainers[{at}].restartPolicy: sidecar containers are not supported here"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn check_container(container: &Container) -> Result<(), (String, String)> {
+    if container.volume_mounts.as_ref().is_some_and(|mounts| !mounts.is_empty()) {
+        let why = "containers here are processes of this machine and cannot have volumes mounted; pass ConfigMaps and \
+                   Secrets as environment (env, envFrom), and name files of this machine by their path";
+        return Err(("volumeMounts".to_owned(), why.to_owned()));
+    }
+    let probes = [
+        ("livenessProbe", &container.liveness_probe),
+        ("readinessProbe", &container.readiness_probe),
+        ("startupProbe", &container.startup_probe),
+    ];
+    for (field, probe) in probes {
+        if let Some(probe) = probe {
+            let any = IpAddr::V4(Ipv4Addr::LOCALHOST);
+            check::read(probe, container, any).map_err(|why| (field.to_owned(), why))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn fields_are_named() {
+        let refusal = |container: Value| {
+            let spec = serde_json::from_value(json!({ "containers": [{"name": "ok"}, container] }));
+            check(&spec.unwrap()).err()
+        };
+        assert_eq!(refusal(json!({"name": "c", "livenessProbe": {"tcpSocket": {"port": 1}}})), None);
+        let mounts = refusal(json!({"name": "c", "volumeMounts": [{"name": "v", "mountPath": "/x"}]}));
+        assert!(mounts.unwrap().starts_with("spec.containers[1].volumeMounts: "));
+        let probe = refusal(json!({"name": "c", "readinessProbe": {"grpc": {"port": 1}}}));
+        assert!(probe.unwrap().starts_with("spec.containers[1].readinessProbe: "));
+    }
+}
