@@ -107,20 +107,20 @@ impl ServerMetrics {
     pub fn register(own: &OwnMetrics) -> Self {
         let metrics = Self::default();
         let mut registry = own.registry();
-        registry.register("apiserver_request", "Requests answered.", metrics.requests.clone());
+        registry.register("apiserver_request", "Requests answered", metrics.requests.clone());
         registry.register(
             "apiserver_request_duration_seconds",
-            "Time to answer, watches and streams aside.",
+            "Time to answer, watches and streams aside",
             metrics.durations.clone(),
         );
         registry.register(
             "authentication_attempts",
-            "Requests by outcome of authentication.",
+            "Requests by outcome of authentication",
             metrics.authentications.clone(),
         );
         registry.register(
             "apiserver_tls_handshake_errors",
-            "Connections that ended in the TLS handshake.",
+            "Connections that ended in the TLS handshake",
             metrics.handshake_errors.clone(),
         );
         drop(registry);

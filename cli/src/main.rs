@@ -25,7 +25,7 @@ use crate::flags::{Cli, Command, LogFormat};
 fn main() -> ExitCode {
     let cli = Cli::parse();
     if let Err(error) = start_logging(&cli) {
-        eprintln!("flyball: {error:#}");
+        eprintln!("flyball: {}", sentence(&error));
         return ExitCode::from(2);
     }
     if rustls::crypto::ring::default_provider().install_default().is_err() {
@@ -35,10 +35,23 @@ fn main() -> ExitCode {
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("flyball: {error:#}");
+            eprintln!("flyball: {}", sentence(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// The error and its causes as one sentence. Many errors already say what their cause says; nothing is told twice.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 fn run(command: Command) -> anyhow::Result<()> {
@@ -81,4 +94,16 @@ fn start_logging(cli: &Cli) -> anyhow::Result<()> {
         LogFormat::Json => builder.json().init(),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sentence;
+
+    #[test]
+    fn causes_are_told_once() {
+        let cause = std::io::Error::other("in use");
+        let error = anyhow::Error::new(cause).context("cannot listen on x: in use; choose another").context("no start");
+        assert_eq!(sentence(&error), "no start: cannot listen on x: in use; choose another");
+    }
 }

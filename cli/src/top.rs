@@ -90,8 +90,8 @@ async fn pods(
     }
     let mut metrics: Vec<PodMetrics> = items(&body)?;
     if metrics.is_empty() {
-        let place = if pod.all_namespaces { String::new() } else { format!(" in {namespace} namespace") };
-        eprintln!("No resources found{place}.");
+        let place = if pod.all_namespaces { String::new() } else { format!(" in {namespace} namespace.") };
+        eprintln!("No resources found{place}");
         return Ok(());
     }
     metrics.sort_by(|a, b| {

@@ -118,47 +118,47 @@ impl Metrics {
         let own = |rest: &str| format!("flyball_hpa_{rest}");
         registry.register(
             name("reconciliations"),
-            "Number of reconciliations.",
+            "Number of reconciliations",
             self.reconciliations.clone(),
         );
         registry.register(
             name("reconciliation_duration_seconds"),
-            "The time that one reconciliation takes.",
+            "The time that one reconciliation takes",
             self.reconciliation_seconds.clone(),
         );
         registry.register(
             name("metric_computation"),
-            "Number of metric computations.",
+            "Number of metric computations",
             self.computations.clone(),
         );
         registry.register(
             name("metric_computation_duration_seconds"),
-            "The time that the computation of one metric takes.",
+            "The time that the computation of one metric takes",
             self.computation_seconds.clone(),
         );
         registry.register(
             name("num_horizontal_pod_autoscalers"),
-            "Number of HPA objects.",
+            "Number of HPA objects",
             self.autoscalers.clone(),
         );
         registry.register(
             name("desired_replicas"),
-            "Desired number of replicas by HPA.",
+            "Desired number of replicas by HPA",
             self.desired_replicas.clone(),
         );
         registry.register(
             own("sample_to_scale_seconds"),
-            "From the end of the newest sample's window to the scale being written.",
+            "From the end of the newest sample's window to the scale being written",
             self.sample_to_scale_seconds.clone(),
         );
         registry.register(
             own("decision_seconds"),
-            "The time that one decision takes.",
+            "The time that one decision takes",
             self.decision_seconds.clone(),
         );
         registry.register(
             own("checkpoint_errors"),
-            "History entries that could not be stored.",
+            "History entries that could not be stored",
             self.checkpoint_errors.clone(),
         );
         registry.register(own("panics"), "Evaluations that ended in a panic.", self.panics.clone());
