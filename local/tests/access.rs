@@ -1,4 +1,5 @@
 //! Who may do what, asked without kubectl (which never sends an anonymous request).
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "starts a server")]
 
 mod support;

@@ -1,4 +1,5 @@
 //! A group that another server stands behind: found, asked with the caller's identity, and never in the way of others.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "starts servers")]
 
 mod support;

@@ -1,4 +1,5 @@
 //! What is on disk after every way to end.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "starts and kills a process, looks into the data folder")]
 
 use std::collections::BTreeMap;

@@ -1,4 +1,5 @@
 //! Real kubectl against the API server, without controllers: every command whose result does not need one.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "starts a server and programs")]
 
 mod support;

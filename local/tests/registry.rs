@@ -1,4 +1,5 @@
 //! The registry's promises, without a disk and without HTTP.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use flyball_local::registry::kinds::{
     CONFIGMAPS, DEPLOYMENTS, EVENTS, HPAS, NAMESPACES, NODES, PODS, REPLICASETS, SECRETS, SERVICEACCOUNTS,

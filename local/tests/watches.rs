@@ -1,4 +1,5 @@
 //! Watches and lists over HTTP, as client libraries use them.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "starts a server")]
 
 mod support;

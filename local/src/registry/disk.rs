@@ -106,10 +106,12 @@ struct Progress {
     failure: Option<String>,
 }
 
+/// Newest state per object, `None` when it is gone: what is overwritten before it is flushed is never written.
+type Changes = BTreeMap<Vec<u8>, Option<Arc<Value>>>;
+
 #[derive(Default)]
 struct Queue {
-    /// Newest state per object: what is overwritten before it is flushed is never written.
-    changes: BTreeMap<Vec<u8>, Option<Arc<Value>>>,
+    changes: Changes,
     version: u64,
     urgent: bool,
     closing: bool,
@@ -286,7 +288,7 @@ impl Writer {
     }
 
     /// Waits for changes and takes them all; `None` when closing with nothing left.
-    fn take(&self) -> Option<(BTreeMap<Vec<u8>, Option<Arc<Value>>>, u64, bool)> {
+    fn take(&self) -> Option<(Changes, u64, bool)> {
         let mut queue = self.pending.queue();
         while queue.changes.is_empty() && !queue.closing {
             queue = self.pending.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
@@ -301,7 +303,7 @@ impl Writer {
         if changes.is_empty() { None } else { Some((changes, queue.version, queue.closing)) }
     }
 
-    fn write(&mut self, changes: &BTreeMap<Vec<u8>, Option<Arc<Value>>>) -> Result<(), String> {
+    fn write(&mut self, changes: &Changes) -> Result<(), String> {
         self.check_space()?;
         let result = self.write_database(changes);
         if result.is_err() {
@@ -310,7 +312,7 @@ impl Writer {
         result.map_err(|error| format!("the data folder {} cannot be written: {error}", self.path.display()))
     }
 
-    fn write_database(&mut self, changes: &BTreeMap<Vec<u8>, Option<Arc<Value>>>) -> Result<(), sled::Error> {
+    fn write_database(&mut self, changes: &Changes) -> Result<(), sled::Error> {
         let database = match self.database.take() {
             Some(database) => database,
             None => open_database(&self.path)?,
@@ -345,7 +347,7 @@ impl Writer {
         ))
     }
 
-    fn give_back(&self, changes: BTreeMap<Vec<u8>, Option<Arc<Value>>>, failure: String) {
+    fn give_back(&self, changes: Changes, failure: String) {
         let mut queue = self.pending.queue();
         for (key, object) in changes {
             queue.changes.entry(key).or_insert(object);

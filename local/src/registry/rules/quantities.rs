@@ -15,21 +15,21 @@ pub(crate) fn canonical(resource: &Resource, object: &mut Value) {
     };
     for part in ["spec", "status"] {
         if let Some(value) = object.get_mut(part) {
-            descend("", part, value, walk);
+            descend(part, value, walk);
         }
     }
 }
 
 /// Calls `visit(parent, name, value)` for every member of every map below.
-fn descend(parent: &str, name: &str, value: &mut Value, visit: fn(&str, &str, &mut Value)) {
+fn descend(name: &str, value: &mut Value, visit: fn(&str, &str, &mut Value)) {
     match value {
         Value::Object(map) => {
             for (member, value) in map {
                 visit(name, member, value);
-                descend(name, member, value, visit);
+                descend(member, value, visit);
             }
         }
-        Value::Array(list) => list.iter_mut().for_each(|value| descend(parent, name, value, visit)),
+        Value::Array(list) => list.iter_mut().for_each(|value| descend(name, value, visit)),
         _ => {}
     }
 }

@@ -15,14 +15,18 @@ use serde_json::Value;
 
 use crate::registry::kinds::Resource;
 
+type Columns = fn() -> Vec<Column>;
+/// The object and unix milliseconds of now make one cell per column.
+type Cells = fn(&Value, i64) -> Vec<Value>;
+
 /// How one kind is printed.
 struct Printer {
-    columns: fn() -> Vec<Column>,
-    cells: fn(&Value, i64) -> Vec<Value>,
+    columns: Columns,
+    cells: Cells,
 }
 
 fn printer(resource: &Resource) -> Printer {
-    let (columns, cells): (fn() -> Vec<Column>, fn(&Value, i64) -> Vec<Value>) = match resource.kind {
+    let (columns, cells): (Columns, Cells) = match resource.kind {
         "Pod" => (pods::columns, pods::cells),
         "Deployment" => (workloads::deployment_columns, workloads::deployment_cells),
         "ReplicaSet" => (workloads::replicaset_columns, workloads::replicaset_cells),
@@ -44,7 +48,7 @@ fn printer(resource: &Resource) -> Printer {
 
 /// A table of objects under construction.
 pub(super) struct Printed {
-    cells: fn(&Value, i64) -> Vec<Value>,
+    cells: Cells,
     builder: TableBuilder,
     now_ms: i64,
 }
