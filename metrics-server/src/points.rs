@@ -2,6 +2,9 @@
 //!
 //! Five series count, all others are ignored: CPU and working set of the node and of each container, and each container's
 //! start. A value that is not a finite number of at least zero is treated as absent.
+//!
+//! A CPU counter of zero means two things by its [`Source`]: a kubelet writes zero for what it could not read, so upstream
+//! withholds it; a Flyball collector leaves out what it could not read, so its zero is a container that has used nothing.
 
 use std::collections::BTreeMap;
 
@@ -15,6 +18,15 @@ const CONTAINER_CPU: &str = "container_cpu_usage_seconds_total";
 const CONTAINER_MEMORY: &str = "container_memory_working_set_bytes";
 const CONTAINER_START: &str = "container_start_time_seconds";
 const MS_NS: i64 = 1_000_000;
+
+/// Who answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// A kubelet.
+    Kubelet,
+    /// A Flyball collector.
+    Collector,
+}
 
 /// What one answer of one node says.
 #[derive(Debug, Default, PartialEq)]
@@ -38,7 +50,7 @@ pub struct PodPoints {
 #[derive(Default)]
 struct Partial {
     timestamp_ms: i64,
-    cpu_core_ns: u64,
+    cpu_core_ns: Option<u64>,
     working_set_bytes: u64,
     start_ns: Option<i64>,
 }
@@ -46,7 +58,7 @@ struct Partial {
 impl Partial {
     fn set_cpu(&mut self, sample: &Sample, default_ms: i64) {
         if let Some(value) = counted(sample.value * 1e9) {
-            self.cpu_core_ns = value;
+            self.cpu_core_ns = Some(value);
             self.timestamp_ms = sample.timestamp_ms.unwrap_or(default_ms);
         }
     }
@@ -58,12 +70,13 @@ impl Partial {
         }
     }
 
-    /// Upstream's validity: a counter at zero is one that was not read.
-    fn complete(self) -> Option<Point> {
-        let valid = self.timestamp_ms != 0 && self.cpu_core_ns != 0 && self.working_set_bytes != 0;
+    /// Upstream's validity, but for the collector's true zero.
+    fn complete(self, source: Source) -> Option<Point> {
+        let cpu_core_ns = self.cpu_core_ns.filter(|used| *used != 0 || source == Source::Collector)?;
+        let valid = self.timestamp_ms != 0 && self.working_set_bytes != 0;
         valid.then_some(Point {
             timestamp_ns: self.timestamp_ms.saturating_mul(MS_NS),
-            cpu_core_ns: self.cpu_core_ns,
+            cpu_core_ns,
             working_set_bytes: self.working_set_bytes,
             start_ns: self.start_ns,
         })
@@ -76,7 +89,7 @@ fn counted(value: f64) -> Option<u64> {
 }
 
 /// Reads the samples of one answer. `default_ms` stands in for missing timestamps: when the request was sent.
-pub fn read(samples: &[Sample], default_ms: i64) -> NodePoints {
+pub fn read(samples: &[Sample], default_ms: i64, source: Source) -> NodePoints {
     let mut node = Partial::default();
     let mut containers: BTreeMap<(&str, &str, &str), Partial> = BTreeMap::new();
     for sample in samples {
@@ -95,7 +108,7 @@ pub fn read(samples: &[Sample], default_ms: i64) -> NodePoints {
             _ => {}
         }
     }
-    NodePoints { node: node.complete(), pods: by_pod(containers) }
+    NodePoints { node: node.complete(source), pods: by_pod(containers, source) }
 }
 
 fn start_ns(seconds: f64) -> Option<i64> {
@@ -108,11 +121,14 @@ fn container_key(sample: &Sample) -> Option<(&str, &str, &str)> {
     Some((label("namespace")?, label("pod")?, label("container")?))
 }
 
-fn by_pod(containers: BTreeMap<(&str, &str, &str), Partial>) -> BTreeMap<(String, String), PodPoints> {
+fn by_pod(
+    containers: BTreeMap<(&str, &str, &str), Partial>,
+    source: Source,
+) -> BTreeMap<(String, String), PodPoints> {
     let mut pods: BTreeMap<(String, String), PodPoints> = BTreeMap::new();
     for ((namespace, pod, container), partial) in containers {
         let entry = pods.entry((namespace.to_owned(), pod.to_owned())).or_default();
-        match partial.complete() {
+        match partial.complete(source) {
             Some(point) => drop(entry.containers.insert(container.to_owned(), point)),
             None => entry.incomplete.push(container.to_owned()),
         }

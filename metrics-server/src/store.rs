@@ -14,7 +14,7 @@ use std::sync::{PoisonError, RwLock};
 use flyball_model::batch::{Batch, Outcome, Sink};
 
 use crate::missing::Missing;
-use crate::points::{self, NodePoints, PodPoints};
+use crate::points::{self, NodePoints, PodPoints, Source};
 use crate::window::{Point, Policy, SECOND_NS, Series, Usage};
 
 /// How long the last good values of a node are served while its scrapes fail: four rounds of upstream's 15 s.
@@ -41,9 +41,11 @@ impl StoreSettings {
         StoreSettings { kubelet_resolution_ms, usage_window_ms, max_age_ms: rounds_ms.max(MAX_AGE_MS) }
     }
 
-    fn policy(&self, from_collector: bool) -> Policy {
+    fn policy(&self, source: Source) -> Policy {
         match self.usage_window_ms {
-            _ if !from_collector => Policy::TwoPoints { resolution_ns: self.kubelet_resolution_ms * MS_NS },
+            _ if source == Source::Kubelet => {
+                Policy::TwoPoints { resolution_ns: self.kubelet_resolution_ms * MS_NS }
+            }
             Some(window_ms) => Policy::Fixed { window_ns: window_ms * MS_NS },
             None => Policy::ChangeAware,
         }
@@ -121,8 +123,9 @@ impl Sink for Store {
     fn accept(&self, batch: &Batch) {
         match &batch.outcome {
             Outcome::Scraped { samples, sweep_interval_ms } => {
-                let read = points::read(samples, batch.started_ms);
-                let policy = self.settings.policy(sweep_interval_ms.is_some());
+                let source = if sweep_interval_ms.is_some() { Source::Collector } else { Source::Kubelet };
+                let read = points::read(samples, batch.started_ms, source);
+                let policy = self.settings.policy(source);
                 self.write(|state| {
                     state.last_batch_ms = Some(batch.finished_ms);
                     state.scraped(batch, policy, read);

@@ -121,6 +121,29 @@ fn kubelet_pods_with_an_unread_container_are_withheld() {
 }
 
 #[test]
+fn a_collectors_zero_is_a_reading_and_a_kubelets_is_none() {
+    // Accounted by process, an idle container has used less than a clock tick for hours.
+    for (id, collector, expected) in [("collector", true, Some(0)), ("kubelet", false, None)] {
+        let store = store();
+        for round in 0..3 {
+            let at_ms = T0 + round * 15_000;
+            Answer::new("n1", at_ms, 100.0 + round as f64)
+                .container("p", "idle", 0.0, 1024.0, None)
+                .send(&store, collector);
+        }
+        let usage = store.pod("ns", "p", T0 + 30_000).ok();
+        assert_eq!(usage.map(|pod| pod.containers[0].1.cpu_nanocores), expected, "{id}");
+    }
+    // What the collector could not read it leaves out.
+    let store = store();
+    let mut answer = Answer::new("n1", T0, 100.0).container("p", "unread", 0.0, 1024.0, None);
+    answer.samples.retain(|sample| sample.name != "container_cpu_usage_seconds_total");
+    answer.send(&store, true);
+    let reason = "container unread has no CPU time or working set in the answer of node n1";
+    assert_eq!(why(&store, "p", T0), reason);
+}
+
+#[test]
 fn the_pods_time_is_its_earliest_containers() {
     let store = store();
     for (round, skew_ms) in [(0, 0), (1, 0), (2, 0)] {
