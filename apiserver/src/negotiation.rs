@@ -123,6 +123,11 @@ pub fn negotiate(headers: &HeaderMap, query: &Query, offer: Offer) -> Result<Acc
     Err(Status::not_acceptable(if known { UNKNOWN_VIEW } else { UNKNOWN_TYPE }))
 }
 
+/// Whether a clause of `Accept` names exactly this media type.
+pub fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
+    parse_accept(&accept_text(headers)).iter().any(|clause| clause.media_type == media_type)
+}
+
 /// 406 for `as=PartialObjectMetadata` on a list. `list_type` names the list as the message shows it.
 pub fn refuse_partial_of_list(list_type: &str) -> Status {
     Status::not_acceptable(format!(

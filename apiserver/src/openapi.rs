@@ -1,4 +1,7 @@
 //! OpenAPI documents: the v3 index with hashes, the documents behind it, and a minimal v2 derived from them.
+//!
+//! v2 also comes as protobuf, the only form kubectl asks for when v3 does not know a kind. That form has no schemas:
+//! kubectl then validates nothing itself and goes on to say that there is no such kind.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::body::{empty, full};
 use crate::discovery::hash;
-use crate::negotiation::{Offer, negotiate};
+use crate::negotiation::{Offer, accepts, negotiate};
 use crate::query::Query;
 use crate::request::Response;
 use crate::status::Status;
@@ -19,18 +22,28 @@ pub struct OpenApi {
     index: Document,
     documents: BTreeMap<String, Document>,
     v2: Document,
+    v2_protobuf: Document,
 }
+
+/// The media type a client asks for v2 as protobuf with.
+const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/// The one it is answered with: upstream's differs in one character, as `@` is no part of a media type.
+const V2_PROTOBUF_ANSWER: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 #[derive(Debug)]
 struct Document {
     bytes: Bytes,
     hash: String,
+    content_type: &'static str,
 }
 
 impl Document {
     fn of(value: &Value) -> Self {
-        let bytes = value.to_string().into_bytes();
-        Self { hash: hash(&bytes), bytes: bytes.into() }
+        Self::new(value.to_string().into_bytes(), "application/json")
+    }
+
+    fn new(bytes: Vec<u8>, content_type: &'static str) -> Self {
+        Self { hash: hash(&bytes), bytes: bytes.into(), content_type }
     }
 
     fn respond(&self, headers: &HeaderMap) -> Response {
@@ -40,7 +53,7 @@ impl Document {
         let mut response = http::Response::new(if same { empty() } else { full(self.bytes.clone()) });
         *response.status_mut() = if same { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
         let to = response.headers_mut();
-        to.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        to.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         to.insert(header::ETAG, etag);
         to.insert(header::VARY, HeaderValue::from_static("Accept-Encoding, Accept"));
         response
@@ -60,7 +73,8 @@ impl OpenApi {
                 (key.clone(), json!({ "serverRelativeURL": url }))
             })
             .collect();
-        Self { index: Document::of(&json!({ "paths": paths })), documents, v2 }
+        let v2_protobuf = Document::new(protobuf_without_schemas(title), V2_PROTOBUF_ANSWER);
+        Self { index: Document::of(&json!({ "paths": paths })), documents, v2, v2_protobuf }
     }
 
     /// Paths for the index.
@@ -83,7 +97,8 @@ impl OpenApi {
             return refuse(Status::method_not_allowed());
         }
         if let Err(status) = negotiate(headers, query, Offer::OBJECT) {
-            return refuse(status);
+            let protobuf = path == "v2" && accepts(headers, V2_PROTOBUF);
+            return if protobuf { Some(self.v2_protobuf.respond(headers)) } else { refuse(status) };
         }
         match path {
             "v2" => Some(self.v2.respond(headers)),
@@ -114,6 +129,27 @@ fn versioned(key: &str, document: &Document, headers: &HeaderMap, query: &Query)
         response.headers_mut().insert(header::LOCATION, location);
     }
     response
+}
+
+/// A Swagger 2 document in gnostic's protobuf (`openapi.v2.Document`: 1 = swagger, 2 = info with 1 = title and
+/// 2 = version), with no paths and no schemas.
+fn protobuf_without_schemas(title: &str) -> Vec<u8> {
+    let info = [field(1, title.as_bytes()), field(2, env!("CARGO_PKG_VERSION").as_bytes())].concat();
+    [field(1, b"2.0"), field(2, &info)].concat()
+}
+
+/// A length-delimited protobuf field.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    const LENGTH_DELIMITED: u8 = 2;
+    let mut out = vec![number << 3 | LENGTH_DELIMITED];
+    let mut length = bytes.len();
+    while length > 0x7f {
+        out.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    out.push(length as u8);
+    out.extend_from_slice(bytes);
+    out
 }
 
 /// A Swagger 2 document with the schemas of all v3 documents and no paths: what validates and explains objects.
@@ -196,10 +232,34 @@ mod tests {
         let (_, body) = get("/openapi/v2", None).await;
         assert_eq!(body["swagger"], "2.0");
         assert_eq!(body["definitions"]["b"]["$ref"], "#/definitions/a");
-        let mut headers = HeaderMap::new();
-        let protobuf = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
-        headers.insert(header::ACCEPT, protobuf.parse().unwrap());
-        let response = sample().respond(&Method::GET, "/openapi/v2", &headers, &Query::default());
-        assert_eq!(response.unwrap().status(), 406);
+    }
+
+    #[tokio::test]
+    async fn version_2_as_protobuf_is_for_those_who_take_nothing_else() {
+        for (accept, status, content_type) in [
+            (V2_PROTOBUF, 200, V2_PROTOBUF_ANSWER),
+            ("application/com.github.proto-openapi.spec.v2@v1.0+protobuf, */*", 200, "application/json"),
+            ("application/x-unheard-of", 406, "application/json"),
+        ] {
+            let headers = HeaderMap::from_iter([(header::ACCEPT, accept.parse().unwrap())]);
+            let response =
+                sample().respond(&Method::GET, "/openapi/v2", &headers, &Query::default()).unwrap();
+            assert_eq!(response.status(), status, "{accept}");
+            assert_eq!(response.headers()[header::CONTENT_TYPE], content_type, "{accept}");
+        }
+    }
+
+    #[test]
+    fn the_protobuf_document_says_version_and_title() {
+        let title = "t".repeat(200);
+        let bytes = protobuf_without_schemas(&title);
+        let version = env!("CARGO_PKG_VERSION");
+        let info_length = 1 + 2 + 200 + 2 + version.len();
+        let mut expected = b"\x0a\x032.0\x12".to_vec();
+        expected.extend([(info_length as u8) | 0x80, 1, 0x0a, 200 | 0x80, 1]);
+        expected.extend(title.bytes());
+        expected.extend([0x12, version.len() as u8]);
+        expected.extend(version.bytes());
+        assert_eq!(bytes, expected);
     }
 }
