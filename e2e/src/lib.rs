@@ -24,7 +24,7 @@ pub use kubectl::Kubectl;
 pub use local::{Local, Setup};
 pub use poll::{MINUTE, SHORT, eventually, full, steady};
 pub use program::Program;
-pub use run::{Finished, run};
+pub use run::{Finished, run, run_into};
 pub use rustix::process::Signal;
 pub use shared::{Place, Shared};
 pub use skip::{has_kubectl, has_program, is_root, skipped};

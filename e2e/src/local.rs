@@ -145,6 +145,11 @@ impl Local {
         &self.folder
     }
 
+    /// What it printed up to now.
+    pub fn said(&mut self) -> String {
+        self.program.as_mut().expect("the cluster runs").seen().join("\n")
+    }
+
     /// kubectl for this cluster and namespace `default`.
     #[must_use]
     pub fn kubectl(&self) -> &Kubectl {

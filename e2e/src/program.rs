@@ -44,9 +44,11 @@ impl Program {
         let stdout = child.stdout.take().expect("standard output is a pipe");
         let (sender, lines) = channel();
         std::thread::spawn(move || {
-            // Reads on when nobody listens any more, so that the program never waits for a reader.
+            // Reads on until [`Program::hang_up`], so that the program never waits for a reader.
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                let _ = sender.send(line);
+                if sender.send(line).is_err() {
+                    return;
+                }
             }
         });
         Self { name, child, lines: Mutex::new(lines), seen: Vec::new(), log: log.to_owned(), status: None }
@@ -94,6 +96,13 @@ impl Program {
         let lines = self.lines.get_mut().unwrap_or_else(PoisonError::into_inner);
         self.seen.extend(lines.try_iter());
         &self.seen
+    }
+
+    /// Stops reading its standard output: the pipe is closed with the next line, as `head` does.
+    pub fn hang_up(&mut self) {
+        self.seen();
+        let (_, nobody) = channel();
+        self.lines = Mutex::new(nobody);
     }
 
     /// Sends a signal; nothing happens when it has ended already.
@@ -161,6 +170,15 @@ mod tests {
         assert!(program.state().contains("oops"), "{}", program.state());
         program.signal(Signal::TERM);
         assert!(program.wait(Duration::from_secs(20)).is_some_and(|status| !status.success()));
+    }
+
+    #[test]
+    fn a_program_notices_that_nobody_reads() {
+        let (mut program, _folder) = shell("while echo line; do sleep 0.01; done; exit 7");
+        program.wait_line(Duration::from_secs(20), |_| Some(())).expect("a line comes");
+        program.hang_up();
+        let status = program.wait(Duration::from_secs(20));
+        assert!(status.is_some_and(|status| !status.success()), "{status:?}");
     }
 
     #[test]

@@ -43,11 +43,23 @@ impl fmt::Display for Finished {
 /// # Panics
 /// When it cannot be started.
 pub fn run(mut command: Command, input: &str, limit: Duration) -> Finished {
-    // Files in place of pipes: no reader is needed to keep the program going.
-    let (mut stdout, mut stderr) = (temporary(), temporary());
     let mut stdin = temporary();
     stdin.write_all(input.as_bytes()).and_then(|()| stdin.rewind()).expect("the input is written");
-    command.stdin(Stdio::from(stdin)).stdout(handle(&stdout)).stderr(handle(&stderr));
+    command.stdin(Stdio::from(stdin));
+    // Files in place of pipes: no reader is needed to keep the program going.
+    let mut stdout = temporary();
+    let finished = run_into(command, handle(&stdout), limit);
+    Finished { stdout: text(&mut stdout), ..finished }
+}
+
+/// Runs `command` with its standard output going to `stdout`, which is not read; kills it when it has not ended after
+/// `limit`.
+///
+/// # Panics
+/// When it cannot be started.
+pub fn run_into(mut command: Command, stdout: Stdio, limit: Duration) -> Finished {
+    let mut stderr = temporary();
+    command.stdout(stdout).stderr(handle(&stderr));
     let line = command_line(&command);
     let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {line}: {error}"));
     let status = wait(&mut child, limit);
@@ -56,7 +68,7 @@ pub fn run(mut command: Command, input: &str, limit: Duration) -> Finished {
         let _ = child.kill();
         let _ = child.wait();
     }
-    Finished { command: line, status, stdout: text(&mut stdout), stderr: text(&mut stderr) }
+    Finished { command: line, status, stdout: String::new(), stderr: text(&mut stderr) }
 }
 
 /// Waits for the end of `child`, at most for `limit`.

@@ -82,7 +82,8 @@ fn a_pod_with_an_unknown_command_says_so() {
     kubectl.eventually(MINUTE, "the container's state names the command and the reason", || {
         let pod = kubectl.json(&["get", "pod", "lost"]);
         let state = pod["status"]["containerStatuses"][0]["state"].to_string();
-        let told = state.contains("/no/such/program") && state.to_lowercase().contains("no such file");
+        let parts = ["container \\\"app\\\"", "command \\\"/no/such/program\\\"", "does not exist"];
+        let told = parts.iter().all(|part| state.contains(part));
         if told { Ok(()) } else { Err(pod["status"].to_string()) }
     });
 }

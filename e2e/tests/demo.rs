@@ -93,3 +93,19 @@ fn an_interrupt_leaves_nothing_behind() {
     );
     demo.left_nothing(&footprint, &folder);
 }
+
+#[test]
+fn it_ends_and_leaves_nothing_behind_when_nobody_reads_its_output() {
+    let _alone = alone(&HEAVY);
+    let mut demo = start("60");
+    let folder = demo.folder();
+    let row = |line: &str| line.trim_start().starts_with("3 s ").then_some(());
+    demo.program.wait_line(TABLE_LIMIT, row).unwrap_or_else(|error| panic!("no table: {error}"));
+    let footprint = Footprint::of(demo.program.pid(), &folder);
+    assert!(footprint.process_count() >= 2, "a pod runs: {footprint:?}");
+    // A line that cannot be printed is a panic of the program.
+    demo.program.hang_up();
+    let status = demo.program.wait(Duration::from_secs(30));
+    assert!(status.is_some_and(|status| !status.success()), "{status:?}, {}", demo.program.state());
+    demo.left_nothing(&footprint, &folder);
+}

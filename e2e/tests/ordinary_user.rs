@@ -13,6 +13,13 @@ fn pods_run_and_are_measured() {
     }
     let started = Setup::default().ordinary_user().start();
     let mut local = started.unwrap_or_else(|error| panic!("flyball local did not start: {error}"));
+    if is_root() {
+        // Nobody may make control groups, and says so. A user with a session of systemd may.
+        let said = local.said();
+        let parts =
+            ["measured from: processes in /proc", "control groups cannot be made", "limits are not enforced"];
+        assert!(parts.iter().all(|part| said.contains(part)), "{said}");
+    }
     let kubectl = local.kubectl();
     kubectl.apply(&burn_deployment("web", 2, 0));
     kubectl.apply(&burn_deployment("busy", 1, 1));

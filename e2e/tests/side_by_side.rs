@@ -1,7 +1,10 @@
 //! Two clusters on one machine, and what is left behind after each way to end.
+#![allow(clippy::disallowed_methods, reason = "edge: gives the program a pipe that nobody reads")]
+
+use std::time::Duration;
 
 use flyball_e2e::manifests::{burn_deployment, service};
-use flyball_e2e::{Local, MINUTE, Signal, has_kubectl};
+use flyball_e2e::{Local, MINUTE, SHORT, Signal, eventually, has_kubectl, run_into};
 
 #[test]
 fn two_clusters_work_and_leave_nothing_behind() {
@@ -60,4 +63,27 @@ fn one_cluster_goes_on_when_the_other_ends() {
     );
     kubectl.ok(&["scale", "deployment/web", "--replicas", "2"]);
     kubectl.eventually_available(MINUTE, "web", 2);
+}
+
+#[test]
+fn a_panic_leaves_nothing_behind() {
+    if !has_kubectl() {
+        return;
+    }
+    let mut local = Local::start();
+    local.kubectl().apply(&burn_deployment("web", 2, 0));
+    local.kubectl().eventually_available(MINUTE, "web", 2);
+    // Its pods start with it; then it cannot print that it is ready, which is a panic.
+    let first_run = local.kill9();
+    let (reader, nobody_reads) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let finished = run_into(local.same_command(), nobody_reads.into(), SHORT);
+    assert!(finished.status.is_some_and(|status| !status.success()), "{finished}");
+    assert!(finished.stderr.contains("panicked"), "{finished}");
+    eventually(
+        Duration::from_secs(5),
+        "nothing is left behind",
+        || finished.to_string(),
+        || first_run.left(),
+    );
 }
