@@ -39,6 +39,8 @@ pub async fn config(args: &ClusterArgs) -> anyhow::Result<Config> {
             "no cluster to ask: give --kubeconfig or set KUBECONFIG (`flyball local` prints the path of its own)",
         )?,
     };
+    // Who asks decides when to ask again; the library would hold a 503 back for minutes.
+    config.default_retry = false;
     if let Some(namespace) = &args.namespace {
         config.default_namespace.clone_from(namespace);
     }

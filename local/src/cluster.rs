@@ -452,6 +452,8 @@ impl Cluster {
         let url = kubeconfig::server_url(self.address);
         let url = url.parse().map_err(|error| LocalError::Client(format!("{url}: {error}")))?;
         let mut config = kube::Config::new(url);
+        // A part decides by itself when to ask again; the library would hold a 503 back for minutes.
+        config.default_retry = false;
         config.root_cert = Some(self.authorities()?.into_iter().map(|der| der.to_vec()).collect());
         Ok(config)
     }
