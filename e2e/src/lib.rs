@@ -16,6 +16,7 @@ mod program;
 mod run;
 mod shared;
 mod skip;
+mod user;
 
 pub use binary::flyball_binary;
 pub use cgroup::PodGroup;
@@ -28,6 +29,7 @@ pub use run::{Finished, run, run_into};
 pub use rustix::process::Signal;
 pub use shared::{Place, Shared};
 pub use skip::{has_kubectl, has_program, is_root, skipped};
+pub use user::{can_be_ordinary, ordinary_program};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,6 +1,5 @@
 //! A running `flyball local`.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
@@ -13,6 +12,7 @@ use crate::footprint::Footprint;
 use crate::kubectl::Kubectl;
 use crate::poll::eventually;
 use crate::program::Program;
+use crate::user::ordinary_program;
 
 /// Longest time to the line `kubeconfig: PATH`.
 const READY_LIMIT: Duration = Duration::from_secs(60);
@@ -20,14 +20,11 @@ const READY_LIMIT: Duration = Duration::from_secs(60);
 /// Longest time to the end after a signal: pods have their grace periods within it.
 const STOP_LIMIT: Duration = Duration::from_secs(45);
 
-/// The user that `Setup::ordinary_user` runs as: nobody.
-const NOBODY: u32 = 65534;
-
 /// What to start.
 #[derive(Debug, Default)]
 pub struct Setup {
     maps: Vec<String>,
-    nobody: bool,
+    ordinary: bool,
     folder: Option<PathBuf>,
 }
 
@@ -39,10 +36,10 @@ impl Setup {
         self
     }
 
-    /// Runs the program without root's rights: as `nobody` when the tests run as root.
+    /// Runs the program without root's rights: see [`ordinary_program`].
     #[must_use]
     pub fn ordinary_user(mut self) -> Self {
-        self.nobody = crate::skip::is_root();
+        self.ordinary = true;
         self
     }
 
@@ -55,19 +52,7 @@ impl Setup {
 
     /// The command `flyball local` for a data folder, with HOME and log in `home`.
     fn command(&self, home: &Path, folder: &Path) -> Command {
-        let mut command = if self.nobody {
-            let program = home.join("flyball");
-            if !program.exists() {
-                std::fs::copy(flyball_binary(), &program).expect("the program is copied");
-            }
-            let user = NOBODY.to_string();
-            let mut command = Command::new("setpriv");
-            command.args(["--reuid", &user, "--regid", &user, "--clear-groups"]).arg(program);
-            command.env_remove("XDG_RUNTIME_DIR").env_remove("DBUS_SESSION_BUS_ADDRESS");
-            command
-        } else {
-            Command::new(flyball_binary())
-        };
+        let mut command = if self.ordinary { ordinary_program(home) } else { Command::new(flyball_binary()) };
         command.arg("local").arg("--dir").arg(folder).args(["--listen", "127.0.0.1:0"]);
         for map in &self.maps {
             command.args(["--map", map]);
@@ -82,11 +67,6 @@ impl Setup {
     /// When it does not print its ready line: what it printed instead.
     pub fn start(self) -> Result<Local, String> {
         let home = tempfile::Builder::new().prefix("flyball-e2e-").tempdir().expect("a temporary folder");
-        if self.nobody {
-            // The program makes its data folder itself, so it needs to write here.
-            std::fs::set_permissions(home.path(), PermissionsExt::from_mode(0o755)).expect("rights are set");
-            std::os::unix::fs::chown(home.path(), Some(NOBODY), Some(NOBODY)).expect("the owner is set");
-        }
         let folder = self.folder.clone().unwrap_or_else(|| home.path().join("data"));
         let mut local = Local { setup: self, folder, home, program: None, kubectl: None, orphans: None };
         local.launch()?;

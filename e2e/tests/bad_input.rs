@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use flyball_e2e::manifests::{IDLE, script_deployment, script_pod};
 use flyball_e2e::{
-    Finished, Local, MINUTE, SHORT, Setup, Shared, Signal, flyball_binary, has_kubectl, has_program, is_root,
-    run, skipped,
+    Finished, Local, MINUTE, SHORT, Setup, Shared, Signal, can_be_ordinary, flyball_binary, has_kubectl,
+    has_program, is_root, ordinary_program, run, skipped,
 };
 use serde_json::json;
 
@@ -162,21 +162,14 @@ fn a_folder_that_cannot_be_made_is_named() {
 
 #[test]
 fn a_read_only_folder_is_named() {
-    if is_root() && !has_program("setpriv") {
-        return skipped("no setpriv (util-linux) to give up root's rights with");
+    if !can_be_ordinary() {
+        return;
     }
     // Made by the user of the tests: nobody may read, not write.
     let folder = tempfile::tempdir().expect("a temporary folder");
     std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o555)).expect("rights are set");
-    let program_folder = tempfile::tempdir().expect("a temporary folder");
-    std::fs::set_permissions(program_folder.path(), PermissionsExt::from_mode(0o755))
-        .expect("rights are set");
-    let program = program_folder.path().join("flyball");
-    std::fs::copy(flyball_binary(), &program).expect("the program is copied");
-    let mut command = Command::new(if is_root() { Path::new("setpriv") } else { &program });
-    if is_root() {
-        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&program);
-    }
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let mut command = ordinary_program(home.path());
     command.arg("local").arg("--dir").arg(folder.path()).args(["--listen", "127.0.0.1:0"]);
     refused(&run(command, "", REFUSAL_LIMIT), &[&folder.path().display().to_string(), "ermission denied"]);
 }

@@ -1,12 +1,15 @@
 //! `flyball demo`, as a person without a cluster runs it; its output goes to no terminal here.
 #![allow(clippy::disallowed_methods, reason = "edge: starts the program")]
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use flyball_e2e::{Footprint, Program, Signal, alone, eventually, flyball_binary};
-use std::path::PathBuf;
+use flyball_e2e::{
+    Footprint, Program, Signal, alone, can_be_ordinary, eventually, flyball_binary, full, ordinary_program,
+    skipped,
+};
 
 /// Only one at a time: each needs the CPU that its load costs.
 static HEAVY: Mutex<()> = Mutex::new(());
@@ -23,8 +26,10 @@ struct Demo {
 }
 
 fn start(seconds: &str) -> Demo {
-    let home = tempfile::tempdir().expect("a temporary folder");
-    let mut command = Command::new(flyball_binary());
+    started(Command::new(flyball_binary()), tempfile::tempdir().expect("a temporary folder"), seconds)
+}
+
+fn started(mut command: Command, home: tempfile::TempDir, seconds: &str) -> Demo {
     command.args(["demo", "--seconds", seconds]).env("TMPDIR", home.path()).env_remove("KUBECONFIG");
     Demo { program: Program::start(command, &home.path().join("demo.log")), _home: home }
 }
@@ -52,7 +57,23 @@ impl Demo {
 #[test]
 fn it_scales_out_and_back_in() {
     let _alone = alone(&HEAVY);
-    let mut demo = start("45");
+    scales_out_and_back_in(start("45"));
+}
+
+#[test]
+fn it_scales_out_and_back_in_for_an_ordinary_user() {
+    if !full() {
+        return skipped("another minute of demo; FLYBALL_E2E=full runs it");
+    }
+    if !can_be_ordinary() {
+        return;
+    }
+    let _alone = alone(&HEAVY);
+    let home = tempfile::tempdir().expect("a temporary folder");
+    scales_out_and_back_in(started(ordinary_program(home.path()), home, "45"));
+}
+
+fn scales_out_and_back_in(mut demo: Demo) {
     let folder = demo.folder();
     let table = |line: &str| line.contains("ready/wanted").then_some(());
     demo.program.wait_line(TABLE_LIMIT, table).unwrap_or_else(|error| panic!("no table: {error}"));

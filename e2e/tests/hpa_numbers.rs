@@ -64,7 +64,7 @@ fn two_full_pods_hold_at_95m_grow_at_80m_and_shrink_without_load() {
     });
 
     // 100/95 is within the tolerance of a tenth.
-    let watch = Duration::from_secs(if full() { 60 } else { 30 });
+    let watch = Duration::from_secs(if full() { 180 } else { 60 });
     steady(
         watch,
         "two replicas at a target of 95m",

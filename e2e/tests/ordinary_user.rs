@@ -1,14 +1,11 @@
 //! Without root's rights: pods run, are measured and end.
 
 use flyball_e2e::manifests::{burn_deployment, service};
-use flyball_e2e::{MINUTE, Setup, Signal, has_kubectl, has_program, is_root, skipped};
+use flyball_e2e::{MINUTE, Setup, Signal, can_be_ordinary, has_kubectl, is_root};
 
 #[test]
 fn pods_run_and_are_measured() {
-    if is_root() && !has_program("setpriv") {
-        return skipped("no setpriv (util-linux) to give up root's rights with");
-    }
-    if !has_kubectl() {
+    if !can_be_ordinary() || !has_kubectl() {
         return;
     }
     let started = Setup::default().ordinary_user().start();
