@@ -201,7 +201,8 @@ impl Cluster {
         let accounting = accounting(&dir);
         let machine = Machine::read();
         let node_name = machine.hostname.clone();
-        registry.set_service_addresses(network.services());
+        // Before any pod runs: restored pods read the Services' addresses from their environment.
+        net::prepare(&registry, &NetConfig { services: network.services(), api_server: address });
         let runtime = start_runtime(&config, &dir, &registry, &network, &accounting, &machine, address)?;
         let logs: Arc<dyn LogSource> = Arc::new(runtime.logs());
         let cluster = Self {
