@@ -72,14 +72,14 @@ pub fn burn_deployment(name: &str, replicas: u32, busy_threads: u32) -> Value {
     deployment(name, replicas, &container)
 }
 
-/// A Service that maps port 80 to the port `http` of the pods labelled `app=NAME`.
+/// A Service that maps port 8080 to the port `http` of the pods labelled `app=NAME`.
 #[must_use]
 pub fn service(name: &str) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": name},
-        "spec": {"selector": {"app": name}, "ports": [{"name": "http", "port": 80, "targetPort": "http"}]},
+        "spec": {"selector": {"app": name}, "ports": [{"name": "http", "port": 8080, "targetPort": "http"}]},
     })
 }
 
