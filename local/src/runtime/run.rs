@@ -168,6 +168,9 @@ async fn record(log: LogFile, streams: (Option<ChildStdout>, Option<ChildStderr>
     }
 }
 
+/// Exit code of what SIGKILL ended: 128 and the signal.
+const KILLED: i32 = 137;
+
 /// Exit code and reason of a run.
 fn judge(
     id: String,
@@ -178,10 +181,11 @@ fn judge(
 ) -> Ended {
     let code = status.and_then(|status| status.code());
     let signal = status.and_then(|status| status.signal());
-    let exit_code = code.or(signal.map(|signal| 128 + signal)).unwrap_or(137);
+    let exit_code = code.or(signal.map(|signal| 128 + signal)).unwrap_or(KILLED);
     let reason = match exit_code {
         0 => "Completed",
-        _ if out_of_memory && signal == Some(Signal::KILL.as_raw()) => "OOMKilled",
+        // Of the first process itself, or of a command whose end its shell passes on.
+        KILLED if out_of_memory => "OOMKilled",
         _ => "Error",
     };
     Ended { id, exit_code, reason: reason.to_owned(), message, started_ms, finished_ms: now_ms() }
@@ -344,6 +348,13 @@ mod tests {
             ("SIGTERM", ExitStatus::from_raw(15), false, (143, "Error")),
             ("SIGKILL", ExitStatus::from_raw(9), false, (137, "Error")),
             ("SIGKILL for memory", ExitStatus::from_raw(9), true, (137, "OOMKilled")),
+            (
+                "a shell whose command was killed for memory",
+                ExitStatus::from_raw(137 << 8),
+                true,
+                (137, "OOMKilled"),
+            ),
+            ("an error after an early kill for memory", ExitStatus::from_raw(3 << 8), true, (3, "Error")),
         ] {
             let ended = judge(String::new(), 0, Some(status), out_of_memory, String::new());
             assert_eq!((ended.exit_code, ended.reason.as_str()), expected, "{id}");
