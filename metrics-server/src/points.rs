@@ -18,6 +18,7 @@ const CONTAINER_CPU: &str = "container_cpu_usage_seconds_total";
 const CONTAINER_MEMORY: &str = "container_memory_working_set_bytes";
 const CONTAINER_START: &str = "container_start_time_seconds";
 const MS_NS: i64 = 1_000_000;
+const US_NS: i64 = 1000;
 
 /// Who answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,7 +114,9 @@ pub fn read(samples: &[Sample], default_ms: i64, source: Source) -> NodePoints {
 
 fn start_ns(seconds: f64) -> Option<i64> {
     let limit = (i64::MAX / SECOND_NS) as f64;
-    (seconds.is_finite() && seconds > 0.0 && seconds < limit).then_some((seconds * 1e9) as i64)
+    // A float of seconds since 1970 holds microseconds; what it has below them is rounding, and would show in a window.
+    (seconds.is_finite() && seconds > 0.0 && seconds < limit)
+        .then_some((seconds * 1e6).round() as i64 * US_NS)
 }
 
 fn container_key(sample: &Sample) -> Option<(&str, &str, &str)> {

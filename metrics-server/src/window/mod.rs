@@ -24,6 +24,9 @@ pub const SECOND_NS: i64 = 1_000_000_000;
 /// Length of the window by the noise of the series: up to this coefficient of variation, this many seconds. Longer
 /// averages keep the worst of many evaluations within what one evaluation each 15 s would have seen.
 pub const STEADY_WINDOWS: [(f64, i64); 4] = [(0.06, 15), (0.15, 30), (0.25, 60), (f64::INFINITY, 90)];
+/// A window longer than the shortest leaves out this much after a container's start: an autoscaler does not count a pod
+/// whose window reaches back to before it was ready, and must not be blind to a pod for as long as its noise is averaged.
+pub const START_LEFT_OUT_NS: i64 = 15 * SECOND_NS;
 /// Points kept of one series at most.
 pub const MAX_POINTS: usize = 92;
 /// A sample may come this much early or late and still belong to the window.
@@ -235,7 +238,13 @@ impl Series {
             let first = self.earlier.len() - new_level;
             self.level_from_ns = self.earlier[first].timestamp_ns;
         }
-        self.window_ns = steady_window_ns(self.noise.cv());
+        self.window_ns = steady_window_ns(self.noise.cv()).min(self.longest_window_ns());
+    }
+
+    /// What the container's age allows.
+    fn longest_window_ns(&self) -> i64 {
+        let after_start = |start_ns| self.last.timestamp_ns - start_ns - START_LEFT_OUT_NS;
+        self.last.start_ns.map_or(i64::MAX, after_start).max(steady_window_ns(0.0))
     }
 
     /// Rates in cores between neighbouring points, oldest first; how many there are.

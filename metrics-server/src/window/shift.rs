@@ -67,13 +67,15 @@ impl Noise {
         f64::from(self.variance).sqrt()
     }
 
-    /// Learns from one more rate, given the rates of the level it is expected to belong to.
+    /// Learns from one more rate, given the rates of the level it is expected to belong to. What an idle process does
+    /// (below [`ABSOLUTE_FLOOR_CORES`]) is no noise, however uneven.
     pub fn learn(&mut self, level: &[f64], rate: f64) {
         let expected = mean(level);
-        if level.len() < MIN_BASELINE_OF_MORE || expected <= 0.0 {
+        if level.len() < MIN_BASELINE_OF_MORE {
             return;
         }
-        let deviation = ((rate - expected) / expected).abs().min(1.0);
+        let idle = expected < ABSOLUTE_FLOOR_CORES && rate < ABSOLUTE_FLOOR_CORES;
+        let deviation = if idle { 0.0 } else { ((rate - expected) / expected).abs().min(1.0) };
         let limit = CV_OUTLIER * self.cv().max(CV_START);
         let squared = deviation.min(limit).powi(2);
         let variance = f64::from(self.variance);

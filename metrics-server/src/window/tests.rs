@@ -75,6 +75,43 @@ fn a_quiet_series_is_averaged_over_15_seconds() {
     }
 }
 
+/// An autoscaler counts a pod's CPU only when the whole window lies after the pod became ready.
+#[test]
+fn a_long_window_leaves_out_the_start() {
+    let mut noise = Noise(11);
+    let first = Point {
+        timestamp_ns: START_NS + SECOND_NS,
+        cpu_core_ns: 3_000_000,
+        working_set_bytes: 1,
+        start_ns: Some(START_NS),
+    };
+    let policy = Policy::ChangeAware;
+    let mut feed = Feed { series: Series::new(policy, first), policy };
+    for age in 2..=200 {
+        feed.second(0.2 * noise.factor(0.3));
+        let left_out = f64::from(age) - feed.window_s();
+        assert!(age <= 30 || left_out >= 14.0, "age {age}: window {}", feed.window_s());
+    }
+    assert!(feed.window_s() > 30.0, "{}", feed.window_s());
+}
+
+/// A process that only starts and then sleeps: the burst of its start is no noise to be averaged for minutes.
+#[test]
+fn an_idle_container_has_the_shortest_window() {
+    let first = Point {
+        timestamp_ns: START_NS + 1_500_000_000,
+        cpu_core_ns: 3_000_000,
+        working_set_bytes: 1,
+        start_ns: Some(START_NS),
+    };
+    let policy = Policy::ChangeAware;
+    let mut feed = Feed { series: Series::new(policy, first), policy };
+    for second in 0..120 {
+        feed.second(if second % 17 == 3 { 0.0004 } else { 0.0 });
+        assert!(feed.window_s() <= 15.5, "{second}: {}", feed.window_s());
+    }
+}
+
 /// Row 2 of the promised figures: the step falls anywhere inside a second, so the first sample after it is a mixture.
 #[test]
 fn steps_show_after_two_samples() {
