@@ -1,16 +1,24 @@
-//! The program under test: built once per test process, with the profile the tests were built with.
+//! The program under test: built once per test process, with the profile the tests were built with, unless
+//! `FLYBALL_E2E_PROGRAM` names one that is built already, such as a release build.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// Path of the `flyball` program, built from this workspace on first use.
+/// Path of the `flyball` program, built from this workspace on first use or given by `FLYBALL_E2E_PROGRAM`.
 ///
 /// # Panics
-/// When it does not build.
+/// When it does not build, or what was given does not exist.
 pub fn flyball_binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(build)
+    BINARY.get_or_init(|| match std::env::var_os("FLYBALL_E2E_PROGRAM") {
+        // A test runs in its crate's folder, not where the path was written.
+        Some(given) => {
+            std::fs::canonicalize(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join(&given))
+                .unwrap_or_else(|error| panic!("FLYBALL_E2E_PROGRAM={}: {error}", given.display()))
+        }
+        None => build(),
+    })
 }
 
 fn build() -> PathBuf {

@@ -2,7 +2,7 @@
 //!
 //! Promises: every wait is bounded and says on failure what it saw last; what a test starts ends with it, also when it
 //! panics; what a machine cannot run is skipped aloud. With `FLYBALL_E2E=full` the tests that watch for a while watch
-//! longer.
+//! longer. With `FLYBALL_E2E_PROGRAM=PATH`, from the workspace's root, that program is tested and none is built.
 #![allow(clippy::disallowed_methods, reason = "edge: tests of whole programs start processes and read files")]
 
 mod binary;
