@@ -201,8 +201,23 @@ fn preconditions_and_finalizers_hold() {
     delete(&registry, &CONFIGMAPS, "x").unwrap();
     let waiting = registry.get(&CONFIGMAPS, "default", "x").unwrap();
     assert!(waiting.pointer("/metadata/deletionTimestamp").is_some());
+    refused(
+        registry.create(&CONFIGMAPS, "default", config_map("x")),
+        409,
+        "object is being deleted: configmaps \"x\" already exists",
+    );
+    let delay = |object: &mut Value| {
+        object["metadata"]["finalizers"] = json!(["example.org/wait", "example.org/more"]);
+    };
+    refused(
+        registry.modify(&CONFIGMAPS, "default", "x", Part::Spec, delay),
+        422,
+        "ConfigMap \"x\" is invalid: metadata.finalizers: Forbidden: no new finalizers can be added if the object is \
+         being deleted, found new finalizers []string{\"example.org/more\"}",
+    );
     let free = |object: &mut Value| object["metadata"]["finalizers"] = json!([]);
-    registry.modify(&CONFIGMAPS, "default", "x", Part::Spec, free).unwrap();
+    let freed = registry.modify(&CONFIGMAPS, "default", "x", Part::Spec, free).unwrap();
+    assert!(json::items(&freed, "/metadata/finalizers").is_empty(), "the writer sees what it wrote");
     assert!(registry.get(&CONFIGMAPS, "default", "x").is_none());
 }
 

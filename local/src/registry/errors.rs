@@ -1,6 +1,6 @@
 //! The refusals of the registry as Kubernetes Status values, in upstream's words.
 
-use flyball_apiserver::status::Status;
+use flyball_apiserver::status::{Cause, Details, Status};
 use flyball_model::field_error::FieldError;
 
 use super::kinds::Resource;
@@ -47,6 +47,25 @@ pub fn bad_request(message: impl Into<String>) -> Status {
 /// `410`: the versions asked for are no longer remembered.
 pub fn expired(message: impl Into<String>) -> Status {
     Status::gone(message.into())
+}
+
+/// `504`: a version that no change has made yet; clients list anew on the cause.
+pub fn from_the_future(version: u64, now: u64) -> Status {
+    let cause = Cause {
+        reason: "ResourceVersionTooLarge".to_owned(),
+        message: "Too large resource version".to_owned(),
+        ..Cause::default()
+    };
+    let details = Details { causes: vec![cause], retry_after_seconds: 1, ..Details::default() };
+    let message = format!("Too large resource version: {version}, current: {now}");
+    Status::failure(504, "Timeout", message).with_details(details)
+}
+
+/// `409`: the name is taken by an object on its way out.
+pub fn being_deleted(resource: &Resource, name: &str) -> Status {
+    let mut status = already_exists(resource, name);
+    status.message = format!("object is being deleted: {}", status.message);
+    status
 }
 
 /// `507`: the disk does not take the write. What was accepted before stays in memory and is written once it can be.

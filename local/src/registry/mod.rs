@@ -105,8 +105,7 @@ impl Registry {
             return Err(errors::expired(format!("too old resource version: {position} ({})", state.version)));
         }
         if position > state.version {
-            let message = format!("Too large resource version: {position}, current: {}", state.version);
-            return Err(Status::failure(504, "Timeout", message));
+            return Err(errors::from_the_future(position, state.version));
         }
         let changed = shelf.subscribe();
         Ok(WatchStream::new(self.shared.clone(), resource, namespace.map(str::to_owned), position, changed))

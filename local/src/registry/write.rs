@@ -113,7 +113,12 @@ impl Registry {
         }
         if is_finished(resource, &new) {
             let removed = state.remove_and_settle(journal, resource, namespace, name);
-            return removed.ok_or_else(|| errors::not_found(resource, name));
+            let removed = removed.ok_or_else(|| errors::not_found(resource, name))?;
+            // The writer sees what it wrote; watchers saw the last state that was stored.
+            let mut written = new;
+            let version = json::text(&removed, "/metadata/resourceVersion").to_owned();
+            json::metadata(&mut written).insert("resourceVersion".into(), version.into());
+            return Ok(Arc::new(written));
         }
         Ok(state.put(journal, resource, new))
     }
@@ -152,8 +157,10 @@ impl State {
         self.set_name(resource, namespace, object)?;
         let name = json::name(object).to_owned();
         self.check_namespace(resource, namespace, &name)?;
-        if self.get(resource, namespace, &name).is_some() {
-            return Err(errors::already_exists(resource, &name));
+        if let Some(taken) = self.get(resource, namespace, &name) {
+            let leaving = taken.pointer("/metadata/deletionTimestamp").is_some();
+            let refusal = if leaving { errors::being_deleted } else { errors::already_exists };
+            return Err(refusal(resource, &name));
         }
         let metadata = json::metadata(object);
         for member in SERVER_METADATA.into_iter().chain(["selfLink", "managedFields"]) {

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use flyball_apiserver::query::Query;
 use flyball_apiserver::status::Status;
+use flyball_model::field_error::FieldError;
 use http::{HeaderMap, HeaderValue, header};
 use serde_json::Value;
 
@@ -33,15 +34,15 @@ impl FieldValidation {
     }
 }
 
-/// Whether the request asks to change nothing (`?dryRun=All`).
-pub(super) fn dry_run(query: &Query) -> Result<bool, Status> {
+/// Whether the request asks to change nothing (`?dryRun=All`); `options` is the kind of its options.
+pub(super) fn dry_run(query: &Query, options: &str) -> Result<bool, Status> {
     let mut values = query.all("dryRun").filter(|value| !value.is_empty());
     match values.next() {
         None => Ok(false),
         Some("All") => Ok(true),
         Some(other) => {
-            let message = format!("dryRun: Unsupported value: {other:?}: supported values: \"All\"");
-            Err(errors::bad_request(message))
+            let fault = FieldError::not_supported("dryRun", other, &["All"]);
+            Err(Status::invalid("meta.k8s.io", options, "", &[fault]))
         }
     }
 }

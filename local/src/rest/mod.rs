@@ -11,6 +11,7 @@ mod discovery;
 pub mod logs;
 mod objects;
 mod openapi;
+mod options;
 mod output;
 mod paging;
 mod patch;

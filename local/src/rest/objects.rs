@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use flyball_apiserver::request::Response;
 use flyball_apiserver::status::Status;
+use flyball_model::field_error::FieldError;
 use http::StatusCode;
 use serde_json::{Map, Value};
 
 use super::call::Call;
 use super::decode::{self, FieldValidation};
+use super::options;
 use super::output::Output;
 use super::paging::Page;
 use super::patch::Patch;
@@ -27,6 +29,7 @@ pub(super) fn list(registry: &Registry, call: &Call) -> Result<Response, Status>
     let selection = Selection::of(call.served.resource, &call.query)?;
     let page = Page::of(&call.query)?;
     let listing = registry.list(call.served.resource, call.scope());
+    options::check_list(&call.query, listing.resource_version)?;
     let mut items = listing.items;
     if !selection.is_everything() {
         items.retain(|object| selection.matches(object));
@@ -39,7 +42,7 @@ pub(super) fn list(registry: &Registry, call: &Call) -> Result<Response, Status>
 pub(super) async fn create(registry: &Registry, mut call: Call) -> Result<Response, Status> {
     let output = Output::of(&call.responder, &call.query, call.served)?;
     let validation = FieldValidation::of(&call.query)?;
-    let dry_run = decode::dry_run(&call.query)?;
+    let dry_run = decode::dry_run(&call.query, "CreateOptions")?;
     let body = call.body().await?;
     let mut object = decode::parse(&call.headers, &body)?;
     let warnings = decode::check(&call.served, &mut object, validation)?;
@@ -54,7 +57,7 @@ pub(super) async fn create(registry: &Registry, mut call: Call) -> Result<Respon
 pub(super) async fn update(registry: &Registry, mut call: Call, part: Part) -> Result<Response, Status> {
     let output = Output::of(&call.responder, &call.query, call.served)?;
     let validation = FieldValidation::of(&call.query)?;
-    let dry_run = decode::dry_run(&call.query)?;
+    let dry_run = decode::dry_run(&call.query, "UpdateOptions")?;
     let body = call.body().await?;
     let mut object = decode::parse(&call.headers, &body)?;
     let warnings = decode::check(&call.served, &mut object, validation)?;
@@ -70,7 +73,7 @@ pub(super) async fn update(registry: &Registry, mut call: Call, part: Part) -> R
 pub(super) async fn patch(registry: &Registry, mut call: Call, part: Part) -> Result<Response, Status> {
     let output = Output::of(&call.responder, &call.query, call.served)?;
     let validation = FieldValidation::of(&call.query)?;
-    let dry_run = decode::dry_run(&call.query)?;
+    let dry_run = decode::dry_run(&call.query, "PatchOptions")?;
     let body = call.body().await?;
     let patch = Patch::read(&call.headers, &body)?;
     let served = call.served;
@@ -169,6 +172,12 @@ async fn delete_options(call: &mut Call) -> Result<DeleteOptions, Status> {
         "" => query.first("propagationPolicy").unwrap_or(""),
         policy => policy,
     };
+    let orphan_given = given.get("orphanDependents").is_some() || query.has("orphanDependents");
+    if orphan_given && !policy.is_empty() {
+        let detail = "orphanDependents and deletionPropagation cannot be both set";
+        let fault = FieldError::invalid("propagationPolicy", policy, detail);
+        return Err(Status::invalid("meta.k8s.io", "DeleteOptions", "", &[fault]));
+    }
     let orphan =
         given.get("orphanDependents").and_then(Value::as_bool).unwrap_or(query.flag("orphanDependents"));
     let text = |pointer: &str| Some(json::text(&given, pointer).to_owned()).filter(|text| !text.is_empty());
@@ -178,7 +187,7 @@ async fn delete_options(call: &mut Call) -> Result<DeleteOptions, Status> {
         propagation: propagation(policy, orphan)?,
         uid: text("/preconditions/uid"),
         resource_version: text("/preconditions/resourceVersion"),
-        dry_run: decode::dry_run(query)? || dry_run_in_body,
+        dry_run: decode::dry_run(query, "DeleteOptions")? || dry_run_in_body,
     })
 }
 
@@ -188,8 +197,10 @@ fn propagation(policy: &str, orphan: bool) -> Result<Propagation, Status> {
         "" | "Background" => Ok(Propagation::Background),
         "Foreground" => Ok(Propagation::Foreground),
         "Orphan" => Ok(Propagation::Orphan),
-        other => Err(errors::bad_request(format!(
-            "propagationPolicy: Unsupported value: {other:?}: supported values: \"Background\", \"Foreground\", \"Orphan\""
-        ))),
+        other => {
+            let supported = ["Background", "Foreground", "Orphan", ""];
+            let fault = FieldError::not_supported("propagationPolicy", other, &supported);
+            Err(Status::invalid("meta.k8s.io", "DeleteOptions", "", &[fault]))
+        }
     }
 }

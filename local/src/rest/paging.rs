@@ -24,9 +24,10 @@ impl Page {
     pub(super) fn of(query: &Query) -> Result<Self, Status> {
         let limit = match query.first("limit").unwrap_or("") {
             "" => 0,
-            text => {
-                text.parse().map_err(|_| errors::bad_request(format!("limit: {text:?} is not a number")))?
-            }
+            // Less than nothing is no limit, as upstream.
+            text => text.parse::<i64>().map(|limit| usize::try_from(limit).unwrap_or(0)).map_err(|_| {
+                errors::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
+            })?,
         };
         let token = query.first("continue").unwrap_or("");
         if token.is_empty() {
@@ -98,5 +99,7 @@ mod tests {
         assert!(token.is_empty());
         assert_eq!(seen, items);
         assert!(Page::of(&Query::parse("continue=nonsense")).is_err());
+        assert_eq!(Page::of(&Query::parse("limit=-1")).unwrap().limit, 0);
+        assert!(Page::of(&Query::parse("limit=a")).is_err());
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn get(registry: &Registry, call: &Call) -> Result<Response, Status> 
 
 /// PUT (without `patch`) and PATCH.
 pub(super) async fn write(registry: &Registry, mut call: Call, is_patch: bool) -> Result<Response, Status> {
-    let dry_run = decode::dry_run(&call.query)?;
+    let dry_run = decode::dry_run(&call.query, "UpdateOptions")?;
     let body = call.body().await?;
     let patch = if is_patch { Some(Patch::read(&call.headers, &body)?) } else { None };
     let given = if is_patch { Value::Null } else { decode::parse(&call.headers, &body)? };

@@ -19,16 +19,20 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 
 use super::call::Call;
+use super::options;
 use super::output::Output;
 use super::selectors::Selection;
 use super::tables::Printed;
-use crate::registry::{Registry, WatchEvent, WatchKind, WatchStream, clock, errors};
+use crate::registry::{Registry, WatchEvent, WatchKind, WatchStream, clock};
 
 /// How long a watch lasts when the client does not say.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 /// Pause between bookmarks, for clients that allow them.
 const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The last bookmark comes this long before the watch ends, so that the next one can start from there; upstream's.
+const BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
 
 /// Marks the bookmark that ends the initial events of a watch-list.
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
@@ -59,19 +63,12 @@ struct Start {
 
 impl Start {
     fn of(call: &Call) -> Result<Self, Status> {
-        let version = call.query.first("resourceVersion").unwrap_or("");
-        let number = |text: &str| {
-            text.parse::<u64>()
-                .map_err(|_| errors::bad_request(format!("Invalid value: {text:?}: resourceVersion")))
-        };
-        let since = if version.is_empty() || version == "0" { None } else { Some(number(version)?) };
+        options::check_watch(&call.query)?;
+        let since = Some(options::version(&call.query)?).filter(|version| *version != 0);
         if call.query.has("sendInitialEvents") {
-            if call.query.first("resourceVersionMatch") != Some("NotOlderThan") {
-                let message = "sendInitialEvents requires resourceVersionMatch=NotOlderThan";
-                return Err(Status::failure(422, "Invalid", message));
-            }
             let initial = call.query.flag("sendInitialEvents");
-            return Ok(Self { initial, mark_initial: initial, since: if initial { None } else { since } });
+            let mark_initial = initial && call.query.flag("allowWatchBookmarks");
+            return Ok(Self { initial, mark_initial, since: if initial { None } else { since } });
         }
         Ok(Self { initial: since.is_none(), mark_initial: false, since })
     }
@@ -106,14 +103,15 @@ impl Feed {
         let timeout =
             call.query.first("timeoutSeconds").and_then(|text| text.parse().ok()).map(Duration::from_secs);
         let now = Instant::now();
+        let end_at = now + timeout.filter(|timeout| !timeout.is_zero()).unwrap_or(DEFAULT_TIMEOUT);
         Ok(Self {
             watch,
             selection,
             output,
             initial,
             mark_initial: start.mark_initial,
-            bookmark_at: bookmarks.then(|| now + BOOKMARK_INTERVAL),
-            end_at: now + timeout.filter(|timeout| !timeout.is_zero()).unwrap_or(DEFAULT_TIMEOUT),
+            bookmark_at: bookmarks.then(|| next_bookmark(now, end_at)),
+            end_at,
             headers_sent: false,
             over: false,
         })
@@ -149,7 +147,7 @@ impl Feed {
                 event = self.watch.next() => event?,
                 () = sleep_until(self.end_at) => return None,
                 () = sleep_until(bookmark_at) => {
-                    self.bookmark_at = Some(Instant::now() + BOOKMARK_INTERVAL);
+                    self.bookmark_at = Some(next_bookmark(Instant::now(), self.end_at));
                     self.watch.catch_up();
                     return Some(Ok(self.bookmark(false)));
                 }
@@ -208,6 +206,13 @@ impl Feed {
     }
 }
 
+/// When a bookmark is due after `now`.
+fn next_bookmark(now: Instant, end_at: Instant) -> Instant {
+    let regular = now + BOOKMARK_INTERVAL;
+    let last = end_at.checked_sub(BOOKMARK_BEFORE_END).filter(|last| *last > now);
+    last.map_or(regular, |last| last.min(regular))
+}
+
 /// What a change means to someone who sees only what the selection matches.
 fn select(selection: &Selection, event: &WatchEvent) -> Option<(&'static str, Arc<Value>)> {
     let now = event.kind != WatchKind::Deleted && selection.matches(&event.object);
@@ -230,4 +235,16 @@ fn text<T: serde::Serialize>(kind: &str, object: &T) -> Bytes {
     let mut line = serde_json::to_vec(&Line { r#type: kind, object }).unwrap_or_default();
     line.push(b'\n');
     line.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bookmarks_come_each_minute_and_before_the_end() {
+        let now = Instant::now();
+        let due = |timeout_s: u64| (next_bookmark(now, now + Duration::from_secs(timeout_s)) - now).as_secs();
+        assert_eq!([due(600), due(61), due(5), due(2), due(1)], [60, 59, 3, 60, 60]);
+    }
 }

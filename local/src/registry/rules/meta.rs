@@ -32,6 +32,23 @@ pub(super) fn validate(resource: &Resource, object: &Value) -> Faults {
     faults
 }
 
+/// An object on its way out waits for those it already waits for, and for nobody else.
+pub(super) fn no_new_finalizers(new: &Value, old: &Value, faults: &mut Faults) {
+    if old.pointer("/metadata/deletionTimestamp").is_none() {
+        return;
+    }
+    let before = json::items(old, "/metadata/finalizers");
+    let added = json::items(new, "/metadata/finalizers").iter().filter(|name| !before.contains(name));
+    let added: Vec<String> = added.map(Value::to_string).collect();
+    if !added.is_empty() {
+        let detail = format!(
+            "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+            added.join(", ")
+        );
+        faults.push(FieldError::forbidden("metadata.finalizers", detail));
+    }
+}
+
 fn name_rule(resource: &Resource) -> fn(&str) -> Vec<String> {
     match resource.kind {
         "Namespace" => names::dns1123_label,

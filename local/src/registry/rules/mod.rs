@@ -70,6 +70,7 @@ pub(crate) fn validate_create(resource: &Resource, object: &Value) -> Faults {
 /// What is wrong with a changed object, or with the change.
 pub(crate) fn validate_update(resource: &Resource, new: &Value, old: &Value) -> Faults {
     let mut faults = meta::validate(resource, new);
+    meta::no_new_finalizers(new, old, &mut faults);
     match resource.kind {
         "Pod" => pod_update::validate(new, old, &mut faults),
         "Deployment" => {
