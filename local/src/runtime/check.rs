@@ -4,16 +4,13 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::{Container, HTTPGetAction, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use tokio::net::TcpStream;
 
 use super::probe::Outcome;
-
-/// Most bytes of an answer's body that a failing probe reports.
-const MAX_BODY_BYTES: usize = 10 * 1024;
 
 /// A check, ready to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,11 +105,7 @@ pub async fn http(host: &str, port: u16, path: &str, headers: &[(String, String)
         if status.is_success() || status.is_redirection() {
             return Ok(());
         }
-        let body = Limited::new(answer.into_body(), MAX_BODY_BYTES).collect().await;
-        let body =
-            body.map(|body| String::from_utf8_lossy(&body.to_bytes()).trim().to_owned()).unwrap_or_default();
-        let body = if body.is_empty() { String::new() } else { format!(": {body}") };
-        Err(format!("HTTP probe failed with statuscode: {}{body}", status.as_u16()))
+        Err(format!("HTTP probe failed with statuscode: {}", status.as_u16()))
     };
     let mut exchange = std::pin::pin!(exchange);
     tokio::select! {

@@ -18,7 +18,8 @@ pub struct Images {
 
 impl Images {
     /// The words to run for a container: the image's command with the manifest's `command` and `args` applied as
-    /// Kubernetes does (`command` replaces the image's entry point, `args` its arguments).
+    /// Kubernetes does (`command` replaces the image's entry point, `args` its arguments; an image without an entry
+    /// point, which [`HOST_IMAGE`] is, runs `args` alone).
     ///
     /// # Errors
     /// One sentence that says what can be run here.
@@ -32,7 +33,7 @@ impl Images {
         };
         let entry = if command.is_empty() { own } else { command };
         let words: Vec<String> = entry.iter().chain(args).cloned().collect();
-        if entry.is_empty() {
+        if words.is_empty() {
             return Err(format!(
                 "image {HOST_IMAGE:?} runs a command of this machine, and the container names none: set `command`"
             ));
@@ -84,7 +85,8 @@ mod tests {
         };
         check("host", "flyball.io/host", &["sleep"], &["1"], Some(&["sleep", "1"]));
         check("host with tag", "flyball.io/host:latest", &["sleep", "1"], &[], Some(&["sleep", "1"]));
-        check("host without command", "flyball.io/host", &[], &["1"], None);
+        check("host, arguments alone", "flyball.io/host", &[], &["sleep", "1"], Some(&["sleep", "1"]));
+        check("host without a word", "flyball.io/host", &[], &[], None);
         check("burn", "flyball.io/burn:v1", &[], &["--port", "1"], Some(&["flyball", "burn", "--port", "1"]));
         check("burn, command replaced", "flyball.io/burn", &["x"], &[], Some(&["x"]));
         check("mapped", "web:1", &[], &["a"], Some(&["./web", "-v", "a"]));
