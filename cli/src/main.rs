@@ -103,7 +103,9 @@ mod tests {
     #[test]
     fn causes_are_told_once() {
         let cause = std::io::Error::other("in use");
-        let error = anyhow::Error::new(cause).context("cannot listen on x: in use; choose another").context("no start");
+        let error = anyhow::Error::new(cause)
+            .context("cannot listen on x: in use; choose another")
+            .context("no start");
         assert_eq!(sentence(&error), "no start: cannot listen on x: in use; choose another");
     }
 }
