@@ -80,9 +80,13 @@ async fn forgotten_versions_are_410() {
     for count in 0..RING_EVENTS {
         relabel(&cluster.registry, "a", &count.to_string());
     }
-    let request = Request::get(format!("{PATH}?watch=1&resourceVersion={since}")).body(Vec::new()).unwrap();
-    let refused = cluster.client().request_text(request).await;
-    assert!(matches!(&refused, Err(kube::Error::Api(status)) if status.code == 410), "{refused:?}");
+    let ahead = cluster.registry.resource_version() + 1_000_000;
+    for version in [since, ahead] {
+        let mut lines = watch(&cluster.client(), &format!("resourceVersion={version}")).await;
+        let (kind, status) = event(&mut lines).await;
+        assert_eq!((kind.as_str(), json::int(&status, "/code")), ("ERROR", Some(410)), "{status}");
+        assert!(lines.next().await.is_none(), "the error is the last event");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -91,7 +91,8 @@ impl Registry {
         Listing { items, resource_version: state.version }
     }
 
-    /// Changes from `since` on (exclusive), or from now on. `Err` is 410 when `since` is older than what is remembered.
+    /// Changes from `since` on (exclusive), or from now on. `Err` is 410 when `since` is older than what is remembered, or
+    /// has not been reached.
     pub fn watch(
         &self,
         resource: &'static Resource,
@@ -105,7 +106,9 @@ impl Registry {
             return Err(errors::expired(format!("too old resource version: {position} ({})", state.version)));
         }
         if position > state.version {
-            return Err(errors::from_the_future(position, state.version));
+            // Of another life of this data folder. As good as forgotten: only a new list helps, and 410 asks for one.
+            let message = format!("Too large resource version: {position}, current: {}", state.version);
+            return Err(errors::expired(message));
         }
         let changed = shelf.subscribe();
         Ok(WatchStream::new(self.shared.clone(), resource, namespace.map(str::to_owned), position, changed))

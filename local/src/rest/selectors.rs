@@ -18,7 +18,7 @@ impl Selection {
     /// Reads both selectors. 400 for bad syntax or a field the kind cannot be selected by.
     pub(super) fn of(resource: &Resource, query: &Query) -> Result<Self, Status> {
         let labels = LabelSelector::parse(query.first("labelSelector").unwrap_or(""))
-            .map_err(|error| errors::bad_request(format!("unable to parse requirement: {error}")))?;
+            .map_err(|error| errors::bad_request(error.to_string()))?;
         let fields = FieldSelector::parse(query.first("fieldSelector").unwrap_or(""))
             .map_err(|error| errors::bad_request(format!("invalid field selector: {error}")))?;
         let known = fields_of(resource);

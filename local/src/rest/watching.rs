@@ -1,14 +1,15 @@
 //! Watches: a response body that goes on, one JSON event per line.
 //!
 //! The body is pulled by the connection, so a slow client holds nothing but its position; once the memory of changes has
-//! moved past it, it gets a final `ERROR` event with 410 and has to list again.
+//! moved past it, it gets a final `ERROR` event with 410 and has to list again. A watch that would start outside that
+//! memory gets the same as its only event: upstream answers so, and there are clients that list again for nothing else.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use flyball_apiserver::body::{BoxError, stream};
+use flyball_apiserver::body::{BoxError, full, stream};
 use flyball_apiserver::negotiation::{Encoding, View};
 use flyball_apiserver::request::Response;
 use flyball_apiserver::status::Status;
@@ -43,11 +44,13 @@ pub(super) fn watch(registry: &Registry, call: &Call) -> Result<Response, Status
     if output.accepted.encoding != Encoding::Json {
         return Err(Status::not_acceptable("watches are served as application/json only"));
     }
-    let feed = Feed::start(registry, call, output)?;
-    let body = stream(unfold(feed, |mut feed| async move {
-        let line = feed.line().await?;
-        Some((Ok::<_, BoxError>(line), feed))
-    }));
+    let body = match Feed::start(registry, call, output)? {
+        Ok(feed) => stream(unfold(feed, |mut feed| async move {
+            let line = feed.line().await?;
+            Some((Ok::<_, BoxError>(line), feed))
+        })),
+        Err(outside) => full(error_line(&outside)),
+    };
     let mut response = http::Response::new(body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
@@ -88,7 +91,8 @@ struct Feed {
 }
 
 impl Feed {
-    fn start(registry: &Registry, call: &Call, output: Output) -> Result<Self, Status> {
+    /// The outer error refuses the request; the inner one says that the changes asked for are not remembered.
+    fn start(registry: &Registry, call: &Call, output: Output) -> Result<Result<Self, Status>, Status> {
         let resource = call.served.resource;
         let selection = Selection::of(resource, &call.query)?;
         let start = Start::of(call)?;
@@ -96,7 +100,10 @@ impl Feed {
             let (listing, watch) = registry.list_and_watch(resource, call.scope());
             (listing.items, watch)
         } else {
-            (Vec::new(), registry.watch(resource, call.scope(), start.since)?)
+            match registry.watch(resource, call.scope(), start.since) {
+                Ok(watch) => (Vec::new(), watch),
+                Err(outside) => return Ok(Err(outside)),
+            }
         };
         let initial = initial.into_iter().filter(|object| selection.matches(object)).collect();
         let bookmarks = call.query.flag("allowWatchBookmarks");
@@ -104,7 +111,7 @@ impl Feed {
             call.query.first("timeoutSeconds").and_then(|text| text.parse().ok()).map(Duration::from_secs);
         let now = Instant::now();
         let end_at = now + timeout.filter(|timeout| !timeout.is_zero()).unwrap_or(DEFAULT_TIMEOUT);
-        Ok(Self {
+        Ok(Ok(Self {
             watch,
             selection,
             output,
@@ -114,7 +121,7 @@ impl Feed {
             end_at,
             headers_sent: false,
             over: false,
-        })
+        }))
     }
 
     /// The next line; `None` ends the watch.
@@ -127,8 +134,7 @@ impl Feed {
             Ok(line) => Some(line),
             Err(status) => {
                 self.over = true;
-                let status = serde_json::to_value(&status).unwrap_or_default();
-                Some(text("ERROR", &status))
+                Some(error_line(&status))
             }
         }
     }
@@ -224,6 +230,10 @@ fn select(selection: &Selection, event: &WatchEvent) -> Option<(&'static str, Ar
         (true, false) => "DELETED",
     };
     Some((kind, event.object.clone()))
+}
+
+fn error_line(status: &Status) -> Bytes {
+    text("ERROR", &serde_json::to_value(status).unwrap_or_default())
 }
 
 fn text<T: serde::Serialize>(kind: &str, object: &T) -> Bytes {
