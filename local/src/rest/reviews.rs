@@ -5,6 +5,7 @@ use flyball_apiserver::body::BODY_LIMIT_BYTES;
 use flyball_apiserver::request::{Request, Response};
 use flyball_apiserver::status::Status;
 use flyball_apiserver::user::{ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED, User};
+use flyball_model::field_error::FieldError;
 use flyball_model::time::rfc3339_seconds;
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -43,6 +44,7 @@ pub(super) async fn review(tokens: &Tokens, request: Request) -> Result<Response
     strict::check(&group, "v1", kind, &review).map_err(|why| {
         errors::bad_request(format!("{kind} in version \"v1\" cannot be handled as a {kind}: {why}"))
     })?;
+    check_spec(&group, kind, &review)?;
     let status = match kind {
         "TokenReview" => token_review(tokens, &review),
         "SubjectAccessReview" => access(json::text(&review, "/spec/user"), &groups(&review)),
@@ -54,6 +56,38 @@ pub(super) async fn review(tokens: &Tokens, request: Request) -> Result<Response
     json::child(map, "metadata");
     map.insert("status".into(), status);
     Ok(responder.object(StatusCode::CREATED, &review))
+}
+
+/// Upstream: pkg/registry/authentication/tokenreview and pkg/apis/authorization/validation.
+fn check_spec(group: &str, kind: &str, review: &Value) -> Result<(), Status> {
+    if kind == "TokenReview" {
+        let token = json::text(review, "/spec/token");
+        let missing = || errors::bad_request("token is required for TokenReview in authentication");
+        return if token.is_empty() { Err(missing()) } else { Ok(()) };
+    }
+    let given = |name: &str| review.pointer(&format!("/spec/{name}")).filter(|value| !value.is_null());
+    let mut faults = Vec::new();
+    match (given("resourceAttributes"), given("nonResourceAttributes")) {
+        (Some(_), Some(both)) => faults.push(FieldError::invalid(
+            "spec.nonResourceAttributes",
+            both.clone(),
+            "cannot be specified in combination with resourceAttributes",
+        )),
+        (None, None) => faults.push(FieldError::invalid(
+            "spec.resourceAttributes",
+            Value::Null,
+            "exactly one of nonResourceAttributes or resourceAttributes must be specified",
+        )),
+        _ => {}
+    }
+    if kind == "SubjectAccessReview"
+        && json::text(review, "/spec/user").is_empty()
+        && groups(review).is_empty()
+    {
+        let detail = "at least one of user or group must be specified";
+        faults.push(FieldError::invalid("spec.user", "", detail));
+    }
+    if faults.is_empty() { Ok(()) } else { Err(Status::invalid(group, kind, "", &faults)) }
 }
 
 fn groups(review: &Value) -> Vec<String> {
@@ -116,8 +150,7 @@ pub(super) async fn token_request(
     let seconds = json::int(&request, "/spec/expirationSeconds").unwrap_or(DEFAULT_TOKEN_SECONDS);
     if seconds < MIN_TOKEN_SECONDS {
         let detail = "may not specify a duration less than 10 minutes";
-        let fault =
-            flyball_model::field_error::FieldError::invalid("spec.expirationSeconds", seconds, detail);
+        let fault = FieldError::invalid("spec.expirationSeconds", seconds, detail);
         return Err(Status::invalid("authentication.k8s.io", "TokenRequest", "", &[fault]));
     }
     let expires_ms = clock::now_ms() + seconds.min(MAX_TOKEN_SECONDS) * 1000;
@@ -134,4 +167,42 @@ pub(super) async fn token_request(
     map.insert("metadata".into(), metadata);
     map.insert("status".into(), json!({"token": token, "expirationTimestamp": rfc3339_seconds(expires_ms)}));
     Ok(call.responder.object(StatusCode::CREATED, &request))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reviews_say_what_they_lack() {
+        let pods = json!({"verb": "get", "resource": "pods"});
+        for (kind, spec, expected) in [
+            ("TokenReview", json!({"token": "x"}), ""),
+            ("TokenReview", json!({}), "token is required"),
+            ("SubjectAccessReview", json!({"user": "u", "resourceAttributes": pods}), ""),
+            ("SubjectAccessReview", json!({"groups": ["g"], "resourceAttributes": pods}), ""),
+            (
+                "SubjectAccessReview",
+                json!({"resourceAttributes": pods}),
+                "spec.user: Invalid value: \"\": at least one",
+            ),
+            (
+                "SubjectAccessReview",
+                json!({"user": "u"}),
+                "exactly one of nonResourceAttributes or resourceAttributes",
+            ),
+            (
+                "SelfSubjectAccessReview",
+                json!({"resourceAttributes": pods, "nonResourceAttributes": {"path": "/"}}),
+                "cannot be specified in combination with resourceAttributes",
+            ),
+        ] {
+            let outcome = check_spec("g", kind, &json!({"spec": spec}));
+            let message = outcome.err().map_or_else(String::new, |status| status.message);
+            assert!(
+                message.contains(expected) && message.is_empty() == expected.is_empty(),
+                "{kind} {spec}: {message}"
+            );
+        }
+    }
 }
