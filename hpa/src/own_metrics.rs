@@ -116,11 +116,7 @@ impl Metrics {
     pub fn register(&self, registry: &mut Registry) {
         let name = |rest: &str| format!("{PREFIX}_{rest}");
         let own = |rest: &str| format!("flyball_hpa_{rest}");
-        registry.register(
-            name("reconciliations"),
-            "Number of reconciliations",
-            self.reconciliations.clone(),
-        );
+        registry.register(name("reconciliations"), "Number of reconciliations", self.reconciliations.clone());
         registry.register(
             name("reconciliation_duration_seconds"),
             "The time that one reconciliation takes",

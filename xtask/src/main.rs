@@ -11,6 +11,8 @@
 mod steps;
 mod totals;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 /// Developer commands of Flyball.
@@ -31,10 +33,17 @@ enum Command {
     Scoreboard,
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
         Command::Ci => steps::ci(),
         Command::Full => steps::full(),
         Command::Scoreboard => steps::scoreboard(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
