@@ -211,7 +211,7 @@ async fn take_on(shared: &Arc<Shared>, pod: &Arc<Value>) -> Result<PodContext, B
         }
         Err(Box::new(Refusal { report, message }))
     };
-    if let Err(message) = admission::check(&spec) {
+    if let Err(message) = admission::check(&spec, rustix::process::geteuid().as_raw()) {
         return refused(report, message);
     }
     let Some(ip) = shared.addresses.allocate() else {
