@@ -210,6 +210,12 @@ pub struct MetricsServerArgs {
     /// CA bundle that the kubelets' certificates are verified against.
     #[arg(long, value_name = "FILE")]
     pub kubelet_certificate_authority: Option<PathBuf>,
+    /// Client certificate shown to the kubelets, PEM. Without it the kubeconfig's, if that names files.
+    #[arg(long, requires = "kubelet_client_key", value_name = "FILE")]
+    pub kubelet_client_certificate: Option<PathBuf>,
+    /// Private key of that certificate, PEM.
+    #[arg(long, requires = "kubelet_client_certificate", value_name = "FILE")]
+    pub kubelet_client_key: Option<PathBuf>,
     /// Scrape only the nodes that match this label selector.
     #[arg(short = 'l', long, default_value = "", value_name = "SELECTOR")]
     pub node_selector: String,

@@ -3,7 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "programs: they bind sockets, read files and start tasks")]
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use flyball_metrics_server::{MetricsServer, Serving, StoreSettings};
 use flyball_model::selector::LabelSelector;
 use flyball_scrape::discover::{self, Discovery};
 use flyball_scrape::node::KubeletAddress;
-use flyball_scrape::tls::{TlsSettings, Trust};
+use flyball_scrape::tls::{ClientIdentity, TlsSettings, Trust};
 use flyball_scrape::{Endpoint, Metrics, Resolution, Targets, Token, Transport};
 use kube::Client;
 use rustls::pki_types::CertificateDer;
@@ -132,7 +132,14 @@ fn scrape_settings(args: &MetricsServerArgs, kube: &kube::Config) -> anyhow::Res
     };
     let token =
         if Path::new(POD_TOKEN).exists() { Token::File(POD_TOKEN.into()) } else { kubeconfig_token(kube) };
-    let endpoint = Endpoint { transport: Transport::Tls(TlsSettings::new(trust)), token };
+    let identity = kubelet_identity(args, kube);
+    if identity.is_none() && token == Token::None {
+        tracing::warn!(
+            "no credentials for the kubelets: give --kubelet-client-certificate, or a kubeconfig with a token"
+        );
+    }
+    let tls = TlsSettings { identity, ..TlsSettings::new(trust) };
+    let endpoint = Endpoint { transport: Transport::Tls(tls), token };
     let mut config = flyball_scrape::Config::new(endpoint.clone(), endpoint);
     config.request_timeout = args.kubelet_request_timeout;
     if let Some(resolution) = args.metric_resolution {
@@ -151,6 +158,15 @@ fn scrape_settings(args: &MetricsServerArgs, kube: &kube::Config) -> anyhow::Res
         config.resolution = Resolution::Fixed(resolution);
     }
     Ok(config)
+}
+
+/// The client certificate of the flags, else the one whose files the kubeconfig names.
+fn kubelet_identity(args: &MetricsServerArgs, kube: &kube::Config) -> Option<ClientIdentity> {
+    let flags = args.kubelet_client_certificate.clone().zip(args.kubelet_client_key.clone());
+    let path = |name: &Option<String>| name.as_ref().map(PathBuf::from);
+    let named = path(&kube.auth_info.client_certificate).zip(path(&kube.auth_info.client_key));
+    let (certificate, key) = flags.or(named)?;
+    Some(ClientIdentity { certificate, key })
 }
 
 fn kubeconfig_token(kube: &kube::Config) -> Token {
