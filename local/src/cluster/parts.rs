@@ -1,0 +1,117 @@
+//! The objects that register the parts around the cluster: service accounts, and the metrics group behind the metrics
+//! server's address.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::{Cluster, LocalError, METRICS_SERVER_PORT};
+use crate::registry::{Part, Resource, Status, kinds};
+
+/// Names of the parts that run around the cluster.
+#[derive(Debug)]
+pub struct PartNames;
+
+impl PartNames {
+    /// Namespace of their service accounts.
+    pub const NAMESPACE: &str = "kube-system";
+    /// Service account of the collector.
+    pub const COLLECTOR: &str = "flyball-collector";
+    /// Service account, and Service, of the metrics server.
+    pub const METRICS_SERVER: &str = "metrics-server";
+    /// Name the aggregator asks the metrics server's certificate for.
+    pub const METRICS_SERVER_HOST: &str = "metrics-server.kube-system.svc";
+    /// Service account of the autoscaler.
+    pub const HPA: &str = "flyball-hpa";
+}
+
+impl Cluster {
+    /// The parts' service accounts, and the metrics group behind the metrics server's address.
+    pub(super) fn register_parts(&self) -> Result<(), LocalError> {
+        let namespace = PartNames::NAMESPACE;
+        for name in [PartNames::COLLECTOR, PartNames::METRICS_SERVER, PartNames::HPA] {
+            self.ensure(&kinds::SERVICEACCOUNTS, namespace, name, json!({}))?;
+        }
+        let name = PartNames::METRICS_SERVER;
+        let ports =
+            json!([{"name": "https", "port": 443, "targetPort": METRICS_SERVER_PORT, "protocol": "TCP"}]);
+        self.ensure(&kinds::SERVICES, namespace, name, json!({"spec": {"ports": ports}}))?;
+        let slice = json!({
+            "metadata": {"labels": {
+                "kubernetes.io/service-name": name,
+                "endpointslice.kubernetes.io/managed-by": "flyball-local",
+            }},
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": [self.network.node_address()], "conditions": {"ready": true}}],
+            "ports": [{"name": "https", "port": METRICS_SERVER_PORT, "protocol": "TCP"}],
+        });
+        self.ensure(&kinds::ENDPOINTSLICES, namespace, name, slice)?;
+        for version in ["v1", "v1beta1"] {
+            let spec = json!({
+                "group": "metrics.k8s.io",
+                "version": version,
+                "groupPriorityMinimum": 100,
+                "versionPriority": 100,
+                "service": {"namespace": namespace, "name": name, "port": 443},
+                "caBundle": STANDARD.encode(self.identity.ca.certificate_pem()),
+            });
+            self.ensure(
+                &kinds::APISERVICES,
+                "",
+                &format!("{version}.metrics.k8s.io"),
+                json!({"spec": spec}),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Creates the object, or brings the fields of `wanted` up to date where it exists.
+    fn ensure(
+        &self,
+        resource: &'static Resource,
+        namespace: &str,
+        name: &str,
+        wanted: Value,
+    ) -> Result<(), LocalError> {
+        let refused = |status: Status| LocalError::Object {
+            what: format!("{} {name}", resource.kind),
+            reason: status.to_string(),
+        };
+        if self.registry.get(resource, namespace, name).is_none() {
+            let mut object = wanted;
+            object["metadata"]["name"] = json!(name);
+            return self.registry.create(resource, namespace, object).map(drop).map_err(refused);
+        }
+        let written = self.registry.modify(resource, namespace, name, Part::Spec, |object| {
+            merge(object, &wanted);
+        });
+        written.map(drop).map_err(refused)
+    }
+}
+
+/// Copies every field of `wanted` into `object`, keeping the fields beside them.
+fn merge(object: &mut Value, wanted: &Value) {
+    match (object, wanted) {
+        (Value::Object(object), Value::Object(wanted)) => {
+            for (key, value) in wanted {
+                merge(object.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (object, wanted) => object.clone_from(wanted),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn merging_keeps_what_is_not_named() {
+        let mut object = json!({"spec": {"clusterIP": "127.20.128.1", "ports": [1]}});
+        merge(&mut object, &json!({"spec": {"ports": [2]}, "metadata": {"labels": {"a": "b"}}}));
+        assert_eq!(
+            object,
+            json!({"spec": {"clusterIP": "127.20.128.1", "ports": [2]}, "metadata": {"labels": {"a": "b"}}})
+        );
+    }
+}
