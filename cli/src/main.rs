@@ -13,7 +13,7 @@ mod query;
 mod signals;
 mod top;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -56,8 +56,10 @@ fn sentence(error: &anyhow::Error) -> String {
 
 fn run(command: Command) -> anyhow::Result<()> {
     if let Command::Completion { shell } = command {
-        clap_complete::generate(shell, &mut Cli::command(), "flyball", &mut std::io::stdout());
-        return Ok(());
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Cli::command(), "flyball", &mut script);
+        // The library panics on a closed pipe; here it is an error like any other.
+        return std::io::stdout().write_all(&script).context("cannot print the script");
     }
     if matches!(command, Command::Demo(_) | Command::Local(_)) {
         onemachine::enter_delegated_scope()?;

@@ -1,11 +1,18 @@
-//! SIGINT and SIGTERM become one cancellation token; a second one ends the program at once.
+//! SIGINT and SIGTERM become one cancellation token; a second one, given later, ends the program at once.
+//!
+//! Some senders deliver one request twice (`timeout` signals the program and then its group), so what follows within
+//! [`SAME_REQUEST`] is the same request.
 
 #![allow(clippy::disallowed_methods, reason = "listens for signals in a task of its own")]
+
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+/// Signals so close together are one request.
+const SAME_REQUEST: Duration = Duration::from_secs(2);
 /// Exit code of a program ended by a second signal, as shells report an interrupt.
 const INTERRUPTED: i32 = 130;
 
@@ -19,15 +26,20 @@ pub fn shutdown() -> anyhow::Result<CancellationToken> {
     let token = CancellationToken::new();
     let first = token.clone();
     tokio::spawn(async move {
-        for round in 0.. {
+        let mut asked: Option<Instant> = None;
+        loop {
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
-            if round > 0 {
-                std::process::exit(INTERRUPTED);
+            match asked {
+                None => {
+                    asked = Some(Instant::now());
+                    first.cancel();
+                }
+                Some(at) if at.elapsed() < SAME_REQUEST => {}
+                Some(_) => std::process::exit(INTERRUPTED),
             }
-            first.cancel();
         }
     });
     Ok(token)
