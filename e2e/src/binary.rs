@@ -26,13 +26,13 @@ fn build() -> PathBuf {
     let test = std::env::current_exe().expect("the test knows its own path");
     let folder = test.ancestors().nth(2).expect("a test stands in PROFILE/deps").to_owned();
     let target = folder.parent().expect("the profile's folder stands in the target folder");
-    let profile = match folder.file_name().and_then(|name| name.to_str()) {
-        Some("debug") | None => "dev",
-        Some(name) => name,
-    };
+    let release = folder.file_name().is_some_and(|name| name == "release");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    // The same selection as `cargo test --workspace`, which builds the program too (for the tests of its own crate):
+    // started by that command, this finds everything done; another selection would build all libraries once more.
     let output = Command::new(cargo)
-        .args(["build", "--quiet", "--package", "flyball-cli", "--bin", "flyball", "--profile", profile])
+        .args(["test", "--workspace", "--no-run", "--quiet"])
+        .args(release.then_some("--release"))
         .arg("--target-dir")
         .arg(target)
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))

@@ -41,17 +41,12 @@ fn demo(arguments: &[&str]) -> anyhow::Result<()> {
     run("cargo", &[&["run", "--release", "--", "demo"], arguments].concat())
 }
 
-/// The program that the end-to-end tests start, built once so that no test waits for cargo.
-const PROGRAM: &str = "target/debug/flyball";
-
 /// Runs the README's test command, shows its output as it comes and adds up its result lines.
 fn tests(environment: &[(&str, &str)]) -> anyhow::Result<Totals> {
-    run("cargo", &["build", "--package", "flyball-cli"])?;
     let arguments = ["test", "--workspace", "--no-fail-fast"];
     println!("+ cargo {}", arguments.join(" "));
     let mut child = Command::new("cargo")
         .args(arguments)
-        .env("FLYBALL_E2E_PROGRAM", PROGRAM)
         .envs(environment.iter().copied())
         .stdout(Stdio::piped())
         .spawn()

@@ -1,0 +1,64 @@
+//! The program as a person meets it first: help, version, refusals. What it does is tested end to end elsewhere.
+
+#![allow(clippy::disallowed_methods, reason = "starts the program")]
+
+use std::process::{Command, Output};
+
+fn flyball(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_flyball"))
+        .args(arguments)
+        .env("HOME", "/nonexistent")
+        .env_remove("KUBECONFIG")
+        .env_remove("FLYBALL_LOG")
+        .output()
+        .expect("the program starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn help_names_every_command_and_gives_examples() {
+    let help = text(&flyball(&["--help"]).stdout);
+    for command in ["demo", "local", "collector", "metrics-server", "hpa", "top", "completion"] {
+        assert!(help.contains(&format!("\n  {command} ")), "{command} is missing in:\n{help}");
+        let own = text(&flyball(&[command, "--help"]).stdout);
+        assert!(own.contains("Example"), "no example for {command}:\n{own}");
+    }
+    assert!(!help.contains("burn "), "the example workload is no command for people:\n{help}");
+}
+
+#[test]
+fn version_names_the_commit() {
+    let version = text(&flyball(&["--version"]).stdout);
+    assert!(version.starts_with(concat!("flyball ", env!("CARGO_PKG_VERSION"), " (")), "{version}");
+}
+
+#[test]
+fn wrong_flags_exit_with_2_and_name_the_flag() {
+    for (arguments, named) in [
+        (&["demo", "--seconds", "5"][..], "--seconds"),
+        (&["local", "--map", "web"], "--map"),
+        (&["hpa", "--mode", "sometimes"], "--mode"),
+        (&["--log", "a=b=c", "top", "nodes"], "--log"),
+    ] {
+        let output = flyball(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(text(&output.stderr).contains(named), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn without_a_cluster_one_sentence_says_what_to_do() {
+    let output = flyball(&["top", "nodes"]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output.stderr);
+    assert_eq!(told.lines().count(), 1, "{told}");
+    assert!(told.starts_with("flyball: ") && told.contains("--kubeconfig"), "{told}");
+}
+
+#[test]
+fn completion_is_a_script() {
+    assert!(text(&flyball(&["completion", "bash"]).stdout).contains("_flyball()"));
+}
