@@ -56,6 +56,10 @@ pub async fn run(registry: Registry, config: NetConfig, shutdown: CancellationTo
         let watches = resources.map(|resource| registry.list_and_watch(resource, None).1.into_stream());
         let mut changes = stream::select_all(watches).ready_chunks(BATCH_EVENTS);
         loop {
+            if registry.get(&SERVICES, "default", API_SERVICE).is_none() {
+                // Somebody deleted it: pods and clients count on it, so it is made again, as upstream does.
+                prepare(&registry, &config);
+            }
             let routes = routes::plan(
                 &registry.list(&SERVICES, None).items,
                 &registry.list(&ENDPOINTSLICES, None).items,

@@ -98,3 +98,18 @@ async fn api_server_has_a_service() {
     assert_eq!(service["spec"]["ports"][0]["port"], 443);
     cluster.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_service_kubernetes_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let cluster = Cluster::start(dir.path(), None);
+    let there = |service: &serde_json::Value| service["spec"]["clusterIP"].is_string();
+    // The first time it may be the start that makes it; the second time it is not.
+    for _ in 0..2 {
+        let first = cluster.until("there", &SERVICES, "kubernetes", there).await;
+        cluster.delete(&SERVICES, "kubernetes");
+        let other = |service: &serde_json::Value| service["metadata"]["uid"] != first["metadata"]["uid"];
+        cluster.until("made again", &SERVICES, "kubernetes", other).await;
+    }
+    cluster.shutdown().await;
+}
