@@ -30,7 +30,15 @@ fn build() -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     // The same selection as `cargo test --workspace`, which builds the program too (for the tests of its own crate):
     // started by that command, this finds everything done; another selection would build all libraries once more.
-    let output = Command::new(cargo)
+    let mut command = Command::new(cargo);
+    // What cargo tells a test about its crate; some libraries build anew when it changes.
+    let told = |name: &str| {
+        name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST") || name.starts_with("CARGO_BIN")
+    };
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(told)) {
+        command.env_remove(name);
+    }
+    let output = command
         .args(["test", "--workspace", "--no-run", "--quiet"])
         .args(release.then_some("--release"))
         .arg("--target-dir")
