@@ -23,11 +23,13 @@ pub(super) struct Documents {
 
 impl Documents {
     /// Publishes our own groups and those behind us. Own groups cannot be replaced.
+    ///
+    /// Schemas come first: what discovery names can be asked for its schema at once.
     pub(super) fn publish(&self, behind: Vec<Group>, schemas: BTreeMap<String, Value>) {
         let mut groups = groups();
         groups.extend(behind.into_iter().filter(|group| !is_own(&group.name)));
-        self.discovery.set(Discovery::new(&groups, &self.address));
         self.openapi.set(openapi::with(schemas));
+        self.discovery.set(Discovery::new(&groups, &self.address));
     }
 }
 

@@ -56,30 +56,39 @@ async fn spec_changed(watch: &mut crate::registry::WatchStream) {
 }
 
 /// Checks every APIService once; false when one is not available.
+///
+/// Conditions are written last: whoever sees `Available` finds the group in discovery and OpenAPI.
 async fn check_all(aggregator: &Aggregator) -> bool {
     let services = aggregator.registry.list(&kinds::APISERVICES, None).items;
     let mut kept: BTreeMap<String, Arc<Backend>> = BTreeMap::new();
     let mut all_available = true;
     let mut news = false;
+    let mut conditions = Vec::new();
     for service in services.iter().filter(|service| service.pointer("/spec/service").is_some()) {
         let name = json::name(service);
         let known = aggregator.backends().get(name).cloned();
         let outcome = check(aggregator, service, known.clone()).await;
         all_available &= outcome.is_ok();
-        set_condition(aggregator, service, outcome.as_ref().err());
         match outcome {
             Ok((backend, changed)) => {
                 news |= changed;
                 kept.insert(name.to_owned(), backend);
+                conditions.push((service, None));
             }
             // What it served stays in discovery: kubectl then says 503, not "no such resource".
-            Err(_) => kept.extend(known.map(|known| (name.to_owned(), known))),
+            Err(problem) => {
+                kept.extend(known.map(|known| (name.to_owned(), known)));
+                conditions.push((service, Some(problem)));
+            }
         }
     }
     news |= kept.len() != aggregator.backends().len();
     *aggregator.backends() = kept;
     if news {
         aggregator.publish();
+    }
+    for (service, problem) in &conditions {
+        set_condition(aggregator, service, problem.as_ref());
     }
     all_available
 }
