@@ -1,6 +1,6 @@
-//! The single parts as programs: flags become checked settings, listeners are bound, the part runs until told to stop.
+//! The metrics server with its scrape loops as a program.
 
-#![allow(clippy::disallowed_methods, reason = "programs: they bind sockets, read files and start tasks")]
+#![allow(clippy::disallowed_methods, reason = "a program: it binds sockets, reads files and starts tasks")]
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -8,11 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use flyball_apiserver::ServingTls;
-use flyball_apiserver::certs::ReloadingCertificate;
 use flyball_apiserver::own_metrics::OwnMetrics;
 use flyball_apiserver::standard::VersionInfo;
-use flyball_collector::SourceChoice;
 use flyball_metrics_server::{MetricsServer, Serving, StoreSettings};
 use flyball_model::selector::LabelSelector;
 use flyball_scrape::discover::{self, Discovery};
@@ -26,7 +23,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::flags::{CollectorArgs, Compat, HpaArgs, MetricsServerArgs, Mode, TlsArgs};
+use super::{API_VERSION, certificate, listen, milliseconds};
+use crate::flags::MetricsServerArgs;
 use crate::query;
 
 /// Upstream's shortest resolution is 10 s, for kubelets sample no faster; collectors do.
@@ -34,50 +32,6 @@ const MIN_RESOLUTION: Duration = Duration::from_secs(1);
 /// Where a pod finds the cluster's CA, and its token.
 const POD_CA: &str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt";
 const POD_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
-/// Kubernetes version whose API the servers speak.
-pub const API_VERSION: (u32, u32) = (1, 34);
-
-/// Listens on `address`, or says that it is taken.
-///
-/// # Errors
-/// One sentence naming the address.
-pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
-}
-
-/// Runs the node agent.
-pub async fn collector(args: CollectorArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let kube = query::config(&args.cluster).await?;
-    let node_name = match args.node_name {
-        Some(name) => name,
-        None => rustix::system::uname().nodename().to_string_lossy().to_lowercase(),
-    };
-    let mut config = flyball_collector::Config::new(node_name);
-    config.source = SourceChoice::Detect;
-    config.cgroup_root = args.cgroup_root.to_string_lossy().into_owned();
-    config.proc_root = args.proc_root;
-    let client = Client::try_from(kube)?;
-    let listener = listen(SocketAddr::new(args.bind_address, args.secure_port)).await?;
-    match certificate(&args.tls, &shutdown)? {
-        Some(tls) => {
-            let security =
-                flyball_collector::Security::delegated(client.clone(), tls, shutdown.clone()).await?;
-            flyball_collector::run_with(config, Some(client), listener, security, shutdown).await?;
-        }
-        None => flyball_collector::run(config, Some(client), listener, shutdown).await?,
-    }
-    Ok(())
-}
-
-/// The certificate of the flags, re-read when its files change.
-fn certificate(args: &TlsArgs, shutdown: &CancellationToken) -> anyhow::Result<Option<ServingTls>> {
-    let (Some(certificate), Some(key)) = (&args.tls_cert_file, &args.tls_private_key_file) else {
-        return Ok(None);
-    };
-    let reloading = ReloadingCertificate::from_files(certificate, key)?;
-    tokio::spawn(reloading.clone().watch(shutdown.clone()));
-    Ok(Some(ServingTls::new(reloading)))
-}
 
 /// Runs the metrics server with its scrape loops.
 pub async fn metrics_server(args: MetricsServerArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
@@ -114,10 +68,6 @@ pub async fn metrics_server(args: MetricsServerArgs, shutdown: CancellationToken
         },
     };
     setup.run(shutdown).await
-}
-
-fn milliseconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Who the nodes are believed to be by the flags, and how often they are asked.
@@ -213,32 +163,4 @@ impl MetricsServerSetup {
         tasks.wait().await;
         Ok(outcome?)
     }
-}
-
-/// Runs the autoscaler.
-pub async fn hpa(args: HpaArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let client = Client::try_from(query::config(&args.cluster).await?)?;
-    let listener = listen(SocketAddr::new(args.bind_address, args.secure_port)).await?;
-    let decide = flyball_hpa::decide::Settings {
-        tolerance: args.horizontal_pod_autoscaler_tolerance,
-        cpu_initialization_ms: milliseconds(args.horizontal_pod_autoscaler_cpu_initialization_period),
-        initial_readiness_delay_ms: milliseconds(args.horizontal_pod_autoscaler_initial_readiness_delay),
-        downscale_stabilization_ms: milliseconds(args.horizontal_pod_autoscaler_downscale_stabilization),
-        ..flyball_hpa::decide::Settings::default()
-    };
-    let config = flyball_hpa::Config {
-        decide,
-        sync_period: args.horizontal_pod_autoscaler_sync_period,
-        concurrent_syncs: usize::from(args.concurrent_horizontal_pod_autoscaler_syncs),
-        mode: match args.mode {
-            Mode::Replace => flyball_hpa::Mode::Replace,
-            Mode::Shadow => flyball_hpa::Mode::Shadow,
-        },
-        compat_upstream: args.compat == Some(Compat::Upstream),
-        namespace: Some(args.checkpoint_namespace),
-        tls: certificate(&args.tls, &shutdown)?,
-        ..flyball_hpa::Config::default()
-    };
-    flyball_hpa::run(client, config, Some(listener), shutdown).await?;
-    Ok(())
 }

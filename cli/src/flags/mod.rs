@@ -8,6 +8,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::burn::BurnArgs;
 
+mod collector;
+mod hpa;
+mod metrics_server;
+
+pub use collector::CollectorArgs;
+pub use hpa::{Compat, HpaArgs, Mode};
+pub use metrics_server::MetricsServerArgs;
+
 /// Version with the commit it was built from.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("FLYBALL_COMMIT"), ")");
 
@@ -137,148 +145,6 @@ pub struct TlsArgs {
     /// Private key of the serving certificate, PEM.
     #[arg(long, requires = "tls_cert_file", value_name = "FILE")]
     pub tls_private_key_file: Option<PathBuf>,
-}
-
-/// Flags of `collector`.
-#[derive(Debug, Args)]
-pub struct CollectorArgs {
-    /// How to reach the API server.
-    #[command(flatten)]
-    pub cluster: ClusterArgs,
-    /// Serving certificate.
-    #[command(flatten)]
-    pub tls: TlsArgs,
-    /// Name of this node's Node object.
-    #[arg(long, env = "NODE_NAME", value_name = "NAME")]
-    pub node_name: Option<String>,
-    /// Address to serve on.
-    #[arg(long, default_value = "0.0.0.0", value_name = "ADDR")]
-    pub bind_address: std::net::IpAddr,
-    /// Port to serve on.
-    #[arg(long, default_value_t = 4194, value_name = "PORT")]
-    pub secure_port: u16,
-    /// Control group below which the pods' groups stand, as the kubelet's --cgroup-root.
-    #[arg(long, default_value = "/", value_name = "PATH")]
-    pub cgroup_root: PathBuf,
-    /// Where this machine's /proc is mounted.
-    #[arg(long, default_value = "/proc", value_name = "PATH")]
-    pub proc_root: PathBuf,
-}
-
-/// Flags of `metrics-server`; upstream's names and meanings.
-#[derive(Debug, Args)]
-pub struct MetricsServerArgs {
-    /// How to reach the API server.
-    #[command(flatten)]
-    pub cluster: ClusterArgs,
-    /// Serving certificate.
-    #[command(flatten)]
-    pub tls: TlsArgs,
-    /// Address to serve on.
-    #[arg(long, default_value = "0.0.0.0", value_name = "ADDR")]
-    pub bind_address: std::net::IpAddr,
-    /// Port to serve on.
-    #[arg(long, default_value_t = 4443, value_name = "PORT")]
-    pub secure_port: u16,
-    /// Time between two scrapes of a node. Unset: automatic, 1 s from Flyball collectors, 15 s from kubelets.
-    #[arg(long, value_parser = parse_duration, value_name = "DURATION")]
-    pub metric_resolution: Option<Duration>,
-    /// Window that usage is computed over. Unset: as long as the use is level, short after a step.
-    #[arg(long, value_parser = parse_duration, value_name = "DURATION")]
-    pub usage_window: Option<Duration>,
-    /// Port of the kubelets.
-    #[arg(long, default_value_t = 10250, value_name = "PORT")]
-    pub kubelet_port: u16,
-    /// Use the port in the Node's status instead of --kubelet-port.
-    #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true", require_equals = true)]
-    pub kubelet_use_node_status_port: bool,
-    /// Kinds of node address to try, in order.
-    #[arg(
-        long,
-        value_delimiter = ',',
-        default_value = "InternalIP,ExternalIP,Hostname",
-        value_name = "TYPES"
-    )]
-    pub kubelet_preferred_address_types: Vec<String>,
-    /// Time-out of one scrape.
-    #[arg(long, default_value = "10s", value_parser = parse_duration, value_name = "DURATION")]
-    pub kubelet_request_timeout: Duration,
-    /// Do not verify the certificates of the kubelets.
-    #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true", require_equals = true,
-          conflicts_with = "kubelet_certificate_authority")]
-    pub kubelet_insecure_tls: bool,
-    /// CA bundle that the kubelets' certificates are verified against.
-    #[arg(long, value_name = "FILE")]
-    pub kubelet_certificate_authority: Option<PathBuf>,
-    /// Client certificate shown to the kubelets, PEM. Without it the kubeconfig's, if that names files.
-    #[arg(long, requires = "kubelet_client_key", value_name = "FILE")]
-    pub kubelet_client_certificate: Option<PathBuf>,
-    /// Private key of that certificate, PEM.
-    #[arg(long, requires = "kubelet_client_certificate", value_name = "FILE")]
-    pub kubelet_client_key: Option<PathBuf>,
-    /// Scrape only the nodes that match this label selector.
-    #[arg(short = 'l', long, default_value = "", value_name = "SELECTOR")]
-    pub node_selector: String,
-}
-
-/// Flags of `hpa`; kube-controller-manager's names and meanings where it has them.
-#[derive(Debug, Args)]
-pub struct HpaArgs {
-    /// How to reach the API server.
-    #[command(flatten)]
-    pub cluster: ClusterArgs,
-    /// Serving certificate.
-    #[command(flatten)]
-    pub tls: TlsArgs,
-    /// Address to serve on.
-    #[arg(long, default_value = "0.0.0.0", value_name = "ADDR")]
-    pub bind_address: std::net::IpAddr,
-    /// Port to serve on.
-    #[arg(long, default_value_t = 8443, value_name = "PORT")]
-    pub secure_port: u16,
-    /// `replace` scales; `shadow` decides and writes nothing.
-    #[arg(long, value_enum, default_value_t = Mode::Replace, value_name = "MODE")]
-    pub mode: Mode,
-    /// `upstream`: decide every sync period and forget history on restart, as the built-in controller does.
-    #[arg(long, value_enum, value_name = "WHOSE")]
-    pub compat: Option<Compat>,
-    /// Namespace of the history checkpoints.
-    #[arg(long, env = "POD_NAMESPACE", default_value = "kube-system", value_name = "NAMESPACE")]
-    pub checkpoint_namespace: String,
-    /// HPAs evaluated at once.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000), value_name = "N")]
-    pub concurrent_horizontal_pod_autoscaler_syncs: u16,
-    /// Longest time between two evaluations of an HPA.
-    #[arg(long, default_value = "15s", value_parser = parse_duration, value_name = "DURATION")]
-    pub horizontal_pod_autoscaler_sync_period: Duration,
-    /// How far usage may be from its target without scaling, as a share.
-    #[arg(long, default_value_t = 0.1, value_name = "SHARE")]
-    pub horizontal_pod_autoscaler_tolerance: f64,
-    /// Time after a pod's start in which its CPU samples count only while it is Ready.
-    #[arg(long, default_value = "5m", value_parser = parse_duration, value_name = "DURATION")]
-    pub horizontal_pod_autoscaler_cpu_initialization_period: Duration,
-    /// Time after a pod's start in which a change to not Ready counts as its first start.
-    #[arg(long, default_value = "30s", value_parser = parse_duration, value_name = "DURATION")]
-    pub horizontal_pod_autoscaler_initial_readiness_delay: Duration,
-    /// Time over which the highest recommendation holds back scaling down.
-    #[arg(long, default_value = "5m", value_parser = parse_duration, value_name = "DURATION")]
-    pub horizontal_pod_autoscaler_downscale_stabilization: Duration,
-}
-
-/// What the autoscaler may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Mode {
-    /// Decide and scale.
-    Replace,
-    /// Decide and write nothing.
-    Shadow,
-}
-
-/// Whose timing the autoscaler follows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Compat {
-    /// The built-in controller's.
-    Upstream,
 }
 
 /// Flags of `top`.
