@@ -11,6 +11,9 @@ use tokio::time::Instant;
 
 type Question<V> = Shared<BoxFuture<'static, Result<V, String>>>;
 
+/// Which answers live longer or shorter than the others, and how long.
+pub type OtherLifetime<V> = Option<(fn(&V) -> bool, Duration)>;
+
 /// A bounded cache with a lifetime. Concurrent questions for the same key share one call; failures are not kept.
 /// When it is full the oldest answer makes room: with one lifetime for all that is nearly the least recently
 /// useful one.
@@ -23,6 +26,8 @@ pub struct Cache<K, V> {
 struct State<K, V> {
     entries_limit: usize,
     lifetime: Duration,
+    /// Answers that the function picks out live so long instead.
+    other: OtherLifetime<V>,
     answers: HashMap<K, (Instant, V)>,
     by_age: VecDeque<(Instant, K)>,
     open: HashMap<K, Question<V>>,
@@ -39,7 +44,8 @@ where
     }
 
     fn keep(&mut self, key: K, answer: V, now: Instant) {
-        let until = now + self.lifetime;
+        let other = self.other.filter(|(picks, _)| picks(&answer));
+        let until = now + other.map_or(self.lifetime, |(_, lifetime)| lifetime);
         self.answers.insert(key.clone(), (until, answer));
         self.by_age.push_back((until, key));
         while let Some((until, _)) = self.by_age.front() {
@@ -62,9 +68,19 @@ where
 {
     /// Keeps at most `entries_limit` answers, each for `lifetime`.
     pub fn new(entries_limit: usize, lifetime: Duration) -> Self {
+        Self::with_other_lifetime(entries_limit, lifetime, None)
+    }
+
+    /// As [`new`](Self::new), with another lifetime for the answers that a function picks out.
+    pub fn with_other_lifetime(
+        entries_limit: usize,
+        lifetime: Duration,
+        other: OtherLifetime<V>,
+    ) -> Self {
         let state = State {
             entries_limit,
             lifetime,
+            other,
             answers: HashMap::new(),
             by_age: VecDeque::new(),
             open: HashMap::new(),
@@ -184,6 +200,18 @@ mod tests {
         tokio::time::advance(Duration::from_secs(2)).await;
         assert_eq!(cache.get_or("a", asking(&calls, Ok(3))).await, Ok(3));
         assert_eq!(calls.load(Ordering::SeqCst), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn some_answers_may_live_shorter() {
+        let second = Duration::from_secs(1);
+        let cache = Cache::with_other_lifetime(8, LIFETIME, Some((|answer: &u32| *answer == 0, second)));
+        for (key, answer) in [("a", 0), ("b", 1)] {
+            cache.get_or(key, || std::future::ready(Ok(answer))).await.unwrap();
+        }
+        tokio::time::advance(2 * second).await;
+        assert_eq!(cache.get_or("a", || std::future::ready(Ok(7))).await, Ok(7));
+        assert_eq!(cache.get_or("b", || std::future::ready(Ok(7))).await, Ok(1));
     }
 
     #[tokio::test(start_paused = true)]

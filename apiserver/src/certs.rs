@@ -18,6 +18,9 @@ use rustls::sign::CertifiedKey;
 use crate::error::ApiserverError;
 
 mod files;
+pub mod kept;
+pub mod secret;
+pub mod sni;
 
 pub use files::{RELOAD_INTERVAL, ReloadingCertificate};
 
@@ -78,9 +81,17 @@ impl CertificateAuthority {
     /// # Errors
     /// The library could not make it.
     pub fn new(common_name: &str) -> Result<Self, ApiserverError> {
+        Self::valid_for(common_name, SystemTime::now(), AUTHORITY_VALIDITY)
+    }
+
+    /// Makes a new authority that is valid from shortly before `now` until `validity` after it.
+    ///
+    /// # Errors
+    /// The library could not make it.
+    pub fn valid_for(common_name: &str, now: SystemTime, validity: Duration) -> Result<Self, ApiserverError> {
         let failed = failed(common_name);
         let key = KeyPair::generate().map_err(&failed)?;
-        let mut params = params(common_name, AUTHORITY_VALIDITY);
+        let mut params = params(common_name, now, validity);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages =
             vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::CrlSign];
@@ -114,8 +125,22 @@ impl CertificateAuthority {
     /// # Errors
     /// A name that cannot stand in a certificate.
     pub fn issue_server(&self, names: &[&str], ips: &[IpAddr]) -> Result<Issued, ApiserverError> {
+        self.issue_server_for(names, ips, SystemTime::now(), LEAF_VALIDITY)
+    }
+
+    /// A serving certificate that is valid from shortly before `now` until `validity` after it.
+    ///
+    /// # Errors
+    /// A name that cannot stand in a certificate.
+    pub fn issue_server_for(
+        &self,
+        names: &[&str],
+        ips: &[IpAddr],
+        now: SystemTime,
+        validity: Duration,
+    ) -> Result<Issued, ApiserverError> {
         let common_name = names.first().copied().unwrap_or("server");
-        let mut params = params(common_name, LEAF_VALIDITY);
+        let mut params = params(common_name, now, validity);
         params.subject_alt_names = subject_alt_names(common_name, names, ips)?;
         self.issue(common_name, params, ExtendedKeyUsagePurpose::ServerAuth)
     }
@@ -125,7 +150,7 @@ impl CertificateAuthority {
     /// # Errors
     /// More than [`ORGANIZATIONS_LIMIT`] organizations.
     pub fn issue_client(&self, common_name: &str, organizations: &[&str]) -> Result<Issued, ApiserverError> {
-        let mut params = params(common_name, LEAF_VALIDITY);
+        let mut params = params(common_name, SystemTime::now(), LEAF_VALIDITY);
         let types = [DnType::OrganizationName, DnType::CustomDnType(ORGANIZATION_OID.to_vec())];
         if organizations.len() > types.len() {
             let reason = format!("{} organizations, at most {ORGANIZATIONS_LIMIT}", organizations.len());
@@ -171,11 +196,11 @@ fn failed(subject: &str) -> impl Fn(rcgen::Error) -> ApiserverError + use<> {
     move |error| ApiserverError::Certificate { subject: subject.clone(), reason: error.to_string() }
 }
 
-fn params(common_name: &str, validity: Duration) -> CertificateParams {
+fn params(common_name: &str, now: SystemTime, validity: Duration) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, common_name);
-    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since_epoch = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
     params.not_before = epoch + since_epoch.saturating_sub(BACKDATED);
     params.not_after = epoch + since_epoch + validity;

@@ -54,6 +54,13 @@ impl DelegatedTokens {
         Self { client, audiences: Vec::new(), answers }
     }
 
+    /// Believes an answer this long (`--authentication-token-webhook-cache-ttl`).
+    #[must_use]
+    pub fn with_lifetime(self, lifetime: Duration) -> Self {
+        let answers = std::sync::Arc::new(Cache::new(TOKENS_LIMIT, lifetime));
+        Self { answers, ..self }
+    }
+
     /// Accepts only tokens made for one of these audiences.
     pub fn with_audiences(self, audiences: Vec<String>) -> Self {
         // Answers depend on the audiences, so a clone with others must not share them.
@@ -155,6 +162,19 @@ impl Delegated {
     pub fn new(client: kube::Client) -> Self {
         let answers = std::sync::Arc::new(Cache::new(DECISIONS_LIMIT, ANSWER_LIFETIME));
         Self { client, always_allow: AllowedPaths::default(), open_discovery: true, answers }
+    }
+
+    /// Believes a permission and a refusal so long (`--authorization-webhook-cache-authorized-ttl` and
+    /// `-unauthorized-ttl`).
+    #[must_use]
+    pub fn with_lifetimes(mut self, allowed: Duration, denied: Duration) -> Self {
+        let refusal = |decision: &Decision| *decision != Decision::Allow;
+        self.answers = std::sync::Arc::new(Cache::with_other_lifetime(
+            DECISIONS_LIMIT,
+            allowed,
+            Some((refusal, denied)),
+        ));
+        self
     }
 
     /// Replaces the always-allowed paths (`--authorization-always-allow-paths`).

@@ -33,6 +33,7 @@ impl Accepted {
                 let text = serde_saphyr::to_string(object).map_err(Status::internal)?;
                 Ok(text.into_bytes())
             }
+            Encoding::Protobuf => Err(Status::internal("the object has no protobuf form")),
         }
     }
 

@@ -6,6 +6,8 @@
 //! request passes on its way: TLS, authentication, impersonation, the in-flight limit, authorization, time-out,
 //! handler. Behaviour and texts follow upstream's `k8s.io/apiserver`, since other programs match on them.
 
+pub mod advice;
+pub mod api_error;
 pub mod attributes;
 pub mod authentication;
 pub mod authorization;
@@ -21,7 +23,9 @@ pub mod live;
 pub mod negotiation;
 pub mod openapi;
 pub mod own_metrics;
+pub mod permissions;
 pub mod probes;
+pub mod protobuf;
 pub mod query;
 mod random;
 pub mod request;
@@ -31,6 +35,7 @@ pub mod status;
 pub mod table;
 pub mod user;
 
+pub use advice::Advice;
 pub use attributes::Attributes;
 pub use authentication::{
     Authenticators, CaBundle, ClientCa, FrontProxy, LiveAuthenticators, PeerCertificates, TokenVerifier,
@@ -43,6 +48,6 @@ pub use error::ApiserverError;
 pub use live::Live;
 pub use query::Query;
 pub use request::{Handler, Request, Responder, Response};
-pub use serve::{Limits, Server, ServingTls, serve};
+pub use serve::{Limits, Server, ServingTls, TlsChoice, serve};
 pub use status::Status;
 pub use user::User;

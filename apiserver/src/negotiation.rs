@@ -1,8 +1,8 @@
 //! Which form an answer takes: encoding (JSON, YAML), view (Table, metadata only, aggregated discovery),
 //! indentation and compression, as upstream's `endpoints/handlers/negotiation` decides them.
 //!
-//! Protobuf is not offered yet; [`Encoding`] is where it will join. A client that prefers it and also accepts
-//! `*/*`, as kubectl top does, gets JSON.
+//! Protobuf is offered by endpoints that can write it ([`Offer::with_protobuf`]). Elsewhere a client that prefers it
+//! and also accepts something else gets that.
 
 use http::{HeaderMap, header};
 
@@ -17,6 +17,8 @@ pub enum Encoding {
     Json,
     /// `application/yaml`.
     Yaml,
+    /// `application/vnd.kubernetes.protobuf`; chosen only where it was offered.
+    Protobuf,
 }
 
 impl Encoding {
@@ -25,6 +27,7 @@ impl Encoding {
         match self {
             Self::Json => "application/json",
             Self::Yaml => "application/yaml",
+            Self::Protobuf => crate::protobuf::MEDIA_TYPE,
         }
     }
 }
@@ -70,16 +73,26 @@ pub struct Offer {
     table: bool,
     partial: bool,
     discovery: bool,
+    protobuf: bool,
 }
 
 impl Offer {
     /// The object only.
-    pub const OBJECT: Self = Self { table: false, partial: false, discovery: false };
+    pub const OBJECT: Self = Self { table: false, partial: false, discovery: false, protobuf: false };
     /// Resources: Table and the two metadata views. Asking for `PartialObjectMetadata` on a list is negotiated
     /// here and refused by [`refuse_partial_of_list`].
-    pub const RESOURCE: Self = Self { table: true, partial: true, discovery: false };
+    pub const RESOURCE: Self = Self { table: true, partial: true, discovery: false, protobuf: false };
     /// `/api` and `/apis`.
-    pub const DISCOVERY: Self = Self { table: false, partial: false, discovery: true };
+    pub const DISCOVERY: Self = Self { table: false, partial: false, discovery: true, protobuf: false };
+}
+
+impl Offer {
+    /// The same in protobuf too. Whoever offers it writes it: see [`Accepted::write_bytes`].
+    #[must_use]
+    pub const fn with_protobuf(mut self) -> Self {
+        self.protobuf = true;
+        self
+    }
 }
 
 /// The chosen form.
@@ -96,10 +109,24 @@ pub struct Accepted {
 }
 
 /// 406 of a known media type with a view the endpoint does not have.
-const UNKNOWN_VIEW: &str = "only the following media types are accepted: application/json, application/yaml";
+fn unknown_view(offer: Offer) -> Status {
+    let protobuf = if offer.protobuf { ", application/vnd.kubernetes.protobuf" } else { "" };
+    Status::not_acceptable(format!(
+        "only the following media types are accepted: application/json, application/yaml{protobuf}"
+    ))
+}
+
 /// 406 of an unknown media type: upstream lists the representations incl. the streaming ones.
-const UNKNOWN_TYPE: &str = "406: Not Acceptable: the server can only produce: application/json, \
-    application/yaml, application/json;stream=watch, application/yaml;stream=watch";
+fn unknown_type(offer: Offer) -> Status {
+    let types = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
+    let types = if offer.protobuf { types.as_slice() } else { &types[..2] };
+    let streams: Vec<String> = types.iter().map(|name| format!("{name};stream=watch")).collect();
+    Status::not_acceptable(format!(
+        "406: Not Acceptable: the server can only produce: {}, {}",
+        types.join(", "),
+        streams.join(", ")
+    ))
+}
 
 /// Chooses the form for a request.
 ///
@@ -114,13 +141,13 @@ pub fn negotiate(headers: &HeaderMap, query: &Query, offer: Offer) -> Result<Acc
     }
     let clauses = parse_accept(&text);
     for clause in &clauses {
-        let Some(encoding) = clause.encoding() else { continue };
+        let Some(encoding) = clause.encoding(offer) else { continue };
         let Some(view) = clause.view(offer) else { continue };
         let pretty = encoding == Encoding::Json && is_pretty(headers, query, clause.is("pretty", "1"));
         return Ok(Accepted { encoding, view, pretty, gzip });
     }
-    let known = clauses.iter().any(|clause| clause.encoding().is_some());
-    Err(Status::not_acceptable(if known { UNKNOWN_VIEW } else { UNKNOWN_TYPE }))
+    let known = clauses.iter().any(|clause| clause.encoding(offer).is_some());
+    Err(if known { unknown_view(offer) } else { unknown_type(offer) })
 }
 
 /// Whether a clause of `Accept` names exactly this media type.
@@ -173,8 +200,9 @@ impl Clause<'_> {
         self.parameter(name) == value
     }
 
-    fn encoding(&self) -> Option<Encoding> {
+    fn encoding(&self, offer: Offer) -> Option<Encoding> {
         match self.media_type.as_str() {
+            crate::protobuf::MEDIA_TYPE if offer.protobuf => Some(Encoding::Protobuf),
             "application/json" | "application/*" | "*/*" => Some(Encoding::Json),
             "application/yaml" => Some(Encoding::Yaml),
             _ => None,
@@ -195,6 +223,8 @@ impl Clause<'_> {
         };
         match kind {
             "" if group.is_empty() && version.is_empty() => Some(View::Object),
+            // Tables exist as text only.
+            "Table" if self.media_type == crate::protobuf::MEDIA_TYPE => None,
             "Table" if offer.table => meta().map(View::Table),
             "PartialObjectMetadata" if offer.partial => meta().map(View::PartialObjectMetadata),
             "PartialObjectMetadataList" if offer.partial => meta().map(View::PartialObjectMetadataList),

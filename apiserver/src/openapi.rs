@@ -1,4 +1,4 @@
-//! OpenAPI documents: the v3 index with hashes, the documents behind it, and a minimal v2 derived from them.
+//! OpenAPI documents: the v3 index with hashes, the documents behind it, and a v2 derived from them.
 //!
 //! v2 also comes as protobuf, the only form kubectl asks for when v3 does not know a kind. That form has no schemas:
 //! kubectl then validates nothing itself and goes on to say that there is no such kind.
@@ -8,6 +8,11 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::{Map, Value, json};
+
+mod common;
+mod swagger;
+
+pub use common::{common_documents, discovery_schemas, resource_list_operation};
 
 use crate::body::{empty, full};
 use crate::discovery::hash;
@@ -63,7 +68,7 @@ impl Document {
 impl OpenApi {
     /// `documents` maps keys such as `apis/metrics.k8s.io/v1` to OpenAPI 3.0 documents.
     pub fn new(title: &str, documents: BTreeMap<String, Value>) -> Self {
-        let v2 = Document::of(&swagger(title, documents.values()));
+        let v2 = Document::of(&swagger::swagger(title, documents.values()));
         let documents: BTreeMap<String, Document> =
             documents.iter().map(|(key, value)| (key.clone(), Document::of(value))).collect();
         let paths: Map<String, Value> = documents
@@ -150,40 +155,6 @@ fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
     out.push(length as u8);
     out.extend_from_slice(bytes);
     out
-}
-
-/// A Swagger 2 document with the schemas of all v3 documents and no paths: what validates and explains objects.
-fn swagger<'a>(title: &str, documents: impl IntoIterator<Item = &'a Value>) -> Value {
-    let mut definitions = Map::new();
-    for document in documents {
-        let schemas = document.pointer("/components/schemas").and_then(Value::as_object);
-        for (name, schema) in schemas.into_iter().flatten() {
-            let mut schema = schema.clone();
-            rewrite_references(&mut schema);
-            definitions.insert(name.clone(), schema);
-        }
-    }
-    json!({
-        "swagger": "2.0",
-        "info": { "title": title, "version": env!("CARGO_PKG_VERSION") },
-        "paths": {},
-        "definitions": definitions,
-    })
-}
-
-/// v3 wraps a reference that has neighbours (`default`, `description`) in `allOf`; v2 readers take that too, so
-/// only the target changes.
-fn rewrite_references(value: &mut Value) {
-    match value {
-        Value::Object(map) => {
-            if let Some(Value::String(target)) = map.get_mut("$ref") {
-                *target = target.replace("#/components/schemas/", "#/definitions/");
-            }
-            map.values_mut().for_each(rewrite_references);
-        }
-        Value::Array(items) => items.iter_mut().for_each(rewrite_references),
-        _ => {}
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode, header};
 
+use crate::advice::Advice;
 use crate::body::full;
 use crate::query::Query;
 use crate::request::Response;
@@ -41,6 +42,7 @@ impl Probe {
 #[derive(Clone)]
 pub struct Probes {
     checks: Vec<(Probe, String, Check)>,
+    advice: Option<Advice>,
 }
 
 impl Default for Probes {
@@ -52,7 +54,7 @@ impl Default for Probes {
 impl Probes {
     /// Probes with `ping` only.
     pub fn new() -> Self {
-        let mut probes = Self { checks: Vec::new() };
+        let mut probes = Self { checks: Vec::new(), advice: None };
         for probe in Probe::ALL {
             probes.add(&[probe], "ping", || Ok(()));
         }
@@ -69,6 +71,14 @@ impl Probes {
     ) -> &mut Self {
         let check: Check = Arc::new(check);
         self.checks.extend(probes.iter().map(|probe| (*probe, name.to_owned(), check.clone())));
+        self
+    }
+
+    /// Shows these findings in `/readyz?verbose`, a line `[!]topic: text` each, before the last one. They make no probe
+    /// fail.
+    #[must_use]
+    pub fn with_advice(mut self, advice: Advice) -> Self {
+        self.advice = Some(advice);
         self
     }
 
@@ -128,6 +138,8 @@ impl Probes {
             let names = names.join(",");
             lines.push_str(&format!("warn: some health checks cannot be excluded: no matches for {names}\n"));
         }
+        let findings = self.advice.iter().filter(|_| probe == Probe::Ready).flat_map(Advice::all);
+        lines.extend(findings.map(|(topic, text)| format!("[!]{topic}: {text}\n")));
         let name = probe.name();
         if !failed.is_empty() {
             tracing::info!(probe = name, ?failed, "probe failed");
@@ -194,6 +206,15 @@ mod tests {
         ] {
             assert_eq!(ask(&probes, target).await, (code, body.to_owned()), "{target}");
         }
+        let advice = Advice::new();
+        advice.set("permissions", Some("one is missing".to_owned()));
+        let probes = probes.with_advice(advice);
+        let (code, body) = ask(&probes, "/readyz?verbose&exclude=data").await;
+        assert!(
+            code == 200 && body.contains("\n[!]permissions: one is missing\nreadyz check passed\n"),
+            "{body}"
+        );
+        assert!(!ask(&probes, "/livez?verbose").await.1.contains("[!]"));
         assert!(probes.respond("/readyz/none", &Query::default()).is_none());
         assert!(probes.respond("/metrics", &Query::default()).is_none());
     }

@@ -8,7 +8,8 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 
 use crate::body::full;
-use crate::negotiation::{self, Offer};
+use crate::negotiation::{self, Encoding, Offer};
+use crate::protobuf::{self, Message};
 use crate::query::Query;
 use crate::request::Response;
 
@@ -287,12 +288,42 @@ impl Status {
     /// still gets the status, as indented JSON: the failure must not hide behind a 406.
     pub fn to_response(&self, headers: &HeaderMap, query: &Query) -> Response {
         let code = StatusCode::from_u16(self.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = match negotiation::negotiate(headers, query, Offer::OBJECT) {
+        let mut response = match negotiation::negotiate(headers, query, Offer::OBJECT.with_protobuf()) {
+            Ok(accepted) if accepted.encoding == Encoding::Protobuf => {
+                accepted.write_bytes(code, self.to_protobuf())
+            }
             Ok(accepted) => accepted.write(code, self),
             Err(_) => self.raw_response(),
         };
         self.set_headers(response.headers_mut());
         response
+    }
+
+    /// The status as a protobuf document.
+    pub fn to_protobuf(&self) -> Vec<u8> {
+        let outcome = match self.status {
+            Outcome::Success => "Success",
+            Outcome::Failure => "Failure",
+        };
+        let mut message = Message::new()
+            .message(1, &protobuf::list_meta())
+            .bytes(2, outcome)
+            .bytes(3, &self.message)
+            .bytes(4, &self.reason);
+        if let Some(details) = &self.details {
+            let causes = details.causes.iter().map(|cause| {
+                Message::new().bytes(1, &cause.reason).bytes(2, &cause.message).bytes(3, &cause.field)
+            });
+            let details = Message::new()
+                .bytes(1, &details.name)
+                .bytes(2, &details.group)
+                .bytes(3, &details.kind)
+                .messages(4, causes)
+                .int(5, details.retry_after_seconds.into())
+                .bytes(6, &details.uid);
+            message = message.message(5, &details);
+        }
+        protobuf::document("v1", "Status", &message.int(6, self.code.into()))
     }
 
     /// Writes the status as indented JSON, where no request is at hand.

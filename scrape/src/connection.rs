@@ -17,7 +17,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::failure::{ScrapeError, Stage};
 use crate::target::Target;
-use crate::tls::Connector;
+use crate::tls::{Connector, Refused, explain};
 
 /// Most bytes of status line and headers.
 const HEADER_LIMIT_BYTES: usize = 64 * 1024;
@@ -71,9 +71,14 @@ impl Connection {
             None => Box::new(tcp),
             Some(tls) => {
                 progress.set(Stage::Handshake);
-                let (config, name) = tls.prepare(host, &target.node).map_err(ScrapeError::Credentials)?;
+                let refused = Arc::new(Refused::default());
+                let (config, name) =
+                    tls.prepare(host, &target.node, &refused).map_err(ScrapeError::Credentials)?;
                 let handshake = TlsConnector::from(Arc::new(config)).connect(name, tcp).await;
-                Box::new(handshake.map_err(|error| ScrapeError::of_handshake(address.clone(), &error))?)
+                let why = |error: &rustls::CertificateError| {
+                    explain(target.kind, tls.trust(), host, error, &refused.take())
+                };
+                Box::new(handshake.map_err(|error| ScrapeError::of_handshake(address.clone(), &error, why))?)
             }
         };
         let mut builder = http1::Builder::new();

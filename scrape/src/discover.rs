@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use flyball_model::selector::LabelSelector;
-use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
+use futures_util::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, watcher as watch_objects};
@@ -53,13 +53,31 @@ pub async fn follow(
     }
 }
 
+/// The events; a lasting failure is logged once.
 fn logged<K>(
     events: impl Stream<Item = Result<Event<K>, watcher::Error>>,
     what: &'static str,
 ) -> impl Stream<Item = Event<K>> {
-    events
-        .inspect_err(move |error| tracing::warn!(%error, what, "watch failed, trying again"))
-        .filter_map(|event| std::future::ready(event.ok()))
+    let mut told = None;
+    events.filter_map(move |event| {
+        match &event {
+            // Comes before the first answer too.
+            Ok(Event::Init) => {}
+            Ok(_) => {
+                if told.take().is_some() {
+                    tracing::info!(what, "watch works again");
+                }
+            }
+            Err(error) => {
+                let error = error.to_string();
+                if told.as_ref() != Some(&error) {
+                    tracing::warn!(error, what, "watch failed, trying again");
+                    told = Some(error);
+                }
+            }
+        }
+        std::future::ready(event.ok())
+    })
 }
 
 /// What is known of the cluster, reduced to targets.

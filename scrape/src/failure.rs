@@ -108,37 +108,30 @@ pub enum ScrapeError {
 
 fn hint(code: u16) -> &'static str {
     match code {
-        401 => " (unauthorized: the token or client certificate was not accepted)",
-        403 => " (forbidden: the account needs get on nodes/metrics)",
+        401 => {
+            " (unauthorized: the token or client certificate was not accepted; a kubelet takes tokens only with \
+             authentication.webhook.enabled: true, and a token of another cluster or an expired one never)"
+        }
+        403 => " (forbidden: the account needs get on nodes/metrics, see the ClusterRole in deploy/)",
         404 => " (not found: the endpoint does not serve this path)",
         _ => "",
     }
 }
 
 impl ScrapeError {
-    /// Sorts an error of the TLS handshake.
-    pub(crate) fn of_handshake(address: String, error: &io::Error) -> ScrapeError {
+    /// Sorts an error of the TLS handshake; `why` finds words for a refused certificate.
+    pub(crate) fn of_handshake(
+        address: String,
+        error: &io::Error,
+        why: impl FnOnce(&rustls::CertificateError) -> String,
+    ) -> ScrapeError {
         let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
         match inner {
             Some(rustls::Error::InvalidCertificate(reason)) => {
-                ScrapeError::Certificate { address, reason: certificate(reason) }
+                ScrapeError::Certificate { address, reason: why(reason) }
             }
             Some(other) => ScrapeError::Handshake { address, reason: other.to_string() },
             None => ScrapeError::Handshake { address, reason: error.to_string() },
         }
-    }
-}
-
-fn certificate(error: &rustls::CertificateError) -> String {
-    use rustls::CertificateError as E;
-    match error {
-        E::UnknownIssuer => "its issuer is not among the configured authorities".to_owned(),
-        E::BadSignature => "the configured authority of that name has another key".to_owned(),
-        E::NotValidForName | E::NotValidForNameContext { .. } => {
-            format!("it is not for this address or name ({error})")
-        }
-        E::Expired | E::ExpiredContext { .. } => format!("it has expired ({error})"),
-        E::NotValidYet | E::NotValidYetContext { .. } => format!("it is not valid yet ({error})"),
-        other => other.to_string(),
     }
 }

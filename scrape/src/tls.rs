@@ -12,6 +12,12 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStor
 
 use crate::file::RenewedFile;
 
+mod live;
+mod refusal;
+
+pub use live::LiveRoots;
+pub(crate) use refusal::{Refused, explain};
+
 /// Which certificates are accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trust {
@@ -20,6 +26,8 @@ pub enum Trust {
     /// Those issued by the authorities in this PEM file: `--kubelet-certificate-authority`, or the cluster's CA that
     /// every pod finds in its service account folder. Read again when it is renewed.
     File(PathBuf),
+    /// Those issued by authorities that change while we run: the collectors' Secret.
+    Live(LiveRoots),
     /// All: `--kubelet-insecure-tls`.
     Insecure,
 }
@@ -90,11 +98,18 @@ impl Connector {
         }
     }
 
-    /// The configuration and the name to ask for, when dialling `host` for this node.
+    /// Which certificates are accepted, for texts.
+    pub(crate) fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// The configuration and the name to ask for, when dialling `host` for this node. A certificate that is refused is
+    /// noted in `refused`.
     pub(crate) fn prepare(
         &self,
         host: &str,
         node: &str,
+        refused: &Arc<Refused>,
     ) -> Result<(ClientConfig, ServerName<'static>), String> {
         let asked = match &self.name {
             NameCheck::Fixed(name) => name.as_str(),
@@ -107,7 +122,7 @@ impl Connector {
             .flatten();
         let verifier: Arc<dyn ServerCertVerifier> = match &self.trust {
             Trust::Insecure => Arc::new(Unverified(self.provider.clone())),
-            _ => Arc::new(Named { inner: self.verifier()?, also }),
+            _ => Arc::new(Named { inner: self.verifier()?, also, refused: refused.clone() }),
         };
         Ok((self.configuration(verifier)?, name))
     }
@@ -137,18 +152,17 @@ impl Connector {
 
     fn verifier(&self) -> Result<Arc<WebPkiServerVerifier>, String> {
         let mut roots = RootCertStore::empty();
-        let from_file;
-        let trusted: &[CertificateDer<'static>] = match (&self.trust, &self.authority) {
-            (Trust::Roots(roots), _) => roots,
-            (_, Some(file)) => {
-                from_file = certificates(&file.content()?)?;
-                &from_file
+        let trusted = match (&self.trust, &self.authority) {
+            (Trust::Roots(roots), _) => roots.clone(),
+            (Trust::Live(live), _) => {
+                live.get().map_err(|reason| format!("collectors cannot be verified: {reason}"))?
             }
-            _ => &[],
+            (_, Some(file)) => certificates(&file.content()?)?,
+            _ => Vec::new(),
         };
         for certificate in trusted {
             roots
-                .add(certificate.clone())
+                .add(certificate)
                 .map_err(|error| format!("an authority's certificate is broken: {error}"))?;
         }
         WebPkiServerVerifier::builder_with_provider(Arc::new(roots), self.provider.clone())
@@ -168,6 +182,7 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
 struct Named {
     inner: Arc<WebPkiServerVerifier>,
     also: Option<ServerName<'static>>,
+    refused: Arc<Refused>,
 }
 
 impl ServerCertVerifier for Named {
@@ -183,13 +198,14 @@ impl ServerCertVerifier for Named {
         let verify =
             |name| self.inner.verify_server_cert(end_entity, intermediates, name, ocsp_response, now);
         let result = verify(name);
-        match (&result, &self.also) {
+        let verified = match (&result, &self.also) {
             (
                 Err(rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. })),
                 Some(other),
             ) => verify(other).or(result),
             _ => result,
-        }
+        };
+        verified.inspect_err(|_| self.refused.note(end_entity))
     }
 
     fn verify_tls12_signature(

@@ -11,7 +11,7 @@ use std::time::Duration;
 use flyball_model::batch::{Batch, Outcome, Sink};
 use flyball_scrape::config::{Config, Endpoint, Resolution, Token, Transport};
 use flyball_scrape::target::{Target, fixed};
-use flyball_scrape::tls::{NameCheck, TlsSettings, Trust};
+use flyball_scrape::tls::{LiveRoots, NameCheck, TlsSettings, Trust};
 use flyball_scrape::{Metrics, answer, run};
 use server::{Answer, Server};
 use tokio::sync::mpsc;
@@ -156,8 +156,8 @@ async fn gzip_is_understood() {
 async fn bad_answers_have_reasons() {
     let too_large = format!("the answer of ADDRESS is larger than {} bytes", answer::BODY_LIMIT_BYTES);
     let unauthorized =
-        "ADDRESS answered with status 401 (unauthorized: the token or client certificate was not accepted)";
-    let forbidden = "ADDRESS answered with status 403 (forbidden: the account needs get on nodes/metrics)";
+        "ADDRESS answered with status 401 (unauthorized: the token or client certificate was not accepted; ";
+    let forbidden = "ADDRESS answered with status 403 (forbidden: the account needs get on nodes/metrics, see the ClusterRole in deploy/)";
     let bomb = gzip(&vec![b'a'; answer::BODY_LIMIT_BYTES + 1]);
     let html = "<html><body>sign in</body></html>\n";
     for (id, answer, expected) in [
@@ -234,16 +234,22 @@ async fn certificates_are_verified() {
             &by_node,
             roots(&by_node),
             NameCheck::Address,
-            Some("it is not for this address or name"),
+            Some("it names no IP address, it is for worker-1, and 127.0.0.1 was dialled"),
         ),
-        ("neither", &collector, roots(&collector), either, Some("it is not for this address or name")),
+        (
+            "neither",
+            &collector,
+            roots(&collector),
+            either,
+            Some("it is for flyball-collector, and 127.0.0.1 was dialled"),
+        ),
         ("fixed name", &collector, roots(&collector), fixed_name, None),
         (
             "other authority",
             &by_address,
             roots(&by_node),
             NameCheck::Address,
-            Some("its issuer is not among"),
+            Some("which is not the certificate-authority of the kubeconfig"),
         ),
         ("insecure", &by_node, Trust::Insecure, NameCheck::Address, None),
     ] {
@@ -263,6 +269,69 @@ async fn certificates_are_verified() {
         }
         scrape.stop().await;
     }
+}
+
+/// Collectors trusted by a Secret, as `--collector-certificate-secret` has it.
+fn live_config(live: &LiveRoots) -> Config {
+    let mut config = config(Trust::Insecure);
+    let name = NameCheck::Fixed(COLLECTOR_NAME.to_owned());
+    let tls = TlsSettings { trust: Trust::Live(live.clone()), name, identity: None };
+    config.collector.transport = Transport::Tls(tls);
+    config
+}
+
+const COLLECTOR_NAME: &str = "flyball-collector";
+
+#[tokio::test]
+async fn a_rotation_under_a_running_scrape_loses_no_scrape() {
+    // Each answer closes, so that each scrape is a handshake.
+    let collector = Server::start(Answer::text(TEXT).then_close(), &[COLLECTOR_NAME]).await;
+    let live = LiveRoots::new("Secret ns/tls");
+    let old = collector.authority.clone();
+    live.set(Ok(vec![old.clone()]));
+    let mut scrape = Scrape::start(live_config(&live), vec![target(&collector, "n1")]);
+    let good = async |scrape: &mut Scrape| {
+        for _ in 0..5 {
+            let batch = scrape.next().await;
+            assert!(matches!(batch.outcome, Outcome::Scraped { .. }), "{batch:?}");
+        }
+    };
+    good(&mut scrape).await;
+    let (certificate, next) = collector.next_certificate(&[COLLECTOR_NAME]);
+    live.set(Ok(vec![next.clone(), old.clone()]));
+    good(&mut scrape).await;
+    collector.serve_next(certificate);
+    good(&mut scrape).await;
+    live.set(Ok(vec![next]));
+    good(&mut scrape).await;
+    scrape.stop().await;
+}
+
+#[tokio::test]
+async fn a_collector_of_a_foreign_authority_is_refused_with_the_cure() {
+    let collector = Server::start(Answer::text(TEXT), &[COLLECTOR_NAME]).await;
+    let live = LiveRoots::new("Secret ns/tls");
+    let mut scrape = Scrape::start(live_config(&live), vec![target(&collector, "n1")]);
+    let text = reason(&scrape.next().await).to_owned();
+    assert_eq!(text, "collectors cannot be verified: Secret ns/tls has not been read yet");
+    let (_, other) = collector.next_certificate(&[COLLECTOR_NAME]);
+    live.set(Ok(vec![other]));
+    let told = loop {
+        let text = reason(&scrape.next().await).to_owned();
+        if !text.contains("not been read") {
+            break text;
+        }
+    };
+    for part in [
+        "is issued by \"authority of [\\\"flyball-collector\\\"]\"",
+        "not among the authorities of Secret ns/tls (\"the next authority\")",
+        "see that its pod mounts tls.crt and tls.key",
+    ] {
+        assert!(told.contains(part), "{told}");
+    }
+    live.set(Ok(vec![collector.authority.clone()]));
+    while matches!(scrape.next().await.outcome, Outcome::Failed { .. }) {}
+    scrape.stop().await;
 }
 
 #[tokio::test]

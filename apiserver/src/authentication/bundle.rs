@@ -10,7 +10,7 @@ use super::PeerCertificates;
 use crate::error::ApiserverError;
 
 /// Trusted issuers of client certificates. Holds at least one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaBundle {
     anchors: Vec<TrustAnchor<'static>>,
 }

@@ -36,6 +36,12 @@ pub(super) fn common_name(der: &[u8]) -> Result<String, String> {
     Ok(subject_name(certificate.subject()))
 }
 
+/// The common names of a certificate and of its issuer, for texts.
+pub(super) fn who_is_who(der: &[u8]) -> Option<(String, String)> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    Some((subject_name(certificate.subject()), subject_name(certificate.issuer())))
+}
+
 fn subject_name(subject: &X509Name<'_>) -> String {
     let names = subject.iter_common_name().filter_map(|name| name.as_str().ok());
     names.last().unwrap_or("").to_owned()

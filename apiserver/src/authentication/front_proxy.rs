@@ -1,10 +1,12 @@
 //! Identity that a trusted proxy states in headers: how kube-apiserver's aggregator passes users on.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::HeaderMap;
 
 use super::client_certificate::common_name;
+use super::proxy_observer::ProxyObserver;
 use super::{CaBundle, PeerCertificates};
 use crate::query::decode;
 use crate::user::User;
@@ -24,6 +26,8 @@ pub struct FrontProxy {
     pub extra_prefixes: Vec<String>,
     /// Headers that may hold the UID. Empty = a UID header is not believed.
     pub uid_headers: Vec<String>,
+    /// Is told how proxies fare, so that a wrong CA does not stay a riddle.
+    pub observer: Option<Arc<ProxyObserver>>,
 }
 
 const STANDARD_HEADERS: [&str; 3] = ["x-remote-user", "x-remote-group", "x-remote-uid"];
@@ -39,6 +43,7 @@ impl FrontProxy {
             group_headers: vec![STANDARD_HEADERS[1].into()],
             extra_prefixes: vec![STANDARD_EXTRA_PREFIX.into()],
             uid_headers: Vec::new(),
+            observer: None,
         }
     }
 
@@ -49,17 +54,31 @@ impl FrontProxy {
         peer: &PeerCertificates,
         now: SystemTime,
     ) -> Result<Option<User>, String> {
-        let Some(certificate) = self.ca.verify(peer, now).map_err(|error| format!("front proxy: {error}"))?
-        else {
-            return Ok(None);
-        };
+        let identified =
+            self.trusted(peer, now).map(|trusted| trusted.then(|| self.stated_user(headers)).flatten());
+        if let Some(observer) = &self.observer {
+            match &identified {
+                Ok(Some(_)) => observer.accepted(),
+                // Whoever states no user is no proxy.
+                _ if first(headers, &self.username_headers).is_none() => {}
+                Ok(None) => observer.refused(peer, "it shows no client certificate"),
+                Err(reason) => observer.refused(peer, reason),
+            }
+        }
+        identified
+    }
+
+    /// Whether the peer showed the certificate of a trusted proxy; `false` if it showed none.
+    fn trusted(&self, peer: &PeerCertificates, now: SystemTime) -> Result<bool, String> {
+        let verified = self.ca.verify(peer, now).map_err(|error| format!("front proxy: {error}"))?;
+        let Some(certificate) = verified else { return Ok(false) };
         if !self.allowed_names.is_empty() {
             let name = common_name(certificate)?;
             if !self.allowed_names.contains(&name) {
                 return Err(format!("front proxy: {name:?} is not an allowed name"));
             }
         }
-        Ok(self.stated_user(headers))
+        Ok(true)
     }
 
     fn stated_user(&self, headers: &HeaderMap) -> Option<User> {

@@ -20,10 +20,12 @@ mod bundle;
 mod client_certificate;
 mod front_proxy;
 pub(crate) mod impersonation;
+mod proxy_observer;
 
 pub use bundle::CaBundle;
 pub use client_certificate::ClientCa;
 pub use front_proxy::FrontProxy;
+pub use proxy_observer::ProxyObserver;
 
 /// Checks bearer tokens.
 pub trait TokenVerifier: Send + Sync + 'static {

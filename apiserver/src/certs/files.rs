@@ -6,6 +6,7 @@ use std::io::Write;
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -16,8 +17,11 @@ use tokio_util::sync::CancellationToken;
 use super::{certified_key, self_signed};
 use crate::error::ApiserverError;
 
-/// How often certificate files are looked at.
-pub const RELOAD_INTERVAL: Duration = Duration::from_secs(60);
+/// How often certificate files are looked at. Reading two small files costs nothing, and a client that trusts only the
+/// new authority waits for us.
+pub const RELOAD_INTERVAL: Duration = Duration::from_secs(10);
+/// How often files are looked for that are not there yet.
+const EXPECTED_INTERVAL: Duration = Duration::from_secs(1);
 /// File names inside `--cert-dir`, upstream's.
 const PAIR_NAMES: [&str; 2] = ["apiserver.crt", "apiserver.key"];
 
@@ -27,6 +31,7 @@ pub struct ReloadingCertificate {
     certificate_path: PathBuf,
     key_path: PathBuf,
     current: RwLock<Loaded>,
+    real: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -46,7 +51,34 @@ impl ReloadingCertificate {
     ) -> Result<Arc<Self>, ApiserverError> {
         let (certificate_path, key_path) = (certificate_path.into(), key_path.into());
         let current = RwLock::new(load(&certificate_path, &key_path)?);
-        Ok(Arc::new(Self { certificate_path, key_path, current }))
+        Ok(Arc::new(Self { certificate_path, key_path, current, real: AtomicBool::new(true) }))
+    }
+
+    /// As [`from_files`](Self::from_files), for files that another program may not have written yet: until they can be
+    /// used, a self-signed certificate stands in and [`is_real`](Self::is_real) is false.
+    ///
+    /// # Errors
+    /// No self-signed certificate could be made.
+    pub fn from_expected_files(
+        certificate_path: impl Into<PathBuf>,
+        key_path: impl Into<PathBuf>,
+    ) -> Result<Arc<Self>, ApiserverError> {
+        let (certificate_path, key_path) = (certificate_path.into(), key_path.into());
+        match Self::from_files(&certificate_path, &key_path) {
+            Ok(loaded) => Ok(loaded),
+            Err(error) => {
+                tracing::warn!(%error, "waiting for the serving certificate");
+                let stand_in = self_signed(&["localhost"], &[])?;
+                let texts = (stand_in.certificate_pem.clone(), stand_in.key_pem.clone());
+                let current = RwLock::new(Loaded { texts, key: stand_in.certified_key()? });
+                Ok(Arc::new(Self { certificate_path, key_path, current, real: AtomicBool::new(false) }))
+            }
+        }
+    }
+
+    /// Whether the certificate served is the one of the files.
+    pub fn is_real(&self) -> bool {
+        self.real.load(Ordering::Acquire)
     }
 
     /// The pair `apiserver.crt` and `apiserver.key` of a folder (`--cert-dir`). If it is not there, a self-signed one is
@@ -65,6 +97,11 @@ impl ReloadingCertificate {
         Self::from_files(certificate_path, key_path)
     }
 
+    /// The certificate served now.
+    pub fn current(&self) -> Arc<CertifiedKey> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).key.clone()
+    }
+
     /// Looks at the files now; `true` if another certificate is served from now on.
     ///
     /// # Errors
@@ -77,21 +114,35 @@ impl ReloadingCertificate {
         if changed {
             *current = loaded;
         }
+        self.real.store(true, Ordering::Release);
         Ok(changed)
     }
 
-    /// Reloads every [`RELOAD_INTERVAL`] until shutdown. The caller runs this as a task.
+    /// Reloads every [`RELOAD_INTERVAL`] (every second while the files are waited for) until shutdown. The caller runs
+    /// this as a task.
     pub async fn watch(self: Arc<Self>, shutdown: CancellationToken) {
+        let mut told = None;
         loop {
+            let pause = if self.is_real() { RELOAD_INTERVAL } else { EXPECTED_INTERVAL };
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                () = tokio::time::sleep(RELOAD_INTERVAL) => {}
+                () = tokio::time::sleep(pause) => {}
             }
             let path = self.certificate_path.display();
             match self.reload() {
-                Ok(true) => tracing::info!(certificate = %path, "serving certificate reloaded"),
-                Ok(false) => {}
-                Err(error) => tracing::warn!(certificate = %path, %error, "serving certificate kept"),
+                Ok(changed) => {
+                    if changed {
+                        tracing::info!(certificate = %path, "serving certificate reloaded");
+                    }
+                    told = None;
+                }
+                Err(error) => {
+                    let error = error.to_string();
+                    if self.is_real() && told.as_ref() != Some(&error) {
+                        tracing::warn!(certificate = %path, error, "serving certificate kept");
+                    }
+                    told = Some(error);
+                }
             }
         }
     }
@@ -117,7 +168,7 @@ fn load(certificate_path: &Path, key_path: &Path) -> Result<Loaded, ApiserverErr
 
 impl ResolvesServerCert for ReloadingCertificate {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current.read().unwrap_or_else(PoisonError::into_inner).key.clone())
+        Some(self.current())
     }
 }
 
@@ -136,6 +187,37 @@ mod tests {
         assert_eq!(first.current.read().unwrap().texts, again.current.read().unwrap().texts);
         let mode = std::fs::metadata(folder.join("apiserver.key")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    /// How the kubelet writes a Secret's volume: the names are links into `..data`, itself a link that is replaced in one
+    /// step by one to a new folder.
+    #[test]
+    fn the_swap_of_a_secret_volume_is_seen() {
+        use std::os::unix::fs::symlink;
+        let volume = tempfile::tempdir().unwrap();
+        let volume = volume.path();
+        let swap = |version: &str, issued: &Issued| {
+            let folder = volume.join(version);
+            std::fs::create_dir(&folder).unwrap();
+            std::fs::write(folder.join("tls.crt"), &issued.certificate_pem).unwrap();
+            std::fs::write(folder.join("tls.key"), &issued.key_pem).unwrap();
+            symlink(version, volume.join("..data_tmp")).unwrap();
+            std::fs::rename(volume.join("..data_tmp"), volume.join("..data")).unwrap();
+        };
+        let waiting =
+            ReloadingCertificate::from_expected_files(volume.join("tls.crt"), volume.join("tls.key"))
+                .unwrap();
+        assert!(!waiting.is_real() && waiting.reload().is_err());
+        for name in ["tls.crt", "tls.key"] {
+            symlink(Path::new("..data").join(name), volume.join(name)).unwrap();
+        }
+        for version in ["..1", "..2"] {
+            let issued = self_signed(&["localhost"], &[]).unwrap();
+            swap(version, &issued);
+            assert!(waiting.reload().unwrap() && waiting.is_real(), "{version}");
+            assert_eq!(waiting.current.read().unwrap().texts.0, issued.certificate_pem, "{version}");
+        }
+        assert!(!waiting.reload().unwrap());
     }
 
     #[test]

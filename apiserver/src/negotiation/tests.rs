@@ -21,8 +21,8 @@ fn choose(accept: &str, offer: Offer) -> String {
 
 #[test]
 fn accept_chooses_as_upstream() {
-    let unknown_type = format!("406 {UNKNOWN_TYPE}");
-    let unknown_view = format!("406 {UNKNOWN_VIEW}");
+    let unknown_type = format!("406 {}", unknown_type(Offer::OBJECT).message);
+    let unknown_view = format!("406 {}", unknown_view(Offer::OBJECT).message);
     let kubectl_get = format!("{TABLE},{TABLE_BETA},application/json");
     let kubectl_discovery = format!("{AGGREGATED},{AGGREGATED_BETA},application/json");
     let newest_discovery = format!("{AGGREGATED};profile=nopeer,{AGGREGATED},application/json");

@@ -20,9 +20,11 @@ use crate::request::Handler;
 mod connection;
 mod pipeline;
 mod tls;
+mod tls_choice;
 mod tracked;
 
 pub use tls::ServingTls;
+pub use tls_choice::TlsChoice;
 
 /// Limits of a server. Each has upstream's value unless its comment says otherwise.
 #[derive(Clone, Copy, Debug)]

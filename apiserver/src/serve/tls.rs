@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{
-    CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
 };
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::ResolvesServerCert;
@@ -15,6 +15,7 @@ use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureSc
 use tokio_rustls::TlsAcceptor;
 
 use super::Server;
+use super::tls_choice::TlsChoice;
 use crate::authentication::Authenticators;
 
 /// How connections are secured: TLS 1.2 or 1.3 with this certificate.
@@ -24,19 +25,21 @@ pub struct ServingTls {
     pub certificates: Arc<dyn ResolvesServerCert>,
     /// Whether HTTP/2 is offered (`--disable-http2-serving` turns it off).
     pub http2: bool,
+    /// Versions, suites and key exchanges.
+    pub choice: TlsChoice,
 }
 
 impl ServingTls {
     /// Serves this certificate over HTTP/2 and HTTP/1.1.
     pub fn new(certificates: Arc<dyn ResolvesServerCert>) -> Self {
-        Self { certificates, http2: true }
+        Self { certificates, http2: true, choice: TlsChoice::default() }
     }
 
     fn config(&self, hints: Vec<DistinguishedName>) -> Result<ServerConfig, rustls::Error> {
-        let provider = Arc::new(ring::default_provider());
+        let provider = self.choice.provider();
         let verifier = AnyIssuer::new(&provider, hints);
         let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
+            .with_protocol_versions(self.choice.versions())?
             .with_client_cert_verifier(Arc::new(verifier))
             .with_cert_resolver(self.certificates.clone());
         config.alpn_protocols = vec![b"http/1.1".to_vec()];

@@ -87,45 +87,38 @@ pub(crate) struct Server {
 
 struct Shared {
     answer: Answer,
+    acceptor: Mutex<TlsAcceptor>,
     connections: AtomicUsize,
     last_head: Mutex<String>,
 }
 
 impl Server {
     pub(crate) async fn start(answer: Answer, names: &[&str]) -> Server {
-        let mut authority = CertificateParams::new(Vec::new()).unwrap();
-        authority.distinguished_name.push(rcgen::DnType::CommonName, format!("authority of {names:?}"));
-        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority_key = KeyPair::generate().unwrap();
-        let authority_certificate = authority.self_signed(&authority_key).unwrap();
-        let issuer = Issuer::from_params(&authority, &authority_key);
-        let key = KeyPair::generate().unwrap();
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap();
-        let config =
-            rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-                .with_safe_default_protocol_versions()
-                .unwrap()
-                .with_no_client_auth()
-                .with_single_cert(
-                    vec![certificate.der().clone()],
-                    PrivateKeyDer::Pkcs8(key.serialize_der().into()),
-                )
-                .unwrap();
+        let (acceptor, authority, authority_pem) = issue(names, &format!("authority of {names:?}"));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let shared =
-            Arc::new(Shared { answer, connections: AtomicUsize::new(0), last_head: Mutex::default() });
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let acceptor = Mutex::new(acceptor);
+        let connections = AtomicUsize::new(0);
+        let shared = Arc::new(Shared { answer, acceptor, connections, last_head: Mutex::default() });
         let serving = shared.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 serving.connections.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(serve(acceptor.clone(), stream, serving.clone()));
+                let acceptor = serving.acceptor.lock().unwrap().clone();
+                tokio::spawn(serve(acceptor, stream, serving.clone()));
             }
         });
-        let authority_pem = authority_certificate.pem();
-        Server { port, authority: authority_certificate.der().clone(), authority_pem, shared }
+        Server { port, authority, authority_pem, shared }
+    }
+
+    /// A certificate of a new authority, to be served from [`Server::serve_next`] on.
+    pub(crate) fn next_certificate(&self, names: &[&str]) -> (TlsAcceptor, CertificateDer<'static>) {
+        let (acceptor, authority, _) = issue(names, "the next authority");
+        (acceptor, authority)
+    }
+
+    pub(crate) fn serve_next(&self, acceptor: TlsAcceptor) {
+        *self.shared.acceptor.lock().unwrap() = acceptor;
     }
 
     pub(crate) fn connections(&self) -> usize {
@@ -135,6 +128,28 @@ impl Server {
     pub(crate) fn last_head(&self) -> String {
         self.shared.last_head.lock().unwrap().clone()
     }
+}
+
+/// A server's side of TLS with a certificate for these names, and its authority.
+fn issue(names: &[&str], authority_name: &str) -> (TlsAcceptor, CertificateDer<'static>, String) {
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.distinguished_name.push(rcgen::DnType::CommonName, authority_name);
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority_key = KeyPair::generate().unwrap();
+    let authority_certificate = authority.self_signed(&authority_key).unwrap();
+    let issuer = Issuer::from_params(&authority, &authority_key);
+    let key = KeyPair::generate().unwrap();
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    (acceptor, authority_certificate.der().clone(), authority_certificate.pem())
 }
 
 async fn serve(acceptor: TlsAcceptor, stream: TcpStream, shared: Arc<Shared>) {
