@@ -7,6 +7,7 @@
 pub mod counting;
 pub mod decision;
 pub mod idle;
+pub mod kubelets;
 pub mod reaction;
 pub mod simulation;
 pub mod sweep;
