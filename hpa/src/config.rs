@@ -1,8 +1,10 @@
 //! Settings of the autoscaler, checked once.
 
 use crate::decide::Settings;
+use crate::election::Election;
 use crate::error::HpaError;
 use crate::observe::Observation;
+use crate::start::Server;
 use flyball_apiserver::{ServingTls, delegation};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +12,9 @@ use std::time::Duration;
 /// What the autoscaler does with its decisions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
-    /// Writes scales, status and events of every HPA: no other HPA controller may run.
+    /// `Replace` where no other HPA loop is seen, else `Shadow`; found out at start and whenever that changes.
+    Auto,
+    /// Writes scales, status and events of every HPA, but leaves alone those that another controller writes too.
     #[default]
     Replace,
     /// Decides and publishes metrics and observations; never writes anything.
@@ -29,8 +33,14 @@ pub struct Config {
     pub sync_period: Duration,
     /// `--concurrent-horizontal-pod-autoscaler-syncs`.
     pub concurrent_syncs: usize,
-    /// Replace or shadow.
+    /// What is done with decisions.
     pub mode: Mode,
+    /// Leader election among replicas; `None`: this is the only one.
+    pub election: Option<Election>,
+    /// Ask the API server about each permission needed, and tell those that are missing.
+    pub check_permissions: bool,
+    /// Where the client goes; with it, the first contact is waited for and what can never work is said.
+    pub server: Option<Server>,
     /// Upstream's timing and forgetting: one evaluation per sync period, history by name and in memory only.
     pub compat_upstream: bool,
     /// Write `status.observedGeneration` (gate HPAGeneration).
@@ -56,6 +66,9 @@ impl Default for Config {
             sync_period: Duration::from_secs(15),
             concurrent_syncs: 5,
             mode: Mode::Replace,
+            election: None,
+            check_permissions: false,
+            server: None,
             compat_upstream: false,
             observed_generation: true,
             namespace: None,
@@ -97,6 +110,9 @@ impl Config {
         if times.iter().any(|ms| *ms < 0) {
             return refuse("--horizontal-pod-autoscaler-…", "a time must not be negative");
         }
+        if let Some(election) = &self.election {
+            election.check()?;
+        }
         let period_ms = self.sync_period_ms();
         self.decide.growth_period_ms = (!self.compat_upstream).then_some(period_ms);
         Ok(self)
@@ -114,6 +130,6 @@ impl Config {
 
     /// Whether history is kept in ConfigMaps.
     pub(crate) fn keeps_history(&self) -> bool {
-        !self.compat_upstream && self.mode == Mode::Replace
+        !self.compat_upstream && self.mode != Mode::Shadow
     }
 }

@@ -16,6 +16,9 @@ pub enum HpaError {
     /// The server of probes and metrics could not be set up.
     #[error("cannot serve probes and metrics: {0}")]
     Serving(String),
+    /// The API server cannot be used, and waiting would not help.
+    #[error("{0}")]
+    Unusable(String),
 }
 
 /// Why a request to the API server failed, in upstream's words where the server gave some.
@@ -29,6 +32,21 @@ pub struct ApiError {
 }
 
 impl ApiError {
+    /// No answer came, or none that can be read.
+    pub(crate) fn unanswered(message: impl Into<String>) -> Self {
+        ApiError { code: 0, message: message.into() }
+    }
+
+    /// No answer came.
+    pub fn is_unanswered(&self) -> bool {
+        self.code == 0
+    }
+
+    /// The namespace is on its way out and takes no new objects.
+    pub fn is_namespace_terminating(&self) -> bool {
+        self.code == 403 && self.message.contains("because it is being terminated")
+    }
+
     /// The object or the path does not exist.
     pub fn is_not_found(&self) -> bool {
         self.code == 404

@@ -4,6 +4,8 @@
 //! * [`report`] turns a decision into status, conditions and events, in upstream's words. Pure.
 //! * [`checkpoint`] says what is kept of a history outside of the process. Pure.
 //! * [`compile`] and [`schedule`] are the pure halves of watching and waking.
+//! * `election`, `ownership`, `rivals` and `permissions` are the pure halves of being one of several: replicas, other HPA
+//!   loops, other installations, and a cluster that does not allow everything.
 //! * [`run`] is the program: it watches HPAs and pods, asks the metrics APIs, writes scales and status.
 //!
 //! What differs from upstream by default: evaluation on the arrival of samples, history that survives restarts, memory by
@@ -15,30 +17,43 @@ pub mod compile;
 mod config;
 mod controller;
 pub mod decide;
+mod election;
+mod elector;
 mod error;
+mod fence;
 mod observe;
 mod own_metrics;
+mod ownership;
+mod permissions;
 pub mod report;
+mod rivals;
 pub mod schedule;
+mod sentinel;
 mod serve;
+mod start;
+mod warden;
 mod watch;
 
 pub use config::{Clock, Config, Mode};
+pub use election::{Election, unique_id};
 pub use error::{ApiError, HpaError};
 pub use observe::Observation;
+pub use start::{Server, token_expiry_ms};
 
 use controller::{Controller, Shared};
+use elector::{Elector, Surroundings, Term};
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// Runs the autoscaler until `shutdown`, then lets evaluations end and stores all histories.
+/// Runs the autoscaler until `shutdown`, then lets evaluations end, stores all histories and gives up the lease.
 ///
 /// With a listener it serves `/healthz`, `/livez`, `/readyz` and `/metrics` on it.
 ///
 /// # Errors
 ///
-/// Settings that cannot work, or a listener that cannot be served. A cluster that does not answer is waited for.
+/// Settings that cannot work, a listener that cannot be served, or an API server that can never be used as configured. A
+/// cluster that does not answer, or does not allow everything, is waited for.
 pub async fn run(
     client: kube::Client,
     config: Config,
@@ -46,26 +61,71 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), HpaError> {
     let config = config.check()?;
-    let shared = Arc::new(Shared::new(client.clone(), config));
-    let server = match &listener {
-        Some(_) => Some(serve::server(client.clone(), &shared.config, &shared, &shutdown).await?),
-        None => None,
-    };
-    let serving = async {
-        match (listener, server) {
-            (Some(listener), Some(server)) => {
-                flyball_apiserver::serve(listener, server, shutdown.clone()).await
-            }
-            _ => Ok(()),
-        }
-    };
-    let controller = Controller::new(shared.clone()).run(client, shutdown.clone());
-    let ((), served) = tokio::join!(controller, async {
-        let served = serving.await;
-        if served.is_err() {
-            shutdown.cancel();
-        }
-        served
-    });
+    let alone = Term { leads: config.election.is_none(), inherits: false, number: 0 };
+    let (term_sender, term) = tokio::sync::watch::channel(alone);
+    let shared = Arc::new(Shared::new(client.clone(), config, term));
+    let result = tokio::try_join!(
+        serving(client.clone(), &shared, listener, &shutdown),
+        work(client, &shared, term_sender, &shutdown),
+    );
+    result.map(drop)
+}
+
+/// Serves probes and metrics, if there is a listener.
+async fn serving(
+    client: kube::Client,
+    shared: &Arc<Shared>,
+    listener: Option<TcpListener>,
+    shutdown: &CancellationToken,
+) -> Result<(), HpaError> {
+    let Some(listener) = listener else { return Ok(()) };
+    let setup = serve::server(client, &shared.config, shared, shutdown);
+    let Some(server) = shutdown.run_until_cancelled(setup).await else { return Ok(()) };
+    let served = flyball_apiserver::serve(listener, server?, shutdown.clone()).await;
     served.map_err(|error| HpaError::Serving(error.to_string()))
+}
+
+/// Everything else, in the order in which it must end: evaluations, the probe for others, the lease.
+async fn work(
+    client: kube::Client,
+    shared: &Arc<Shared>,
+    term: tokio::sync::watch::Sender<Term>,
+    shutdown: &CancellationToken,
+) -> Result<(), HpaError> {
+    if let Some(server) = &shared.config.server {
+        let reached = start::reach(&shared.api, server, || shared.now_ms());
+        match shutdown.run_until_cancelled(reached).await {
+            Some(reached) => reached?,
+            None => return Ok(()),
+        }
+    }
+    let (watched, led) = (CancellationToken::new(), CancellationToken::new());
+    let controller = async {
+        Controller::new(shared.clone()).run(client, shutdown.clone()).await;
+        watched.cancel();
+    };
+    let sentinel = async {
+        sentinel::run(shared.clone(), watched.clone()).await;
+        led.cancel();
+    };
+    let election = async {
+        let Some(settings) = shared.config.election.clone() else { return };
+        let namespace = settings.namespace.clone().unwrap_or_else(|| shared.namespace.clone());
+        let with = Surroundings {
+            api: shared.api.clone(),
+            fence: shared.fence.clone(),
+            metrics: shared.metrics.clone(),
+            facts: shared.lease.clone(),
+            wall_ms: shared.config.clock.clone(),
+            term,
+        };
+        Elector::new(settings, namespace, with).run(led.clone()).await;
+    };
+    let permissions = async {
+        if shared.config.check_permissions {
+            shutdown.run_until_cancelled(warden::run(shared.clone())).await;
+        }
+    };
+    tokio::join!(controller, sentinel, election, permissions);
+    Ok(())
 }

@@ -74,6 +74,11 @@ struct HpaLabels {
     hpa_name: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LeaseLabels {
+    name: String,
+}
+
 /// All metrics of the autoscaler.
 #[derive(Clone)]
 pub struct Metrics {
@@ -87,6 +92,11 @@ pub struct Metrics {
     decision_seconds: Histogram,
     checkpoint_errors: Counter,
     panics: Counter,
+    leads: Family<LeaseLabels, Gauge>,
+    slow_path: Family<LeaseLabels, Counter>,
+    acting: Gauge,
+    left_to_others: Gauge,
+    missing_permissions: Gauge,
 }
 
 /// Upstream's buckets.
@@ -107,6 +117,11 @@ impl Default for Metrics {
             decision_seconds: Histogram::new(exponential_buckets(0.000_000_5, 2.0, 20)),
             checkpoint_errors: Counter::default(),
             panics: Counter::default(),
+            leads: Family::default(),
+            slow_path: Family::default(),
+            acting: Gauge::default(),
+            left_to_others: Gauge::default(),
+            missing_permissions: Gauge::default(),
         }
     }
 }
@@ -157,7 +172,34 @@ impl Metrics {
             "History entries that could not be stored",
             self.checkpoint_errors.clone(),
         );
-        registry.register(own("panics"), "Evaluations that ended in a panic.", self.panics.clone());
+        registry.register(own("panics"), "Evaluations that ended in a panic", self.panics.clone());
+        registry.register(
+            "leader_election_master_status",
+            "Gauge of if the reporting system is master of the relevant lease, 0 indicates backup, 1 indicates master. \
+             'name' is the string used to identify the lease. Please make sure to group by name",
+            self.leads.clone(),
+        );
+        registry.register(
+            "leader_election_slowpath",
+            "Total number of slow path exercised in renewing leader leases. 'name' is the string used to identify the \
+             lease. Please make sure to group by name",
+            self.slow_path.clone(),
+        );
+        registry.register(
+            own("acting"),
+            "1 while this replica writes scales, 0 while it follows or only watches",
+            self.acting.clone(),
+        );
+        registry.register(
+            own("left_to_others"),
+            "HPAs that are left alone because another controller writes their status",
+            self.left_to_others.clone(),
+        );
+        registry.register(
+            own("missing_permissions"),
+            "Permissions that this program needs and does not have",
+            self.missing_permissions.clone(),
+        );
     }
 
     pub(crate) fn reconciled(&self, action: Action, error: ErrorClass, took: Duration) {
@@ -202,5 +244,23 @@ impl Metrics {
 
     pub(crate) fn panicked(&self) {
         self.panics.inc();
+    }
+
+    /// Whether this process holds the lease of that name.
+    pub(crate) fn leads(&self, lease: &str, leads: bool) {
+        self.leads.get_or_create(&LeaseLabels { name: lease.to_owned() }).set(i64::from(leads));
+    }
+
+    pub(crate) fn slow_path(&self, lease: &str) {
+        self.slow_path.get_or_create(&LeaseLabels { name: lease.to_owned() }).inc();
+    }
+
+    pub(crate) fn standing(&self, acting: bool, left: usize) {
+        self.acting.set(i64::from(acting));
+        self.left_to_others.set(i64::try_from(left).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn missing_permissions(&self, count: usize) {
+        self.missing_permissions.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 }

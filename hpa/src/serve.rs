@@ -51,6 +51,21 @@ fn probes(shared: &Arc<Shared>) -> Probes {
             (true, false) => Err("the list of pods has not arrived".into()),
         }
     });
+    if shared.config.election.is_some() {
+        let electing = shared.clone();
+        probes.add(&[Probe::Health, Probe::Live], "leader-election", move || {
+            let turned_ms = electing.lease.turned_ms.load(Ordering::Acquire);
+            let age_ms = electing.now_ms() - turned_ms;
+            if turned_ms != 0 && age_ms > DEAD_AFTER_MS {
+                return Err(format!("the election has not turned for {} s", age_ms / 1000));
+            }
+            Ok(())
+        });
+    }
+    if shared.config.check_permissions {
+        let allowed = shared.clone();
+        probes.add(&[Probe::Ready], "permissions", move || allowed.missing.check());
+    }
     probes
 }
 

@@ -21,8 +21,9 @@ pub struct HpaArgs {
     /// Port to serve on.
     #[arg(long, default_value_t = 8443, value_name = "PORT")]
     pub secure_port: u16,
-    /// `replace` scales; `shadow` decides and writes nothing.
-    #[arg(long, value_enum, default_value_t = Mode::Replace, value_name = "MODE")]
+    /// `auto` scales where no other HPA controller runs and else only watches; `replace` scales, and leaves alone what another
+    /// one writes; `shadow` decides and writes nothing.
+    #[arg(long, value_enum, default_value_t = Mode::Auto, value_name = "MODE")]
     pub mode: Mode,
     /// `upstream`: decide every sync period and forget history on restart, as the built-in controller does.
     #[arg(long, value_enum, value_name = "WHOSE")]
@@ -30,6 +31,9 @@ pub struct HpaArgs {
     /// Namespace of the history checkpoints.
     #[arg(long, env = "POD_NAMESPACE", default_value = "kube-system", value_name = "NAMESPACE")]
     pub checkpoint_namespace: String,
+    /// Election of the replica that acts.
+    #[command(flatten)]
+    pub election: LeaderElectionArgs,
     /// HPAs evaluated at once.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000), value_name = "N")]
     pub concurrent_horizontal_pod_autoscaler_syncs: u16,
@@ -50,9 +54,38 @@ pub struct HpaArgs {
     pub horizontal_pod_autoscaler_downscale_stabilization: Duration,
 }
 
+/// Leader election, kube-controller-manager's flags.
+#[derive(Debug, Clone, Args)]
+pub struct LeaderElectionArgs {
+    /// Act only while holding a Lease, so that several replicas may run.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", value_name = "true|false")]
+    pub leader_elect: bool,
+    /// How long the others wait after the last renewal they saw before one of them takes the Lease.
+    #[arg(long, default_value = "15s", value_parser = parse_duration, value_name = "DURATION")]
+    pub leader_elect_lease_duration: Duration,
+    /// How long the leader tries to renew before it stops acting; less than the lease duration.
+    #[arg(long, default_value = "10s", value_parser = parse_duration, value_name = "DURATION")]
+    pub leader_elect_renew_deadline: Duration,
+    /// Pause between attempts to take or renew the Lease.
+    #[arg(long, default_value = "2s", value_parser = parse_duration, value_name = "DURATION")]
+    pub leader_elect_retry_period: Duration,
+    /// Name of the Lease.
+    #[arg(long, default_value = "flyball-hpa", value_name = "NAME")]
+    pub leader_elect_resource_name: String,
+    /// Namespace of the Lease; without it that of the checkpoints.
+    #[arg(long, value_name = "NAMESPACE")]
+    pub leader_elect_resource_namespace: Option<String>,
+    /// Name of this pod, the first half of the identity in the Lease; without it the host's name.
+    #[arg(long, env = "POD_NAME", hide = true, value_name = "NAME")]
+    pub pod_name: Option<String>,
+}
+
 /// What the autoscaler may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
+    /// Decide and scale where no other HPA controller runs; else decide and write nothing.
+    Auto,
     /// Decide and scale.
     Replace,
     /// Decide and write nothing.
@@ -64,4 +97,40 @@ pub enum Mode {
 pub enum Compat {
     /// The built-in controller's.
     Upstream,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Cli, Command};
+    use super::{HpaArgs, Mode};
+    use clap::Parser;
+    use std::time::Duration;
+
+    fn parse(flags: &[&str]) -> HpaArgs {
+        let cli = Cli::try_parse_from(["flyball", "hpa"].iter().chain(flags)).expect("flags");
+        let Command::Hpa(args) = cli.command else { panic!("another command") };
+        args
+    }
+
+    #[test]
+    fn leader_election_flags_are_upstreams() {
+        let defaults = parse(&[]);
+        assert_eq!((defaults.mode, defaults.election.leader_elect), (Mode::Auto, true));
+        assert_eq!(defaults.election.leader_elect_lease_duration, Duration::from_secs(15));
+        for (flag, expected) in
+            [("--leader-elect", true), ("--leader-elect=true", true), ("--leader-elect=false", false)]
+        {
+            assert_eq!(parse(&[flag]).election.leader_elect, expected, "{flag}");
+        }
+        let given = parse(&[
+            "--leader-elect-lease-duration=1m",
+            "--leader-elect-renew-deadline=40s",
+            "--leader-elect-retry-period",
+            "5s",
+            "--leader-elect-resource-name=x",
+            "--leader-elect-resource-namespace=y",
+        ]);
+        assert_eq!(given.election.leader_elect_renew_deadline, Duration::from_secs(40));
+        assert_eq!(given.election.leader_elect_resource_namespace.as_deref(), Some("y"));
+    }
 }

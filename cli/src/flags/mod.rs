@@ -13,7 +13,7 @@ mod hpa;
 mod metrics_server;
 
 pub use collector::CollectorArgs;
-pub use hpa::{Compat, HpaArgs, Mode};
+pub use hpa::{Compat, HpaArgs, LeaderElectionArgs, Mode};
 pub use metrics_server::MetricsServerArgs;
 
 /// Version with the commit it was built from.

@@ -5,15 +5,18 @@
 use std::net::SocketAddr;
 
 use kube::Client;
+use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
 use super::{certificate, listen, milliseconds};
-use crate::flags::{Compat, HpaArgs, Mode};
+use crate::flags::{Compat, HpaArgs, LeaderElectionArgs, Mode};
 use crate::query;
 
 /// Runs the autoscaler.
 pub async fn hpa(args: HpaArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let client = Client::try_from(query::config(&args.cluster).await?)?;
+    let cluster = query::config(&args.cluster).await?;
+    let server = server(&cluster);
+    let client = Client::try_from(cluster)?;
     let listener = listen(SocketAddr::new(args.bind_address, args.secure_port)).await?;
     let decide = flyball_hpa::decide::Settings {
         tolerance: args.horizontal_pod_autoscaler_tolerance,
@@ -27,14 +30,47 @@ pub async fn hpa(args: HpaArgs, shutdown: CancellationToken) -> anyhow::Result<(
         sync_period: args.horizontal_pod_autoscaler_sync_period,
         concurrent_syncs: usize::from(args.concurrent_horizontal_pod_autoscaler_syncs),
         mode: match args.mode {
+            Mode::Auto => flyball_hpa::Mode::Auto,
             Mode::Replace => flyball_hpa::Mode::Replace,
             Mode::Shadow => flyball_hpa::Mode::Shadow,
         },
         compat_upstream: args.compat == Some(Compat::Upstream),
         namespace: Some(args.checkpoint_namespace),
+        election: args.election.leader_elect.then(|| election(&args.election)),
+        check_permissions: true,
+        server: Some(server),
         tls: certificate(&args.tls, &shutdown)?,
         ..flyball_hpa::Config::default()
     };
     flyball_hpa::run(client, config, Some(listener), shutdown).await?;
     Ok(())
+}
+
+/// The settings of the election. The identity is the host's name, which in a pod is the pod's, and something unique, as
+/// kube-controller-manager's is.
+fn election(args: &LeaderElectionArgs) -> flyball_hpa::Election {
+    let host = args
+        .pod_name
+        .clone()
+        .unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned());
+    flyball_hpa::Election {
+        namespace: args.leader_elect_resource_namespace.clone(),
+        name: args.leader_elect_resource_name.clone(),
+        lease_duration: args.leader_elect_lease_duration,
+        renew_deadline: args.leader_elect_renew_deadline,
+        retry_period: args.leader_elect_retry_period,
+        ..flyball_hpa::Election::new(format!("{host}_{}", flyball_hpa::unique_id()))
+    }
+}
+
+/// What sentences about the API server need to know.
+fn server(config: &kube::Config) -> flyball_hpa::Server {
+    let auth = &config.auth_info;
+    let rereads = auth.token_file.is_some() || auth.exec.is_some() || auth.auth_provider.is_some();
+    let token = auth.token.as_ref().filter(|_| !rereads);
+    flyball_hpa::Server {
+        url: config.cluster_url.to_string().trim_end_matches('/').to_owned(),
+        has_fixed_credentials: !rereads,
+        token_expires_ms: token.and_then(|token| flyball_hpa::token_expiry_ms(token.expose_secret())),
+    }
 }

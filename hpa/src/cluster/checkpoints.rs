@@ -23,7 +23,7 @@ impl Shard {
     }
 }
 
-/// Reads entries at start and writes them when they must be.
+/// Reads entries when a term of leadership begins and writes them when they must be.
 pub(crate) struct Checkpoints {
     api: Api,
     namespace: String,
@@ -45,12 +45,14 @@ impl Checkpoints {
         let mut entries = HashMap::new();
         for index in 0..SHARDS {
             let object = match self.api.get(&self.path(index)).await {
-                Ok(object) => object,
-                Err(error) if error.is_not_found() => continue,
+                Ok(object) => Some(object),
+                Err(error) if error.is_not_found() => None,
                 Err(error) => return Err(error),
             };
             let mut shard = self.shards[index as usize].0.lock().await;
-            shard.exists = true;
+            // Another replica may have written since this one last did; what waited here is older.
+            *shard = Shard { exists: object.is_some(), ..Shard::default() };
+            let Some(object) = object else { continue };
             for (uid, text) in object["data"].as_object().into_iter().flatten() {
                 let Some(text) = text.as_str() else { continue };
                 shard.sizes.insert(uid.clone(), text.len());

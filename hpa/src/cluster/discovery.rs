@@ -121,6 +121,18 @@ impl Discovery {
         Ok(found)
     }
 
+    /// Forgets where a kind is served, after its path turned out to be gone: another version may serve it now. Asked for
+    /// at most as often as a kind that was never found.
+    pub(crate) async fn forget_kind(&self, group: &str, kind: &str) {
+        let mut kinds = self.kinds.lock().await;
+        let key = (group.to_owned(), kind.to_owned());
+        if kinds.get(&key).is_some_and(|known| known.at.elapsed() >= MISS_LIFETIME) {
+            kinds.remove(&key);
+            drop(kinds);
+            self.forget(group).await;
+        }
+    }
+
     /// Forgets a group, after one of its versions turned out to be gone.
     pub(crate) async fn forget(&self, group: &str) {
         self.groups.lock().await.remove(group);

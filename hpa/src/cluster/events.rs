@@ -1,6 +1,6 @@
-//! Events about HPAs: core/v1, component `horizontal-pod-autoscaler`, repeated ones counted in place.
+//! Events: core/v1, about HPAs in the name of `horizontal-pod-autoscaler`, repeated ones counted in place.
 
-use super::{Api, encode};
+use super::{Api, FIELD_MANAGER, encode};
 use crate::report::Note;
 use flyball_model::time::rfc3339_seconds;
 use serde_json::{Value, json};
@@ -14,9 +14,28 @@ const MAX_REMEMBERED: usize = 4096;
 /// Longest message of an event that the API accepts, in bytes.
 const MAX_MESSAGE_BYTES: usize = 1024;
 
-/// The HPA an event is about.
+/// Kind of object an event is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum About {
+    /// An HPA; the source is the component upstream's events name.
+    Hpa,
+    /// Our Lease; the source is this program.
+    Lease,
+}
+
+impl About {
+    fn type_meta(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            About::Hpa => ("autoscaling/v2", "HorizontalPodAutoscaler", COMPONENT),
+            About::Lease => ("coordination.k8s.io/v1", "Lease", FIELD_MANAGER),
+        }
+    }
+}
+
+/// The object an event is about.
 #[derive(Debug, Clone)]
 pub(crate) struct Subject {
+    pub(crate) about: About,
     pub(crate) namespace: String,
     pub(crate) name: String,
     pub(crate) uid: String,
@@ -71,7 +90,13 @@ impl Events {
         drop(remembered);
         let path = format!("/api/v1/namespaces/{}/events", encode(&subject.namespace));
         if let Err(error) = self.api.post(&path, &body(subject, note, &event, now_ms)).await {
-            tracing::warn!(hpa = subject.name, reason = note.reason, %error, "cannot record an event");
+            // A silent server is told about once, and a namespace on its way out takes no events.
+            match error.is_unanswered() || error.is_namespace_terminating() {
+                true => tracing::debug!(about = subject.name, reason = note.reason, %error, "no event"),
+                false => {
+                    tracing::warn!(about = subject.name, reason = note.reason, %error, "cannot record an event");
+                }
+            }
         }
     }
 
@@ -94,6 +119,7 @@ fn forget_oldest(remembered: &mut HashMap<(String, &'static str, String), Rememb
 
 fn body(subject: &Subject, note: &Note, event: &str, now_ms: i64) -> Value {
     let now = rfc3339_seconds(now_ms);
+    let (api_version, kind, component) = subject.about.type_meta();
     let message = &note.message;
     let end = (0..=message.len().min(MAX_MESSAGE_BYTES))
         .rev()
@@ -104,8 +130,8 @@ fn body(subject: &Subject, note: &Note, event: &str, now_ms: i64) -> Value {
         "kind": "Event",
         "metadata": { "name": event, "namespace": subject.namespace },
         "involvedObject": {
-            "apiVersion": "autoscaling/v2",
-            "kind": "HorizontalPodAutoscaler",
+            "apiVersion": api_version,
+            "kind": kind,
             "namespace": subject.namespace,
             "name": subject.name,
             "uid": subject.uid,
@@ -114,8 +140,8 @@ fn body(subject: &Subject, note: &Note, event: &str, now_ms: i64) -> Value {
         "type": if note.warning { "Warning" } else { "Normal" },
         "reason": note.reason,
         "message": &message[..end],
-        "source": { "component": COMPONENT },
-        "reportingComponent": COMPONENT,
+        "source": { "component": component },
+        "reportingComponent": component,
         "reportingInstance": "",
         "firstTimestamp": now,
         "lastTimestamp": now,

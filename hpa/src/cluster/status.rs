@@ -1,9 +1,18 @@
 //! Writing an HPA's status.
 
-use super::{Api, encode};
+use super::{Api, FIELD_MANAGER, encode};
 use crate::error::ApiError;
 use flyball_model::autoscaling::v2;
+use flyball_model::time::parse_rfc3339_ms;
 use serde_json::json;
+
+/// What came of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Written {
+    pub(crate) version: Option<u64>,
+    /// When the API server says that our field manager wrote the status last, unix milliseconds.
+    pub(crate) mark: Option<i64>,
+}
 
 /// Writes status, and only status.
 #[derive(Clone)]
@@ -16,7 +25,7 @@ impl Statuses {
         Statuses { api }
     }
 
-    /// Patches the status subresource; gives the resourceVersion of the result.
+    /// Patches the status subresource; gives the resourceVersion of the result, and the time it puts on our writes.
     ///
     /// A merge patch leaves what this program does not know alone. The lists in it are written whole.
     ///
@@ -28,7 +37,7 @@ impl Statuses {
         namespace: &str,
         name: &str,
         status: &v2::HorizontalPodAutoscalerStatus,
-    ) -> Result<Option<u64>, ApiError> {
+    ) -> Result<Written, ApiError> {
         let path = format!(
             "/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers/{}/status",
             encode(namespace),
@@ -43,6 +52,12 @@ impl Statuses {
             status["conditions"] = json!([]);
         }
         let answer = self.api.merge_patch(&path, &json!({ "status": status })).await?;
-        Ok(answer["metadata"]["resourceVersion"].as_str().and_then(|version| version.parse().ok()))
+        let metadata = &answer["metadata"];
+        let entries = metadata["managedFields"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let own = entries.iter().find(|e| e["manager"] == FIELD_MANAGER && e["subresource"] == "status");
+        Ok(Written {
+            version: metadata["resourceVersion"].as_str().and_then(|version| version.parse().ok()),
+            mark: own.and_then(|entry| entry["time"].as_str()).and_then(parse_rfc3339_ms),
+        })
     }
 }

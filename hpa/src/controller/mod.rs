@@ -9,20 +9,30 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-use crate::cluster::{Api, Checkpoints, CustomMetrics, Discovery, Events, ResourceMetrics, Scales, Statuses};
+use crate::cluster::{
+    About, Api, Checkpoints, CustomMetrics, Discovery, Events, ResourceMetrics, Scales, Statuses, Subject,
+};
 use crate::config::Config;
+use crate::elector::{LeaseFacts, Term};
+use crate::error::ApiError;
+use crate::fence::Fence;
 use crate::own_metrics::Metrics;
-use crate::watch::{Change, HpaStore, Key, PodStore, Selectors, hpa_events, pod_events};
+use crate::ownership::{Ownership, Standing};
+use crate::sentinel;
+use crate::warden::Missing;
+use crate::watch::{Change, HpaEntry, HpaStore, Key, PodStore, Selectors, hpa_events, pod_events};
 use answers::{Answers, MetricsKey};
 use futures_util::StreamExt;
 use kube::Client;
 use queue::Queue;
 use state::States;
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::{Notify, watch};
 use tokio::task::{Id, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Resolution of the schedule.
@@ -37,6 +47,10 @@ const LOAD_RETRY: Duration = Duration::from_secs(2);
 /// What all parts share.
 pub(crate) struct Shared {
     pub(crate) config: Config,
+    /// Namespace of the checkpoints, of the probe and, unless it is set apart, of the lease.
+    pub(crate) namespace: String,
+    pub(crate) api: Api,
+    pub(crate) fence: Fence,
     pub(crate) metrics: Metrics,
     pub(crate) hpas: HpaStore,
     pub(crate) pods: PodStore,
@@ -51,16 +65,28 @@ pub(crate) struct Shared {
     pub(crate) states: States,
     /// Unix milliseconds of the loop's last turn; 0 before the first.
     pub(crate) turned_ms: AtomicI64,
+    pub(crate) missing: Missing,
+    pub(crate) lease: Arc<LeaseFacts>,
+    /// A probe of ours is in the cluster.
+    pub(crate) asked: AtomicBool,
+    ownership: Mutex<Ownership>,
+    term: watch::Receiver<Term>,
+    /// When the term began, milliseconds of uptime.
+    term_began_ms: AtomicU64,
+    /// Wakes all HPAs, since now they may be written.
+    wake: Notify,
+    started: Instant,
 }
 
 impl Shared {
-    pub(crate) fn new(client: Client, config: Config) -> Self {
+    pub(crate) fn new(client: Client, config: Config, term: watch::Receiver<Term>) -> Self {
         let namespace = config.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
-        let api = Api::new(client);
+        let fence = if config.election.is_some() { Fence::closed() } else { Fence::open() };
+        let api = Api::new(client, fence.clone());
         let discovery = Arc::new(Discovery::new(api.clone()));
         Shared {
             metrics: Metrics::default(),
-            hpas: HpaStore::default(),
+            hpas: HpaStore::with_probe_in(namespace.clone()),
             pods: PodStore::default(),
             selectors: Selectors::default(),
             scales: Scales::new(api.clone()),
@@ -68,12 +94,64 @@ impl Shared {
             events: Events::new(api.clone(), config.sync_period_ms()),
             answers: Answers::new(ResourceMetrics::new(api.clone(), discovery.clone())),
             custom: CustomMetrics::new(api.clone(), discovery.clone()),
-            checkpoints: Checkpoints::new(api, namespace),
+            checkpoints: Checkpoints::new(api.clone(), namespace.clone()),
             states: States::default(),
             discovery,
             turned_ms: AtomicI64::new(0),
+            missing: Missing::default(),
+            lease: Arc::default(),
+            asked: AtomicBool::new(false),
+            ownership: Mutex::new(sentinel::ownership(&config)),
+            term,
+            term_began_ms: AtomicU64::new(0),
+            wake: Notify::new(),
+            started: Instant::now(),
+            namespace,
+            api,
+            fence,
             config,
         }
+    }
+
+    /// Time since the process started, by a clock that never jumps.
+    pub(crate) fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// The term of leadership, or the absence of one.
+    pub(crate) fn term(&self) -> Term {
+        *self.term.borrow()
+    }
+
+    /// Time since the term of leadership began.
+    pub(crate) fn term_age(&self) -> Duration {
+        let began = Duration::from_millis(self.term_began_ms.load(Ordering::Acquire));
+        self.uptime().saturating_sub(began)
+    }
+
+    /// Asks or tells the evidence about others.
+    pub(crate) fn ownership<T>(&self, f: impl FnOnce(&mut Ownership) -> T) -> T {
+        f(&mut self.ownership.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether this HPA may be written, by this replica and now.
+    pub(crate) fn acts(&self, uid: &str) -> bool {
+        self.term().leads && self.ownership(|ownership| ownership.acts(uid))
+    }
+
+    /// All HPAs are evaluated at once, since now they may be written.
+    pub(crate) fn start_acting(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Another controller wrote the status of an HPA: it is left alone from now on.
+    pub(crate) async fn leave_alone(&self, entry: &HpaEntry, manager: &str) {
+        if !self.ownership(|ownership| ownership.marked(&entry.uid, manager, self.uptime())) {
+            return;
+        }
+        let note = sentinel::left_note(manager);
+        tracing::warn!(namespace = entry.key.0, name = entry.key.1, "{}", note.message);
+        self.events.record(&subject_of(entry), &note, self.now_ms()).await;
     }
 
     pub(crate) fn now_ms(&self) -> i64 {
@@ -81,10 +159,35 @@ impl Shared {
     }
 }
 
+/// The HPA as the object of an event.
+pub(crate) fn subject_of(entry: &HpaEntry) -> Subject {
+    Subject {
+        about: About::Hpa,
+        namespace: entry.key.0.clone(),
+        name: entry.key.1.clone(),
+        uid: entry.uid.clone(),
+        resource_version: entry.resource_version.clone(),
+    }
+}
+
 /// What a task did.
 enum Finished {
-    Evaluated { key: Key, metrics_key: Option<MetricsKey> },
-    Polled { key: MetricsKey, newest_ms: Option<i64>, pods: usize },
+    /// Histories were read in the term of this number.
+    Loaded {
+        term: u64,
+        entries: HashMap<String, String>,
+    },
+    /// Something was written or told that nobody waits for.
+    Done,
+    Evaluated {
+        key: Key,
+        metrics_key: Option<MetricsKey>,
+    },
+    Polled {
+        key: MetricsKey,
+        newest_ms: Option<i64>,
+        pods: usize,
+    },
 }
 
 /// The loop and its bookkeeping.
@@ -96,6 +199,10 @@ pub(crate) struct Controller {
     polling: HashMap<Id, MetricsKey>,
     /// Namespaces with changed pods since the last tick.
     changed_pods: HashSet<String>,
+    /// The lease is held and histories are read: evaluations may run.
+    is_ready: bool,
+    /// UIDs of stored histories that were not yet compared with the HPAs there are.
+    unpruned: Option<HashSet<String>>,
 }
 
 impl Controller {
@@ -107,21 +214,29 @@ impl Controller {
             evaluating: HashMap::new(),
             polling: HashMap::new(),
             changed_pods: HashSet::new(),
+            is_ready: false,
+            unpruned: None,
         }
     }
 
-    /// Runs until shutdown, then stores all histories.
+    /// Runs until shutdown, then stores all histories. A replica that does not lead watches and does nothing else.
     pub(crate) async fn run(mut self, client: Client, shutdown: CancellationToken) {
-        if shutdown.run_until_cancelled(self.load_histories()).await.is_none() {
-            return;
-        }
         let mut hpas = std::pin::pin!(hpa_events(client.clone()));
         let mut pods = std::pin::pin!(pod_events(client));
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let shared = self.shared.clone();
+        let mut term = shared.term.clone();
+        // The end of the election is the end of the process, so that a closed channel says nothing.
+        term.mark_changed();
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
+                Ok(()) = term.changed() => {
+                    let term = *term.borrow_and_update();
+                    if term.leads { self.gain(term) } else { self.lose() }
+                }
+                () = shared.wake.notified() => self.wake_all(),
                 Some(event) = hpas.next() => {
                     let changes = self.shared.hpas.apply(event);
                     for change in changes {
@@ -142,24 +257,58 @@ impl Controller {
         self.stop().await;
     }
 
-    /// Reads histories; waits for an API server that does not answer, goes on without if it refuses.
-    async fn load_histories(&self) {
+    /// A term begins: what is remembered of an earlier one is worth nothing, the stored histories are read again.
+    fn gain(&mut self, term: Term) {
+        self.shared.states.clear();
+        let uptime_ms = u64::try_from(self.shared.uptime().as_millis()).unwrap_or(u64::MAX);
+        self.shared.term_began_ms.store(uptime_ms, Ordering::Release);
+        self.shared.ownership(|ownership| ownership.begin(term.inherits, self.shared.uptime()));
         if !self.shared.config.keeps_history() {
+            self.is_ready = true;
+            return self.wake_all();
+        }
+        let shared = self.shared.clone();
+        self.tasks.spawn(async move {
+            Finished::Loaded { term: term.number, entries: load_histories(&shared).await }
+        });
+    }
+
+    /// The lease is lost: evaluations are broken off. The fence has stopped their writes already.
+    fn lose(&mut self) {
+        self.is_ready = false;
+        self.unpruned = None;
+        self.tasks.abort_all();
+    }
+
+    fn wake_all(&mut self) {
+        let now_ms = self.shared.now_ms();
+        for entry in self.shared.hpas.all() {
+            self.queue.want(&entry.key, now_ms);
+        }
+    }
+
+    /// Forgets the histories of HPAs that were deleted while nobody looked.
+    fn prune(&mut self) {
+        if self.shared.ownership(|ownership| ownership.standing()) != Standing::Acting {
             return;
         }
-        loop {
-            match self.shared.checkpoints.load().await {
-                Ok(entries) => {
-                    tracing::info!(entries = entries.len(), "history read");
-                    return self.shared.states.restore(entries);
-                }
-                Err(error) if matches!(error.code, 401 | 403) => {
-                    return tracing::warn!(%error, "history cannot be read and starts empty");
-                }
-                Err(error) => tracing::warn!(%error, "history cannot be read yet"),
-            }
-            tokio::time::sleep(LOAD_RETRY).await;
+        let Some(stored) = self.unpruned.take() else { return };
+        let known = self.shared.hpas.uids();
+        let stale: Vec<String> = stored.difference(&known).cloned().collect();
+        if stale.is_empty() {
+            return;
         }
+        tracing::info!(entries = stale.len(), "histories of HPAs that are gone are removed");
+        let shared = self.shared.clone();
+        self.tasks.spawn(async move {
+            for uid in stale {
+                shared.checkpoints.queue(&uid, None).await;
+            }
+            if let Err(error) = shared.checkpoints.flush_all().await {
+                tracing::warn!(%error, "histories of HPAs that are gone are removed later");
+            }
+            Finished::Done
+        });
     }
 
     async fn apply(&mut self, change: Change) {
@@ -171,12 +320,17 @@ impl Controller {
                 self.queue.want(&entry.key, now_ms);
             }
             Change::Status => {}
+            Change::Marked { uid, manager } => self.marked(&uid, &manager),
+            Change::ProbeAnswered { manager } => {
+                shared.ownership(|ownership| ownership.probe_answered(&manager, shared.uptime()));
+            }
             Change::Deleted(entry) => {
                 self.queue.remove(&entry.key);
                 shared.selectors.remove(&entry.key);
                 shared.metrics.forget(&entry.key);
                 shared.states.remove(&entry, &shared.config);
-                if shared.config.keeps_history() {
+                shared.ownership(|ownership| ownership.forget(&entry.uid));
+                if shared.config.keeps_history() && self.is_ready {
                     shared.checkpoints.queue(&entry.uid, None).await;
                 }
             }
@@ -184,13 +338,28 @@ impl Controller {
         shared.metrics.autoscalers(shared.hpas.len());
     }
 
+    /// Another controller wrote an HPA's status.
+    fn marked(&mut self, uid: &str, manager: &str) {
+        let Some(entry) = self.shared.hpas.all().into_iter().find(|entry| entry.uid == uid) else { return };
+        if !self.shared.term().leads {
+            return;
+        }
+        let (shared, manager) = (self.shared.clone(), manager.to_owned());
+        self.tasks.spawn(async move {
+            shared.leave_alone(&entry, &manager).await;
+            Finished::Done
+        });
+    }
+
     /// One turn of the schedule: what is due by time or by changed pods, and questions about metrics.
     fn turn(&mut self) {
         let now_ms = self.shared.now_ms();
         self.shared.turned_ms.store(now_ms, Ordering::Release);
-        if !self.shared.hpas.is_synced() || !self.shared.pods.is_synced() {
+        if !self.may_evaluate() {
+            self.changed_pods.clear();
             return;
         }
+        self.prune();
         for namespace in std::mem::take(&mut self.changed_pods) {
             self.queue.pods_changed(&namespace);
         }
@@ -206,8 +375,12 @@ impl Controller {
         }
     }
 
+    fn may_evaluate(&self) -> bool {
+        self.is_ready && self.shared.hpas.is_synced() && self.shared.pods.is_synced()
+    }
+
     fn start_evaluations(&mut self) {
-        if !self.shared.hpas.is_synced() || !self.shared.pods.is_synced() {
+        if !self.may_evaluate() {
             return;
         }
         while self.evaluating.len() < self.shared.config.concurrent_syncs {
@@ -239,11 +412,24 @@ impl Controller {
                 self.polling.remove(&id);
                 self.queue.polled(&key, newest_ms, pods, now_ms);
             }
-            // A panic is one HPA's evaluation, or one question; the others go on.
+            Ok((_, Finished::Loaded { term, entries })) => {
+                if self.shared.term().number == term && self.shared.term().leads {
+                    self.unpruned = Some(entries.keys().cloned().collect());
+                    self.shared.states.restore(entries);
+                    self.is_ready = true;
+                    self.wake_all();
+                }
+            }
+            Ok((_, Finished::Done)) => {}
+            // A panic is one HPA's evaluation, or one question; the others go on. At the end of a term all are cancelled.
             Err(error) => {
-                self.shared.metrics.panicked();
+                if error.is_panic() {
+                    self.shared.metrics.panicked();
+                }
                 if let Some(key) = self.evaluating.remove(&error.id()) {
-                    tracing::error!(namespace = key.0, name = key.1, %error, "an evaluation panicked");
+                    if error.is_panic() {
+                        tracing::error!(namespace = key.0, name = key.1, %error, "an evaluation panicked");
+                    }
                     self.queue.evaluated(&key, None, now_ms);
                 }
                 if let Some(key) = self.polling.remove(&error.id()) {
@@ -259,15 +445,38 @@ impl Controller {
             tracing::warn!("evaluations in progress are broken off");
             self.tasks.shutdown().await;
         }
-        if !self.shared.config.keeps_history() {
+        if !self.shared.config.keeps_history() || !self.is_ready {
             return;
         }
-        for (uid, entry) in self.shared.states.exact_entries() {
+        for (uid, entry) in self.shared.states.exact_entries(|uid| self.shared.acts(uid)) {
             self.shared.checkpoints.queue(&uid, Some(entry)).await;
         }
         if let Err(error) = self.shared.checkpoints.flush_all().await {
             self.shared.metrics.checkpoint_failed();
             tracing::warn!(%error, "history was not stored on shutdown; the last checkpoint holds");
         }
+    }
+}
+
+/// Reads histories; waits for an API server that does not answer, goes on without if it refuses.
+async fn load_histories(shared: &Shared) -> HashMap<String, String> {
+    let mut told: Option<ApiError> = None;
+    loop {
+        match shared.checkpoints.load().await {
+            Ok(entries) => {
+                tracing::info!(entries = entries.len(), "history read");
+                return entries;
+            }
+            Err(error) if matches!(error.code, 401 | 403) => {
+                tracing::warn!(%error, "history cannot be read and starts empty");
+                return HashMap::new();
+            }
+            Err(error) if told.as_ref() == Some(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "history cannot be read yet");
+                told = Some(error);
+            }
+        }
+        tokio::time::sleep(LOAD_RETRY).await;
     }
 }

@@ -2,10 +2,9 @@
 
 use super::answers::MetricsKey;
 use super::state::{HpaState, KnownScale};
-use super::{Shared, inputs};
+use super::{Shared, inputs, subject_of};
 use crate::checkpoint::{self, Need, Stored};
-use crate::cluster::{Mapping, ScaleObject, Subject};
-use crate::config::Mode;
+use crate::cluster::{FIELD_MANAGER, Mapping, ScaleObject};
 use crate::decide::{Branch, Decision, Rules, SelectorFailure, Snapshot, Source, Trace, branch, decide};
 use crate::error::ApiError;
 use crate::observe::Observation;
@@ -19,6 +18,9 @@ use tokio::time::Instant;
 
 /// After a failed checkpoint, leisurely ones wait this long.
 const CHECKPOINT_RETRY_MS: i64 = 10_000;
+
+/// After a term began, writes of the replica before us may still arrive by watch.
+const SETTLING: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// What one look at the world gives.
 struct Seen {
@@ -35,6 +37,9 @@ pub(super) async fn reconcile(shared: &Shared, entry: &HpaEntry) -> Option<Metri
     let state = shared.states.of(entry, &shared.config, now_ms);
     let mut state = state.lock().await;
     let hpa = state.newest(entry).into_owned();
+    if shared.acts(&entry.uid) && another_flyball(shared, entry, &mut state) {
+        shared.leave_alone(entry, FIELD_MANAGER).await;
+    }
     let mapping = match target(shared, &hpa).await {
         Ok(mapping) => mapping,
         Err((text, class)) => {
@@ -49,6 +54,10 @@ pub(super) async fn reconcile(shared: &Shared, entry: &HpaEntry) -> Option<Metri
             Ok(is_fresh) => is_fresh,
             Err(error) => {
                 state.scale = None;
+                if error.is_not_found() {
+                    let kind = &hpa.spec.scale_target_ref.kind;
+                    shared.discovery.forget_kind(&mapping.group, kind).await;
+                }
                 let text = error.to_string();
                 return unreadable(shared, entry, &hpa, &mut state, &text, ErrorClass::Internal, started)
                     .await;
@@ -65,6 +74,22 @@ pub(super) async fn reconcile(shared: &Shared, entry: &HpaEntry) -> Option<Metri
     };
     conclude(shared, entry, &hpa, &mut state, &seen, started).await;
     seen.metrics_key
+}
+
+/// Whether our own field manager wrote this HPA's status when we did not.
+fn another_flyball(shared: &Shared, entry: &HpaEntry, state: &mut HpaState) -> bool {
+    if state.written.is_some() {
+        // The watch has not yet shown our last write.
+        return false;
+    }
+    let seen = entry.own_mark();
+    match state.own_mark {
+        Some(known) if shared.term_age() >= SETTLING => seen.is_some() && seen != known,
+        _ => {
+            state.own_mark = Some(seen);
+            false
+        }
+    }
 }
 
 /// The resource behind `scaleTargetRef`.
@@ -214,7 +239,7 @@ async fn conclude(
 ) {
     let decision = &seen.decision;
     let now_ms = shared.now_ms();
-    let writes = shared.config.mode == Mode::Replace;
+    let writes = shared.acts(&entry.uid);
     state.history.commit(decision.current, decision.record, now_ms);
     state.history.forget_growth(now_ms - shared.config.sync_period_ms());
     checkpoint(shared, entry, state, decision, now_ms).await;
@@ -243,7 +268,8 @@ async fn conclude(
     if !matches!(decision.branch, Branch::SelectorFailed | Branch::MetricsFailed)
         && report.error_text.is_none()
     {
-        shared.metrics.desired(&entry.key, report.status.desired_replicas);
+        let desired = if writes { report.status.desired_replicas } else { decision.desired };
+        shared.metrics.desired(&entry.key, desired);
     }
     observe(shared, Observation::of(&entry.rules, decision, now_ms, report.error_text.clone()));
     let error = publish(shared, entry, hpa, state, report).await;
@@ -259,7 +285,7 @@ async fn checkpoint(
     decision: &Decision,
     now_ms: i64,
 ) {
-    if !shared.config.keeps_history() {
+    if !shared.config.keeps_history() || !shared.acts(&entry.uid) {
         return;
     }
     let (rules, interval_ms) = (&entry.rules, shared.config.checkpoint_interval_ms());
@@ -277,7 +303,9 @@ async fn checkpoint(
         Err(error) => {
             shared.metrics.checkpoint_failed();
             state.checkpoint_after_ms = now_ms + CHECKPOINT_RETRY_MS;
-            tracing::warn!(namespace = entry.key.0, name = entry.key.1, %error, "history was not stored");
+            if !error.is_unanswered() {
+                tracing::warn!(namespace = entry.key.0, name = entry.key.1, %error, "history was not stored");
+            }
         }
     }
 }
@@ -332,7 +360,7 @@ async fn publish(
     state: &mut HpaState,
     mut report: Report,
 ) -> ErrorClass {
-    if shared.config.mode == Mode::Shadow {
+    if !shared.acts(&entry.uid) {
         return report.error;
     }
     let now_ms = shared.now_ms();
@@ -343,23 +371,23 @@ async fn publish(
         shared.config.sync_period_ms(),
     ) {
         match shared.statuses.write(&entry.key.0, &entry.key.1, &report.status).await {
-            Ok(version) => {
+            Ok(written) => {
                 state.status_written_ms = now_ms;
-                state.written = version.map(|version| (version, report.status));
+                state.own_mark = Some(written.mark);
+                state.written = written.version.map(|version| (version, report.status));
             }
+            // The HPA was deleted a moment ago, maybe with its namespace: nobody is left to be told.
+            Err(error) if error.is_not_found() => return ErrorClass::Internal,
             Err(error) => {
+                // It may have been written all the same.
+                state.own_mark = None;
                 let message = error.to_string();
                 report.notes.push(report::Note { warning: true, reason: "FailedUpdateStatus", message });
                 report.error = ErrorClass::Internal;
             }
         }
     }
-    let subject = Subject {
-        namespace: entry.key.0.clone(),
-        name: entry.key.1.clone(),
-        uid: entry.uid.clone(),
-        resource_version: entry.resource_version.clone(),
-    };
+    let subject = subject_of(entry);
     for note in &report.notes {
         shared.events.record(&subject, note, now_ms).await;
     }

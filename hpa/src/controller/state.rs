@@ -29,6 +29,8 @@ pub(super) struct HpaState {
     /// Status as last written, with the version it got; the watch may still show an older one.
     pub(super) written: Option<(u64, HorizontalPodAutoscalerStatus)>,
     pub(super) status_written_ms: i64,
+    /// When our field manager last wrote the status, as far as this process knows; `None`: not known.
+    pub(super) own_mark: Option<Option<i64>>,
     /// Last values of custom and external metrics by position, with their time.
     pub(super) custom: HashMap<usize, (i64, Input)>,
 }
@@ -63,7 +65,13 @@ impl States {
         if config.compat_upstream { format!("{}/{}", entry.key.0, entry.key.1) } else { entry.uid.clone() }
     }
 
-    /// Takes in the histories read at start.
+    /// Forgets everything: another replica has been acting, or is about to.
+    pub(super) fn clear(&self) {
+        self.states.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.restored.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Takes in the histories read when the term began.
     pub(super) fn restore(&self, entries: HashMap<String, String>) {
         *self.restored.lock().unwrap_or_else(PoisonError::into_inner) = entries;
     }
@@ -90,13 +98,13 @@ impl States {
         }
     }
 
-    /// Entries for a clean shutdown: exact, by UID.
-    pub(super) fn exact_entries(&self) -> Vec<(String, String)> {
+    /// Entries for a clean shutdown, of the HPAs that are ours: exact, by UID.
+    pub(super) fn exact_entries(&self, is_ours: impl Fn(&str) -> bool) -> Vec<(String, String)> {
         let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = |(uid, state): (&String, &SharedState)| {
             let state = state.try_lock().ok()?;
             Some((uid.clone(), checkpoint::encode(&state.history, None)))
         };
-        states.iter().filter_map(entry).collect()
+        states.iter().filter(|(uid, _)| is_ours(uid)).filter_map(entry).collect()
     }
 }

@@ -1,11 +1,13 @@
 //! All HPAs, compiled.
 
+use crate::cluster::{FIELD_MANAGER, PROBE_NAME};
 use crate::compile::compile;
-use crate::decide::Rules;
+use crate::decide::{Rules, Source};
 use flyball_model::autoscaling::{apply_defaults, v2};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::api::DynamicObject;
 use kube::runtime::watcher::Event;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -21,6 +23,24 @@ pub(crate) struct HpaEntry {
     /// The object with defaults filled in.
     pub(crate) hpa: v2::HorizontalPodAutoscaler,
     pub(crate) rules: Rules,
+    pub(crate) marks: Vec<Mark>,
+}
+
+/// A field manager that wrote the status, and when it last did, unix milliseconds by the API server's clock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) manager: String,
+    pub(crate) at_ms: i64,
+}
+
+fn marks_of(object: &DynamicObject) -> Vec<Mark> {
+    let entries = object.metadata.managed_fields.iter().flatten();
+    let of_status = entries.filter(|entry| entry.subresource.as_deref() == Some("status"));
+    let mark = |entry: &ManagedFieldsEntry| Mark {
+        manager: entry.manager.clone().unwrap_or_default(),
+        at_ms: entry.time.as_ref().map_or(0, |time| time.0.as_millisecond()),
+    };
+    of_status.map(mark).collect()
 }
 
 impl HpaEntry {
@@ -32,9 +52,21 @@ impl HpaEntry {
             key: (hpa.metadata.namespace.clone(), hpa.metadata.name.clone()),
             uid: hpa.metadata.uid.clone().unwrap_or_default(),
             resource_version: hpa.metadata.resource_version.clone(),
+            marks: marks_of(object),
             rules,
             hpa,
         })
+    }
+
+    /// When this program's field manager last wrote the status.
+    pub(crate) fn own_mark(&self) -> Option<i64> {
+        self.marks.iter().find(|mark| mark.manager == FIELD_MANAGER).map(|mark| mark.at_ms)
+    }
+
+    /// Foreign managers that wrote the status since `old`.
+    fn foreign_writes(&self, old: Option<&HpaEntry>) -> impl Iterator<Item = &Mark> {
+        let known: Vec<Mark> = old.map(|old| old.marks.clone()).unwrap_or_default();
+        self.marks.iter().filter(move |mark| mark.manager != FIELD_MANAGER && !known.contains(mark))
     }
 
     /// The resource version as a number, where it is one.
@@ -52,6 +84,20 @@ pub(crate) enum Change {
     Status,
     /// Gone.
     Deleted(Arc<HpaEntry>),
+    /// Another field manager wrote the status while we watched.
+    Marked { uid: String, manager: String },
+    /// Another field manager wrote the status of our probe.
+    ProbeAnswered { manager: String },
+}
+
+/// What the HPAs of the cluster use.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Uses {
+    /// Group and kind of the scale targets.
+    pub(crate) targets: BTreeSet<(String, String)>,
+    pub(crate) resource: bool,
+    pub(crate) custom: bool,
+    pub(crate) external: bool,
 }
 
 /// Reflected HPAs.
@@ -60,9 +106,52 @@ pub(crate) struct HpaStore {
     entries: RwLock<HashMap<Key, Arc<HpaEntry>>>,
     relisting: RwLock<Option<HashMap<Key, Arc<HpaEntry>>>>,
     synced: AtomicBool,
+    /// Namespace of our probe, which is no HPA to act on.
+    probe_namespace: Option<String>,
 }
 
 impl HpaStore {
+    /// A store that keeps the probe of this namespace apart.
+    pub(crate) fn with_probe_in(namespace: String) -> Self {
+        HpaStore { probe_namespace: Some(namespace), ..HpaStore::default() }
+    }
+
+    fn is_probe(&self, object: &DynamicObject) -> bool {
+        object.metadata.name.as_deref() == Some(PROBE_NAME)
+            && object.metadata.namespace.is_some()
+            && object.metadata.namespace == self.probe_namespace
+    }
+
+    /// What all HPAs together use.
+    pub(crate) fn uses(&self) -> Uses {
+        let mut uses = Uses::default();
+        for entry in self.entries.read().unwrap_or_else(PoisonError::into_inner).values() {
+            let target = &entry.hpa.spec.scale_target_ref;
+            let group = target.api_version.split_once('/').map_or("", |(group, _)| group);
+            uses.targets.insert((group.to_owned(), target.kind.clone()));
+            for metric in &entry.rules.metrics {
+                match metric.source {
+                    Source::Resource { .. } | Source::ContainerResource { .. } => uses.resource = true,
+                    Source::Pods { .. } | Source::Object { .. } => uses.custom = true,
+                    Source::External { .. } => uses.external = true,
+                    Source::Unknown { .. } => {}
+                }
+            }
+        }
+        uses
+    }
+
+    /// UIDs of all HPAs.
+    pub(crate) fn uids(&self) -> std::collections::HashSet<String> {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        entries.values().map(|entry| entry.uid.clone()).collect()
+    }
+
+    /// All HPAs.
+    pub(crate) fn all(&self) -> Vec<Arc<HpaEntry>> {
+        self.entries.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
     /// Whether the first list has arrived.
     pub(crate) fn is_synced(&self) -> bool {
         self.synced.load(Ordering::Acquire)
@@ -80,6 +169,11 @@ impl HpaStore {
     pub(crate) fn apply(&self, event: Event<DynamicObject>) -> Vec<Change> {
         let relisting = || self.relisting.write().unwrap_or_else(PoisonError::into_inner);
         match event {
+            Event::Apply(object) | Event::InitApply(object) if self.is_probe(&object) => {
+                let foreign = marks_of(&object).into_iter().map(|mark| mark.manager);
+                foreign.map(|manager| Change::ProbeAnswered { manager }).collect()
+            }
+            Event::Delete(object) if self.is_probe(&object) => Vec::new(),
             Event::Init => {
                 *relisting() = Some(HashMap::new());
                 Vec::new()
@@ -109,7 +203,12 @@ impl HpaStore {
     fn insert(&self, entry: Arc<HpaEntry>) -> Vec<Change> {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         let old = entries.insert(entry.key.clone(), entry.clone());
-        changes_of(old, entry)
+        let mut changes = Vec::new();
+        if self.is_synced() {
+            changes.extend(marks_since(old.as_deref(), &entry));
+        }
+        changes.extend(changes_of(old, entry));
+        changes
     }
 
     fn replace(&self, list: HashMap<Key, Arc<HpaEntry>>) -> Vec<Change> {
@@ -117,12 +216,23 @@ impl HpaStore {
         let mut old = std::mem::take(&mut *entries);
         let mut changes = Vec::new();
         for (key, entry) in &list {
-            changes.extend(changes_of(old.remove(key), entry.clone()));
+            let old = old.remove(key);
+            // What the first list shows may be left from long ago.
+            if self.is_synced() {
+                changes.extend(marks_since(old.as_deref(), entry));
+            }
+            changes.extend(changes_of(old, entry.clone()));
         }
         changes.extend(old.into_values().map(Change::Deleted));
         *entries = list;
         changes
     }
+}
+
+/// Writes of others between two versions of an HPA.
+fn marks_since(old: Option<&HpaEntry>, new: &HpaEntry) -> Vec<Change> {
+    let marked = |mark: &Mark| Change::Marked { uid: new.uid.clone(), manager: mark.manager.clone() };
+    new.foreign_writes(old.filter(|old| old.uid == new.uid)).map(marked).collect()
 }
 
 /// An object under an old name but with a new UID is another one.

@@ -36,11 +36,20 @@ fn events<K>(api: Api<K>, what: &'static str) -> impl Stream<Item = Event<K>>
 where
     K: Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + 'static,
 {
+    let mut told = String::new();
     watcher(api, watcher::Config::default().page_size(PAGE)).default_backoff().filter_map(move |event| {
         let event = match event {
-            Ok(event) => Some(event),
+            Ok(event) => {
+                told.clear();
+                Some(event)
+            }
             Err(error) => {
-                tracing::warn!(what, %error, "the watch failed and is retried");
+                // Once per cause: an API server that restarts, or a missing permission, fails many times alike.
+                let text = error.to_string();
+                if text != told {
+                    tracing::warn!(what, %error, "the watch failed and is retried");
+                    told = text;
+                }
                 None
             }
         };

@@ -125,7 +125,9 @@ pub(super) fn cluster_with(percent: u32, config: Config) -> Cluster {
     let now = Arc::new(AtomicI64::new(NOW));
     let clock = now.clone();
     let config = Config { clock: Arc::new(move || clock.load(Ordering::Relaxed)), ..config };
-    let shared = Arc::new(Shared::new(fake.client(), config.check().unwrap()));
+    let (_, term) = tokio::sync::watch::channel(crate::elector::Term { leads: true, ..Default::default() });
+    let shared = Arc::new(Shared::new(fake.client(), config.check().unwrap(), term));
+    shared.ownership(|ownership| ownership.begin(false, shared.uptime()));
     let version = |v: &str| json!({ "version": v });
     fake.put("/apis/apps", json!({ "versions": [version("v1")], "preferredVersion": version("v1") }));
     fake.put("/apis/apps/v1", json!({ "resources": [

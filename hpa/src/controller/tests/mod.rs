@@ -284,6 +284,7 @@ async fn an_hpa_made_again_under_its_name() {
             resource_version: None,
             hpa: old.hpa.clone(),
             rules: old.rules.clone(),
+            marks: Vec::new(),
         };
         let state = cluster.shared.states.of(&new, &config, fake::NOW);
         assert_eq!(!state.lock().await.history.recommendations.is_empty(), inherits, "C23");

@@ -1,0 +1,241 @@
+//! One request: time-outs, the API server's wish to be asked later, plain errors, and the fence in front of writes.
+
+use super::FIELD_MANAGER;
+use crate::error::ApiError;
+use crate::fence::Fence;
+use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
+use http::{Method, Request};
+use http_body_util::{BodyExt, Limited};
+use kube::Client;
+use kube::client::Body;
+use serde_json::Value;
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout_at};
+
+/// One request may take this long, with all its repetitions.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Repetitions of a request that the server asks to send again later, client-go's limit.
+const MAX_REPETITIONS: usize = 10;
+/// Largest body of an answer, bytes.
+const MAX_BODY: usize = 256 * 1024 * 1024;
+
+/// Body of a write.
+enum Payload<'a> {
+    None,
+    Json(&'a Value),
+    MergePatch(&'a Value),
+}
+
+/// The client, with time-outs and plain errors.
+#[derive(Clone)]
+pub(crate) struct Api {
+    client: Client,
+    fence: Fence,
+    /// The server did not answer the last request; told once per outage.
+    silent: Arc<AtomicBool>,
+}
+
+impl Api {
+    pub(crate) fn new(client: Client, fence: Fence) -> Self {
+        Api { client, fence, silent: Arc::default() }
+    }
+
+    /// The same, for requests that do not need the lease: those about the lease itself, and reviews of permissions.
+    pub(crate) fn without_fence(&self) -> Self {
+        Api { fence: Fence::open(), ..self.clone() }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Result<Value, ApiError> {
+        self.send(Method::GET, path, Payload::None).await
+    }
+
+    pub(super) async fn put(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
+        self.send(Method::PUT, &with_manager(path), Payload::Json(body)).await
+    }
+
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
+        self.send(Method::POST, &with_manager(path), Payload::Json(body)).await
+    }
+
+    pub(super) async fn merge_patch(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
+        self.send(Method::PATCH, &with_manager(path), Payload::MergePatch(body)).await
+    }
+
+    pub(super) async fn delete(&self, path: &str) -> Result<Value, ApiError> {
+        self.send(Method::DELETE, path, Payload::None).await
+    }
+
+    async fn send(&self, method: Method, path: &str, payload: Payload<'_>) -> Result<Value, ApiError> {
+        let now = Instant::now();
+        let budget = match method {
+            Method::GET => Some(REQUEST_TIMEOUT),
+            _ => self.fence.budget(now, REQUEST_TIMEOUT),
+        };
+        let Some(budget) = budget else {
+            return Err(ApiError::unanswered("not written: this replica does not hold the lease"));
+        };
+        let (content_type, body) = match payload {
+            Payload::None => (None, Vec::new()),
+            Payload::Json(value) => (Some("application/json"), value.to_string().into_bytes()),
+            Payload::MergePatch(value) => {
+                (Some("application/merge-patch+json"), value.to_string().into_bytes())
+            }
+        };
+        let request = || {
+            let mut request =
+                Request::builder().method(method.clone()).uri(path).header(ACCEPT, "application/json");
+            if let Some(content_type) = content_type {
+                request = request.header(CONTENT_TYPE, content_type);
+            }
+            request.body(Body::from(body.clone())).map_err(|error| ApiError::unanswered(error.to_string()))
+        };
+        let deadline = now + budget;
+        let mut repetitions = 0;
+        loop {
+            let Ok(answer) = timeout_at(deadline, self.once(request()?)).await else {
+                let error = ApiError::unanswered(format!("no answer within {} s", budget.as_secs()));
+                return self.told(Err(error));
+            };
+            match answer {
+                Err((error, Some(pause))) if repetitions < MAX_REPETITIONS => {
+                    if Instant::now() + pause >= deadline {
+                        return self.told(Err(error));
+                    }
+                    repetitions += 1;
+                    sleep(pause).await;
+                }
+                answer => return self.told(answer.map_err(|(error, _)| error)),
+            }
+        }
+    }
+
+    /// Sends once; an error comes with the pause the server wants before the next attempt.
+    async fn once(&self, request: Request<Body>) -> Result<Value, (ApiError, Option<Duration>)> {
+        let answer = self.client.send(request).await.map_err(|error| (unsent(&error), None))?;
+        let (parts, body) = answer.into_parts();
+        let body = Limited::new(body, MAX_BODY).collect().await;
+        let body = body.map_err(|error| (ApiError::unanswered(chain(&*error)), None))?.to_bytes();
+        if parts.status.is_success() {
+            return serde_json::from_slice(&body).map_err(|error| {
+                (ApiError::unanswered(format!("the answer cannot be read: {error}")), None)
+            });
+        }
+        let code = parts.status.as_u16();
+        let wants_repetition = code == 429 || parts.status.is_server_error();
+        let pause = parts.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let pause = pause.filter(|_| wants_repetition).map(Duration::from_secs);
+        Err((refused(code, &body), pause))
+    }
+
+    /// Tells the log when the server falls silent, and when it answers again; single requests then need not.
+    fn told(&self, answer: Result<Value, ApiError>) -> Result<Value, ApiError> {
+        let is_silent = answer.as_ref().is_err_and(ApiError::is_unanswered);
+        if self.silent.swap(is_silent, Ordering::AcqRel) != is_silent {
+            match &answer {
+                Err(error) if is_silent => tracing::warn!(%error, "a request was not answered"),
+                _ => tracing::info!("the API server answers again"),
+            }
+        }
+        answer
+    }
+}
+
+fn with_manager(path: &str) -> String {
+    let separator = if path.contains('?') { '&' } else { '?' };
+    format!("{path}{separator}fieldManager={FIELD_MANAGER}")
+}
+
+/// The server's words: the message of a Status, or the plain text.
+fn refused(code: u16, body: &[u8]) -> ApiError {
+    let message = match serde_json::from_slice::<Value>(body) {
+        Ok(status) => status["message"].as_str().unwrap_or_default().to_owned(),
+        Err(_) => String::from_utf8_lossy(body).trim().to_owned(),
+    };
+    ApiError { code, message }
+}
+
+fn unsent(error: &kube::Error) -> ApiError {
+    match error {
+        kube::Error::Api(status) => ApiError { code: status.code, message: status.message.clone() },
+        other => ApiError::unanswered(chain(other)),
+    }
+}
+
+/// An error with its causes; what a cause repeats is told once.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let text = error.to_string();
+        while texts.last().is_some_and(|last| last.contains(&text) && *last != text) {
+            texts.pop();
+        }
+        if texts.last() != Some(&text) {
+            texts.push(text);
+        }
+        next = error.source();
+    }
+    texts.join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use http::Response;
+    use http_body_util::Full;
+    use std::convert::Infallible;
+    use std::sync::atomic::AtomicUsize;
+
+    /// A server that answers with these codes and Retry-After headers in turn, then with 200.
+    fn api(answers: &'static [(u16, Option<&'static str>)], fence: Fence) -> (Api, Arc<AtomicUsize>) {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        let service = tower::service_fn(move |_: Request<Body>| {
+            let index = count.fetch_add(1, Ordering::Relaxed);
+            async move {
+                let (code, pause) = answers.get(index).copied().unwrap_or((200, None));
+                let mut answer = Response::builder().status(code);
+                if let Some(pause) = pause {
+                    answer = answer.header(RETRY_AFTER, pause);
+                }
+                let body = if code == 200 { "{}" } else { r#"{"kind":"Status","message":"later"}"# };
+                Ok::<_, Infallible>(answer.body(Full::new(Bytes::from(body))).unwrap())
+            }
+        });
+        (Api::new(Client::new(service, "default"), fence), asked)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_wish_to_be_asked_later_is_honoured() {
+        let cases: [(&'static [(u16, Option<&str>)], u16, usize, u64); 6] = [
+            (&[(429, Some("2"))], 200, 2, 2),
+            (&[(503, Some("1")), (500, Some("3"))], 200, 3, 4),
+            (&[(429, None)], 429, 1, 0),
+            (&[(503, None)], 503, 1, 0),
+            (&[(409, Some("1"))], 409, 1, 0),
+            (&[(429, Some("60"))], 429, 1, 0),
+        ];
+        for (answers, code, requests, seconds) in cases {
+            let (api, asked) = api(answers, Fence::open());
+            let started = Instant::now();
+            let answer = api.get("/x").await;
+            assert_eq!(answer.map_or_else(|error| error.code, |_| 200), code, "{answers:?}");
+            assert_eq!((asked.load(Ordering::Relaxed), started.elapsed().as_secs()), (requests, seconds));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_the_lease_nothing_is_written() {
+        let (api, asked) = api(&[], Fence::closed());
+        assert!(api.get("/x").await.is_ok());
+        let body = Value::Null;
+        assert!(api.put("/x", &body).await.is_err() && api.post("/x", &body).await.is_err());
+        assert!(api.merge_patch("/x", &body).await.is_err() && api.delete("/x").await.is_err());
+        assert_eq!(asked.load(Ordering::Relaxed), 1, "only the read was sent");
+        assert!(api.without_fence().put("/x", &body).await.is_ok());
+    }
+}
