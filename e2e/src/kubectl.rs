@@ -27,6 +27,7 @@ const STATE_CHARACTERS: usize = 6_000;
 /// Runs kubectl commands.
 #[derive(Debug, Clone)]
 pub struct Kubectl {
+    program: PathBuf,
     kubeconfig: PathBuf,
     home: PathBuf,
     log: PathBuf,
@@ -37,7 +38,24 @@ impl Kubectl {
     /// For the cluster behind `kubeconfig`; `home` takes kubectl's caches, `log` is shown when a command fails.
     pub(crate) fn new(kubeconfig: &Path, home: &Path, log: &Path) -> Self {
         let (kubeconfig, home, log) = (kubeconfig.to_owned(), home.to_owned(), log.to_owned());
-        Self { kubeconfig, home, log, namespace: "default".to_owned() }
+        Self { program: "kubectl".into(), kubeconfig, home, log, namespace: "default".to_owned() }
+    }
+
+    /// The same by another program than the one in PATH.
+    pub(crate) fn with_program(self, program: &Path) -> Self {
+        Self { program: program.to_owned(), ..self }
+    }
+
+    /// The same as another user, or for another cluster.
+    #[must_use]
+    pub fn with_kubeconfig(&self, kubeconfig: &Path) -> Self {
+        Self { kubeconfig: kubeconfig.to_owned(), ..self.clone() }
+    }
+
+    /// The file that says where and who.
+    #[must_use]
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
     }
 
     /// The same for another namespace, which must exist when it is used.
@@ -53,7 +71,7 @@ impl Kubectl {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("kubectl");
+        let mut command = Command::new(&self.program);
         command
             .arg("--namespace")
             .arg(&self.namespace)

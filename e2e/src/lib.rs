@@ -11,6 +11,7 @@ mod footprint;
 mod kubectl;
 mod local;
 pub mod manifests;
+pub mod plane;
 mod poll;
 mod program;
 mod run;

@@ -1,0 +1,40 @@
+# sh guardian.sh FOLDER
+#
+# Waits for the end of its standard input, which comes however its owner ends, then removes all that a plane has on
+# this machine: processes, pods, their control groups, devices, addresses, changed settings of the kernel, files.
+folder=$1
+cat >/dev/null
+
+marked() { grep -lsFxz "FLYBALL_PLANE=$folder" /proc/[0-9]*/environ | cut -d / -f 3; }
+groups() { find /sys/fs/cgroup -depth -type d -path '*/kubepods*' 2>/dev/null; }
+members() { groups | while read -r group; do cat "$group/cgroup.procs" 2>/dev/null; done | grep -vx 0 | sort -u; }
+
+# Kills those that "$@" prints until it prints none, for at most ten seconds.
+end() {
+  for _ in $(seq 100); do
+    pids=$("$@")
+    [ -n "$pids" ] || return 0
+    kill -KILL $pids 2>/dev/null
+    sleep 0.1
+  done
+}
+
+end marked
+if [ -e "$folder/node" ]; then
+  end members
+  for _ in $(seq 50); do
+    groups | while read -r group; do rmdir "$group" 2>/dev/null; done
+    [ -n "$(groups)" ] || break
+    sleep 0.1
+  done
+  while read -r path value; do echo "$value" >"$path"; done <"$folder/settings"
+  rmdir $(cat "$folder/folders") 2>/dev/null
+fi
+if [ -e "$folder/number" ]; then
+  number=$(cat "$folder/number")
+  ip link delete "flyball-$number" 2>/dev/null
+  ip -oneline address show dev lo | grep -oE "198\.1[89]\.$number\.[0-9]+/[0-9]+" | while read -r address; do
+    ip address delete "$address" dev lo
+  done
+fi
+rm -rf --one-file-system "$folder"
