@@ -42,6 +42,18 @@ impl Advice {
         }
     }
 
+    /// States the finding of a topic that somebody else logs.
+    pub fn show(&self, topic: &str, finding: Option<String>) {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match finding.map(cut) {
+            Some(finding) if open.len() < TOPICS_LIMIT || open.contains_key(topic) => {
+                open.insert(topic.to_owned(), finding);
+            }
+            Some(_) => {}
+            None => drop(open.remove(topic)),
+        }
+    }
+
     /// All open findings, by topic.
     pub fn all(&self) -> Vec<(String, String)> {
         let open = self.0.lock().unwrap_or_else(PoisonError::into_inner);

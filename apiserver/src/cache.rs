@@ -72,11 +72,7 @@ where
     }
 
     /// As [`new`](Self::new), with another lifetime for the answers that a function picks out.
-    pub fn with_other_lifetime(
-        entries_limit: usize,
-        lifetime: Duration,
-        other: OtherLifetime<V>,
-    ) -> Self {
+    pub fn with_other_lifetime(entries_limit: usize, lifetime: Duration, other: OtherLifetime<V>) -> Self {
         let state = State {
             entries_limit,
             lifetime,

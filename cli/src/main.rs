@@ -71,7 +71,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Demo(args) => demo::run(args, shutdown).await,
             Command::Local(args) => onemachine::run(args, shutdown).await,
             Command::Collector(args) => parts::collector(args, shutdown).await,
-            Command::MetricsServer(args) => parts::metrics_server(args, shutdown).await,
+            Command::MetricsServer(args) => parts::metrics_server(*args, shutdown).await,
             Command::Hpa(args) => parts::hpa(args, shutdown).await,
             Command::Top(args) => top::run(args).await,
             Command::Burn(args) => burn::run(args, shutdown).await,
@@ -85,13 +85,13 @@ fn start_logging(cli: &Cli) -> anyhow::Result<()> {
     let quiet = matches!(cli.command, Command::Demo(_) | Command::Top(_) | Command::Completion { .. });
     // What fails in a request comes back as an error and is told once; the client's own lines would double it.
     let default = if quiet { "error,kube_client=off" } else { "info,kube_client=off" };
-    let wanted = cli.log.as_deref().unwrap_or(default);
+    let wanted = cli.log_filter().unwrap_or_else(|| default.to_owned());
     let filter =
-        EnvFilter::try_new(wanted).with_context(|| format!("--log {wanted:?} is not a log filter"))?;
+        EnvFilter::try_new(&wanted).with_context(|| format!("--log {wanted:?} is not a log filter"))?;
     let colours = std::io::stderr().is_terminal();
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
-    match cli.log_format {
+    match cli.log_form() {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().init(),
     }

@@ -15,8 +15,9 @@ use flate2::write::GzEncoder;
 use flyball_apiserver::own_metrics::{OwnMetrics, ServerMetrics};
 use flyball_apiserver::probes::{Probe, Probes};
 use flyball_apiserver::{
-    Attributes, Authenticators, Authorizer, Decision, Delegated, DelegatedTokens, DenyAnonymous, Handler,
-    Limits, LiveAuthenticators, Request, Response, Server, ServingTls, User, certs, delegation, full, serve,
+    Advice, Attributes, Authenticators, Authorizer, Decision, Delegated, DelegatedTokens, DenyAnonymous,
+    Handler, Limits, LiveAuthenticators, Request, Response, Server, ServingTls, User, certs, delegation,
+    full, serve,
 };
 use flyball_model::exposition::Format;
 use futures_util::future::BoxFuture;
@@ -41,7 +42,15 @@ pub struct Security {
     pub authenticators: Arc<LiveAuthenticators>,
     /// Who may do what; asked with a kubelet's attributes.
     pub authorizer: Arc<dyn Authorizer>,
+    /// Whether the serving certificate is the one that scrapers expect. Not ready until then, so that the scraper stays
+    /// with the kubelet instead of failing.
+    pub certificate_ready: CertificateReady,
+    /// What is wrong around the collector; shown in `/readyz?verbose`.
+    pub advice: Advice,
 }
+
+/// Asked by each readiness probe.
+pub type CertificateReady = Arc<dyn Fn() -> bool + Send + Sync>;
 
 impl Security {
     /// As an aggregated server has it: tokens and permissions are checked by the cluster, its CA of clients is taken
@@ -51,7 +60,9 @@ impl Security {
         tls: ServingTls,
         shutdown: CancellationToken,
     ) -> Result<Security, CollectorError> {
+        let advice = Advice::new();
         let flags = delegation::Flags {
+            advice: Some(advice.clone()),
             tokens: Some(Arc::new(DelegatedTokens::new(client.clone()))),
             anonymous: true,
             tolerate_lookup_failure: true,
@@ -59,7 +70,8 @@ impl Security {
         };
         let authenticators =
             delegation::start(client.clone(), flags, shutdown).await.map_err(security_error)?;
-        Ok(Security { tls, authenticators, authorizer: Arc::new(Delegated::new(client)) })
+        let authorizer = Arc::new(Delegated::new(client));
+        Ok(Security { tls, authenticators, authorizer, certificate_ready: Arc::new(|| true), advice })
     }
 
     /// Without a cluster to ask: probes are open, everything else is refused.
@@ -69,6 +81,8 @@ impl Security {
             tls,
             authenticators: LiveAuthenticators::new(authenticators),
             authorizer: Arc::new(DenyAnonymous::default()),
+            certificate_ready: Arc::new(|| true),
+            advice: Advice::new(),
         }
     }
 }
@@ -81,14 +95,23 @@ pub async fn run(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), CollectorError> {
-    let addresses: Vec<_> = listener.local_addr().map(|address| address.ip()).into_iter().collect();
-    let issued = certs::self_signed(&[&config.node_name, "localhost"], &addresses).map_err(security_error)?;
-    let tls = ServingTls::new(issued.resolver().map_err(security_error)?);
+    let tls = own_tls(&config.node_name, &listener)?;
     let security = match &client {
         Some(client) => Security::delegated(client.clone(), tls, shutdown.clone()).await?,
         None => Security::closed(tls),
     };
     run_with(config, client, listener, security, shutdown).await
+}
+
+/// A self-signed certificate for the node's name and the listener's address, as a kubelet makes one when it is given
+/// none.
+///
+/// # Errors
+/// The name cannot stand in a certificate.
+pub fn own_tls(node_name: &str, listener: &TcpListener) -> Result<ServingTls, CollectorError> {
+    let addresses: Vec<_> = listener.local_addr().map(|address| address.ip()).into_iter().collect();
+    let issued = certs::self_signed(&[node_name, "localhost"], &addresses).map_err(security_error)?;
+    Ok(ServingTls::new(issued.resolver().map_err(security_error)?))
 }
 
 /// As [`run`], with the caller's certificate and rules. Without a client no pod has a name.
@@ -108,7 +131,7 @@ pub async fn run_with(
         tls: security.tls,
         authenticators: security.authenticators,
         authorizer: Arc::new(NodeAuthorizer::new(security.authorizer, &config.node_name)),
-        handler: Arc::new(collector.handler()),
+        handler: Arc::new(collector.handler_with(security.certificate_ready, security.advice.clone())),
         limits: Limits::default(),
         metrics: ServerMetrics::register(&collector.own),
     });
@@ -158,16 +181,26 @@ impl Collector {
 
     /// What answers requests.
     pub fn handler(&self) -> CollectorHandler {
+        self.handler_with(Arc::new(|| true), Advice::new())
+    }
+
+    fn handler_with(&self, certificate_ready: CertificateReady, advice: Advice) -> CollectorHandler {
         let mut probes = Probes::new();
         let agent = self.agent.clone();
         probes.add(&[Probe::Health, Probe::Live], "sweep-loop", move || agent.check_live());
         let agent = self.agent.clone();
         probes.add(&[Probe::Ready], "first-sweep", move || agent.check_ready());
+        probes.add(&[Probe::Ready], "serving-certificate", move || match certificate_ready() {
+            true => Ok(()),
+            false => {
+                Err("the files of --tls-cert-file and --tls-private-key-file are not there yet".to_owned())
+            }
+        });
         CollectorHandler {
             agent: self.agent.clone(),
             own: self.own.clone(),
             metrics: self.metrics.clone(),
-            probes,
+            probes: probes.with_advice(advice),
             interval_ms: HeaderValue::from(u64::try_from(self.interval.as_millis()).unwrap_or(u64::MAX)),
         }
     }

@@ -154,7 +154,8 @@ fn load_is_measured_as_the_kernel_counts_it() {
         let used_ns = reading.cpu.unwrap().usage_ns;
         let after_ns = ground.cpu_ns(&path);
         assert!(before_ns <= used_ns && used_ns <= after_ns, "{before_ns} {used_ns} {after_ns}");
-        assert!(sweep.pods[0].reading.cpu.unwrap().usage_ns >= used_ns);
+        // The pod is read on its own, maybe before its container.
+        assert!(sweep.pods[0].reading.cpu.unwrap().usage_ns >= before_ns);
         assert!(sweep.node.cpu.unwrap().usage_ns > used_ns);
         assert!(sweep.node.memory.unwrap().working_set_bytes.unwrap() > 0);
         if used_ns > 300_000_000 {

@@ -55,6 +55,7 @@ impl Trust {
             tls: ServingTls::new(issued.resolver().unwrap()),
             authenticators: LiveAuthenticators::new(authenticators),
             authorizer: Arc::new(DenyAnonymous::default()),
+            ..Security::closed(ServingTls::new(issued.resolver().unwrap()))
         }
     }
 

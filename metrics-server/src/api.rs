@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use flyball_apiserver::discovery::{Group, Resource, Version};
-use flyball_apiserver::negotiation::{Accepted, Offer, View, refuse_partial_of_list};
+use flyball_apiserver::negotiation::{Accepted, Encoding, Offer, View, refuse_partial_of_list};
+use flyball_apiserver::protobuf::{Message, document};
 use flyball_apiserver::query::decode;
 use flyball_apiserver::table::{IncludeObject, Partial, PartialList, TableBuilder, WhenEmpty};
 use flyball_apiserver::{Query, Request, Response, Status};
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 use crate::missing::Missing;
 use crate::objects::{self, COLUMNS, Item};
 use crate::options::{ListOptions, check_get};
+use crate::protobuf;
 use crate::server::MetricsServer;
 
 /// The API group.
@@ -73,8 +75,11 @@ impl MetricsServer {
         if request.method() != Method::GET {
             return Err(Status::method_not_allowed());
         }
-        let form =
-            Form { accepted: request.respond().negotiate(Offer::RESOURCE)?, version, query: request.query() };
+        let form = Form {
+            accepted: request.respond().negotiate(Offer::RESOURCE.with_protobuf())?,
+            version,
+            query: request.query(),
+        };
         let now_ms = (self.clock)();
         match wanted {
             Wanted::Nodes => form.list(self.nodes(&form, now_ms)?, "*v1beta1.NodeMetricsList"),
@@ -179,6 +184,14 @@ impl Form {
     fn one<T: Item>(&self, object: T) -> Result<Response, Status> {
         match self.accepted.view {
             View::Table(_) => self.table(vec![object]),
+            View::PartialObjectMetadata(version) if self.is_protobuf() => Ok(self.protobuf(
+                version.api_version(),
+                "PartialObjectMetadata",
+                &protobuf::partial(object.metadata()),
+            )),
+            View::Object if self.is_protobuf() => {
+                Ok(self.protobuf(&self.api_version(), T::KIND, &object.to_protobuf()))
+            }
             View::PartialObjectMetadata(version) => {
                 Ok(self.accepted.write(StatusCode::OK, &Partial::of(&self.value(object)?, version)))
             }
@@ -193,6 +206,14 @@ impl Form {
         match self.accepted.view {
             View::Table(_) => self.table(items),
             View::PartialObjectMetadata(_) => Err(refuse_partial_of_list(go_type)),
+            View::PartialObjectMetadataList(version) if self.is_protobuf() => {
+                let items = items.iter().map(|item| protobuf::partial(item.metadata()));
+                Ok(self.protobuf(version.api_version(), "PartialObjectMetadataList", &protobuf::list(items)))
+            }
+            View::Object if self.is_protobuf() => {
+                let items = items.iter().map(Item::to_protobuf);
+                Ok(self.protobuf(&self.api_version(), T::LIST_KIND, &protobuf::list(items)))
+            }
             View::PartialObjectMetadataList(version) => {
                 let values: Vec<Value> =
                     items.into_iter().map(|item| self.value(item)).collect::<Result<_, _>>()?;
@@ -200,6 +221,18 @@ impl Form {
             }
             _ => Ok(self.accepted.write(StatusCode::OK, &Typed::list(self.version, items))),
         }
+    }
+
+    fn is_protobuf(&self) -> bool {
+        self.accepted.encoding == Encoding::Protobuf
+    }
+
+    fn api_version(&self) -> String {
+        format!("{GROUP}/{}", self.version)
+    }
+
+    fn protobuf(&self, api_version: &str, kind: &str, object: &Message) -> Response {
+        self.accepted.write_bytes(StatusCode::OK, document(api_version, kind, object))
     }
 
     fn table<T: Item>(&self, items: Vec<T>) -> Result<Response, Status> {

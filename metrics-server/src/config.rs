@@ -4,12 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use flyball_apiserver::delegated::ANSWER_LIFETIME;
 use flyball_apiserver::delegation::Flags;
 use flyball_apiserver::standard::VersionInfo;
-use flyball_apiserver::{AllowedPaths, Authorizer, Limits, ServingTls};
+use flyball_apiserver::{Advice, AllowedPaths, Authorizer, Limits, ServingTls, TlsChoice};
 use flyball_model::selector::LabelSelector;
 
 use crate::store::StoreSettings;
+use crate::surroundings::Surroundings;
 
 /// `--secure-port`.
 pub const DEFAULT_PORT: u16 = 4443;
@@ -27,6 +29,9 @@ pub enum Serving {
         /// PEM key.
         key: PathBuf,
     },
+    /// `--cert-dir`: the pair `apiserver.crt` and `apiserver.key` of this folder, made and written if it is not there.
+    /// Where the folder cannot be used, the certificate stays in memory and the log says so.
+    Folder(PathBuf),
     /// Made by the caller, for example issued by a one-machine cluster's authority.
     Given(ServingTls),
 }
@@ -50,10 +55,47 @@ pub struct Config {
     pub authorizer: Option<Arc<dyn Authorizer>>,
     /// `--authorization-always-allow-paths`. Default: `/healthz`, `/readyz`, `/livez`.
     pub always_allow: AllowedPaths,
+    /// Client for TokenReviews and the authentication ConfigMap (`--authentication-kubeconfig`). Default: the server's.
+    pub authentication_client: Option<kube::Client>,
+    /// Client for SubjectAccessReviews (`--authorization-kubeconfig`). Default: the server's.
+    pub authorization_client: Option<kube::Client>,
+    /// How long answers of the cluster about who and what is allowed are believed. Default: upstream's 10 s each.
+    pub believed: Believed,
+    /// How long requests are still taken after the order to stop, while `/readyz` already fails
+    /// (`--shutdown-delay-duration`). Default: not at all.
+    pub shutdown_delay: Duration,
+    /// TLS versions, suites and key exchanges.
+    pub tls: TlsChoice,
+    /// Whether HTTP/2 is offered (`--disable-http2-serving` turns it off). Default: yes.
+    pub http2: bool,
+    /// Further certificates by the name asked for (`--tls-sni-cert-key`): names, certificate file, key file. Without
+    /// names those in the certificate count.
+    pub sni: Vec<(Vec<String>, PathBuf, PathBuf)>,
+    /// What of the cluster around is looked after. Default: nothing.
+    pub surroundings: Option<Surroundings>,
+    /// Holds what is wrong around the server; shown in `/readyz?verbose`.
+    pub advice: Advice,
     /// Limits of the server.
     pub limits: Limits,
     /// What `/version` says.
     pub version: VersionInfo,
+}
+
+/// Lifetimes of remembered answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Believed {
+    /// Of TokenReviews (`--authentication-token-webhook-cache-ttl`).
+    pub tokens: Duration,
+    /// Of permissions (`--authorization-webhook-cache-authorized-ttl`).
+    pub allowed: Duration,
+    /// Of refusals (`--authorization-webhook-cache-unauthorized-ttl`).
+    pub denied: Duration,
+}
+
+impl Default for Believed {
+    fn default() -> Believed {
+        Believed { tokens: ANSWER_LIFETIME, allowed: ANSWER_LIFETIME, denied: ANSWER_LIFETIME }
+    }
 }
 
 impl Default for Config {
@@ -66,6 +108,15 @@ impl Default for Config {
             authentication: Flags { anonymous: true, ..Flags::default() },
             authorizer: None,
             always_allow: AllowedPaths::default(),
+            authentication_client: None,
+            authorization_client: None,
+            believed: Believed::default(),
+            shutdown_delay: Duration::ZERO,
+            tls: TlsChoice::default(),
+            http2: true,
+            sni: Vec::new(),
+            surroundings: None,
+            advice: Advice::new(),
             limits: Limits::default(),
             version: VersionInfo::new(1, 34, ""),
         }

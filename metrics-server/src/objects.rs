@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use flyball_apiserver::protobuf::Message;
 use flyball_apiserver::table::Column;
 use flyball_model::quantity::Quantity;
 use flyball_model::resource_metrics::{ContainerMetrics, Kind, NodeMetrics, ObjectMeta, PodMetrics};
@@ -9,6 +10,7 @@ use flyball_model::time::{go_duration, rfc3339_seconds};
 use serde::Serialize;
 
 use crate::cluster::ObjectLabels;
+use crate::protobuf;
 use crate::store::PodUsage;
 use crate::window::Usage;
 
@@ -24,9 +26,21 @@ pub(crate) const COLUMNS: [Column; 4] = [
 pub(crate) trait Item: Kind + Serialize {
     /// Name, CPU, memory and window, as in the table.
     fn cells(&self) -> [String; 4];
+    /// The object in protobuf.
+    fn to_protobuf(&self) -> Message;
+    /// Its metadata.
+    fn metadata(&self) -> &ObjectMeta;
 }
 
 impl Item for NodeMetrics {
+    fn to_protobuf(&self) -> Message {
+        protobuf::node(self)
+    }
+
+    fn metadata(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
     fn cells(&self) -> [String; 4] {
         [
             self.metadata.name.clone(),
@@ -38,6 +52,14 @@ impl Item for NodeMetrics {
 }
 
 impl Item for PodMetrics {
+    fn to_protobuf(&self) -> Message {
+        protobuf::pod(self)
+    }
+
+    fn metadata(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
     fn cells(&self) -> [String; 4] {
         let usages = || self.containers.iter().map(|container| &container.usage);
         [self.metadata.name.clone(), total(usages(), "cpu"), total(usages(), "memory"), self.window.clone()]

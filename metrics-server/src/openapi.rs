@@ -2,22 +2,27 @@
 
 use std::collections::BTreeMap;
 
+use flyball_apiserver::openapi::{common_documents, discovery_schemas, resource_list_operation};
 use serde_json::{Map, Value, json};
 
 use crate::api::{GROUP, VERSIONS};
 
+/// Title of all documents.
+pub(crate) const TITLE: &str = "Flyball metrics-server";
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
 
 /// The documents by their key in the index, for example `apis/metrics.k8s.io/v1`.
 pub fn documents() -> BTreeMap<String, Value> {
-    VERSIONS.into_iter().map(|version| (format!("apis/{GROUP}/{version}"), document(version))).collect()
+    let mut all = common_documents(TITLE, &[GROUP]);
+    all.extend(VERSIONS.map(|version| (format!("apis/{GROUP}/{version}"), document(version))));
+    all
 }
 
 fn document(version: &str) -> Value {
     json!({
         "openapi": "3.0.0",
-        "info": {"title": "Flyball metrics-server", "version": env!("CARGO_PKG_VERSION")},
+        "info": {"title": TITLE, "version": env!("CARGO_PKG_VERSION")},
         "paths": paths(version),
         "components": {"schemas": schemas(version)},
     })
@@ -93,14 +98,15 @@ fn paths(version: &str) -> Value {
             "parameters": parameters(&operation),
             "responses": {"200": {
                 "description": "OK",
-                "content": {"application/json": content.clone(), "application/yaml": content},
+                "content": {"application/json": content.clone(), "application/yaml": content.clone(),
+                    "application/vnd.kubernetes.protobuf": content},
             }},
             "x-kubernetes-action": operation.action,
             "x-kubernetes-group-version-kind": gvk(version, operation.kind),
         });
         (format!("{base}{}", operation.path), json!({"get": get}))
     });
-    Value::Object(Map::from_iter(paths))
+    Value::Object(Map::from_iter(paths.into_iter().chain([resource_list_operation(GROUP, version)])))
 }
 
 fn parameters(operation: &Operation) -> Vec<Value> {
@@ -238,6 +244,7 @@ fn schemas(version: &str) -> Value {
         all.insert(local(version, name), schema);
     }
     all.extend(meta_schemas());
+    all.extend(discovery_schemas());
     Value::Object(all)
 }
 

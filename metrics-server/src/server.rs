@@ -5,17 +5,17 @@
 )]
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use flyball_apiserver::certs::{ReloadingCertificate, self_signed};
 use flyball_apiserver::discovery::Discovery;
 use flyball_apiserver::openapi::OpenApi;
 use flyball_apiserver::own_metrics::{OwnMetrics, ServerMetrics};
 use flyball_apiserver::probes::{Probe, Probes};
 use flyball_apiserver::standard::Standard;
 use flyball_apiserver::{
-    ApiserverError, Authorizer, Delegated, DelegatedTokens, Handler, Live, Request, Response, Server,
-    ServingTls, delegation, serve,
+    Advice, ApiserverError, Authorizer, Delegated, DelegatedTokens, Handler, Live, Request, Response, Server,
+    delegation, serve,
 };
 use futures_util::future::BoxFuture;
 use kube::Client;
@@ -24,10 +24,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cluster::Cluster;
-use crate::config::{Config, Serving};
+use crate::config::Config;
 use crate::own_metrics::ServedMetrics;
 use crate::store::Store;
-use crate::{group, openapi, watch};
+use crate::{group, openapi, serving, watch};
+
+/// How often the failing nodes are counted for `/readyz?verbose`.
+const NODES_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Unix time in milliseconds.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -56,6 +59,8 @@ pub struct MetricsServer {
     pub(crate) store: Arc<Store>,
     pub(crate) metrics: ServedMetrics,
     own: OwnMetrics,
+    /// The order to stop has come.
+    stopping: AtomicBool,
 }
 
 impl std::fmt::Debug for MetricsServer {
@@ -74,7 +79,8 @@ impl MetricsServer {
     pub fn with_clock(config: Config, own: OwnMetrics, clock: Clock) -> Arc<MetricsServer> {
         let store = Arc::new(Store::new(config.store));
         let metrics = ServedMetrics::register(&own, &store, clock.clone());
-        Arc::new(MetricsServer { config, clock, cluster: Arc::default(), store, metrics, own })
+        let stopping = AtomicBool::new(false);
+        Arc::new(MetricsServer { config, clock, cluster: Arc::default(), store, metrics, own, stopping })
     }
 
     /// Where batches go.
@@ -111,8 +117,13 @@ impl MetricsServer {
         // A restart would not help a server that waits for the API server, so liveness does not fail on it.
         probes.add(&[Probe::Health, Probe::Live], "metadata-informer-sync", || Ok(()));
         probes.add(&[Probe::Ready], "metadata-informer-sync", check(MetricsServer::caches_ready));
-        probes.add(&[Probe::Ready], "shutdown", || Ok(()));
-        probes
+        let server = self.clone();
+        probes.add(&[Probe::Ready], "shutdown", move || match server.stopping.load(Ordering::Acquire) {
+            true => Err("process is shutting down".to_owned()),
+            false => Ok(()),
+        });
+        let advice = self.config.advice.clone();
+        probes.with_advice(advice)
     }
 
     fn collection_timely(&self) -> Result<(), String> {
@@ -148,7 +159,7 @@ impl MetricsServer {
     pub fn handler(self: &Arc<Self>, address: &str) -> Arc<dyn Handler> {
         Arc::new(Standard {
             discovery: Live::new(Discovery::new(&[group()], address)),
-            openapi: Live::new(OpenApi::new("Flyball metrics-server", openapi::documents())),
+            openapi: Live::new(OpenApi::new(openapi::TITLE, openapi::documents())),
             version: self.config.version.clone(),
             probes: self.probes(),
             metrics: self.own.clone(),
@@ -178,14 +189,40 @@ pub async fn run(
 ) -> Result<(), MetricsServerError> {
     let tasks = TaskTracker::new();
     // Whatever ends the serving ends the tasks beside it.
-    let stop = shutdown.child_token();
+    let stop = CancellationToken::new();
+    tasks.spawn(stop_in_time(server.clone(), shutdown, stop.clone()));
     let watching = watch::follow(client.clone(), server.cluster(), server.store(), stop.clone());
     tasks.spawn(watching);
+    let advice = server.config.advice.clone();
+    if let Some(surroundings) = server.config.surroundings.clone() {
+        surroundings.watch(&client, &advice, &tasks, &stop);
+    }
+    tasks.spawn(tell_of_nodes(server.clone(), advice, stop.clone()));
     let result = serve_until(&server, client, listener, &tasks, stop.clone()).await;
     stop.cancel();
     tasks.close();
     tasks.wait().await;
     result
+}
+
+/// Passes the order to stop on, after the delay in which the server is told to be unready and still answers.
+async fn stop_in_time(server: Arc<MetricsServer>, shutdown: CancellationToken, stop: CancellationToken) {
+    tokio::select! {
+        () = stop.cancelled() => return,
+        () = shutdown.cancelled() => {}
+    }
+    server.stopping.store(true, Ordering::Release);
+    tokio::time::sleep(server.config.shutdown_delay).await;
+    stop.cancel();
+}
+
+/// Keeps the failing nodes among the findings. The log has them one by one already.
+async fn tell_of_nodes(server: Arc<MetricsServer>, advice: Advice, stop: CancellationToken) {
+    let round = async || {
+        advice.show("nodes", server.store.failing((server.clock)()));
+        tokio::time::sleep(NODES_INTERVAL).await;
+    };
+    while stop.run_until_cancelled(round()).await.is_some() {}
 }
 
 async fn serve_until(
@@ -196,12 +233,21 @@ async fn serve_until(
     stop: CancellationToken,
 ) -> Result<(), MetricsServerError> {
     let config = &server.config;
-    let tls = serving_tls(&config.serving, tasks, &stop)?;
+    let tls = serving::tls(config, tasks, &stop)?;
+    let client_of = |own: &Option<Client>| own.clone().unwrap_or_else(|| client.clone());
+    let believed = config.believed;
     let mut flags = config.authentication.clone();
-    flags.tokens = flags.tokens.or_else(|| Some(Arc::new(DelegatedTokens::new(client.clone()))));
-    let authenticators = delegation::start(client.clone(), flags, stop.clone()).await?;
+    let tokens =
+        DelegatedTokens::new(client_of(&config.authentication_client)).with_lifetime(believed.tokens);
+    flags.tokens = flags.tokens.or_else(|| Some(Arc::new(tokens)));
+    flags.advice.get_or_insert_with(|| config.advice.clone());
+    let authenticators =
+        delegation::start(client_of(&config.authentication_client), flags, stop.clone()).await?;
     let delegated = || -> Arc<dyn Authorizer> {
-        Arc::new(Delegated::new(client).with_always_allow(config.always_allow.clone()))
+        let delegated = Delegated::new(client_of(&config.authorization_client))
+            .with_always_allow(config.always_allow.clone())
+            .with_lifetimes(believed.allowed, believed.denied);
+        Arc::new(delegated)
     };
     let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
     let port = address.rsplit(':').next().unwrap_or_default();
@@ -213,27 +259,10 @@ async fn serve_until(
         limits: config.limits,
         metrics: ServerMetrics::register(&server.own),
     };
+    tracing::info!(address, "metrics server serves");
     serve(listener, Arc::new(served), stop)
         .await
         .map_err(|source| MetricsServerError::Serve { address, source })
-}
-
-fn serving_tls(
-    serving: &Serving,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
-) -> Result<ServingTls, MetricsServerError> {
-    match serving {
-        Serving::SelfSigned => Ok(ServingTls::new(
-            self_signed(&["localhost"], &[std::net::Ipv4Addr::LOCALHOST.into()])?.resolver()?,
-        )),
-        Serving::Files { certificate, key } => {
-            let reloading = ReloadingCertificate::from_files(certificate, key)?;
-            tasks.spawn(reloading.clone().watch(stop.clone()));
-            Ok(ServingTls::new(reloading))
-        }
-        Serving::Given(tls) => Ok(tls.clone()),
-    }
 }
 
 fn unix_ms() -> i64 {

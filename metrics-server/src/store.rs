@@ -240,6 +240,25 @@ impl Store {
         })
     }
 
+    /// How many nodes fail at present, with the first of them by name and its reason; `None` when none does.
+    pub fn failing(&self, now_ms: i64) -> Option<String> {
+        self.read(|state| {
+            let mut failing = BTreeMap::new();
+            for (name, entry) in &state.nodes {
+                if let Some(reason) = &entry.failure {
+                    failing.insert(name, (self.fresh_node(state, name, now_ms).is_ok(), reason));
+                }
+            }
+            let (name, (fresh, reason)) = failing.first_key_value()?;
+            let values = if *fresh { "its last values are served" } else { "it has no values" };
+            Some(format!(
+                "{} of {} nodes cannot be read; the first is {name} ({values}): {reason}",
+                failing.len(),
+                state.nodes.len()
+            ))
+        })
+    }
+
     /// Forgets nodes that are no longer there, with their pods.
     pub fn retain_nodes(&self, known: impl Fn(&str) -> bool) {
         self.write(|state| {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
+use futures_util::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt as _;
@@ -49,13 +49,31 @@ pub(crate) async fn follow(
     }
 }
 
+/// The events; a lasting failure is logged once.
 fn logged<K>(
     events: impl Stream<Item = Result<Event<K>, watcher::Error>>,
     what: &'static str,
 ) -> impl Stream<Item = Event<K>> {
-    events
-        .inspect_err(move |error| tracing::warn!(%error, what, "watch failed, trying again"))
-        .filter_map(|event| std::future::ready(event.ok()))
+    let mut told = None;
+    events.filter_map(move |event| {
+        match &event {
+            // Comes before the first answer too.
+            Ok(Event::Init) => {}
+            Ok(_) => {
+                if told.take().is_some() {
+                    tracing::info!(what, "watch works again");
+                }
+            }
+            Err(error) => {
+                let error = error.to_string();
+                if told.as_ref() != Some(&error) {
+                    tracing::warn!(error, what, "watch failed, trying again");
+                    told = Some(error);
+                }
+            }
+        }
+        std::future::ready(event.ok())
+    })
 }
 
 fn labels<K>(object: &PartialObjectMeta<K>) -> ObjectLabels {

@@ -28,6 +28,8 @@ struct Api {
 struct Reply {
     code: u16,
     body: String,
+    bytes: Vec<u8>,
+    content_type: String,
 }
 
 impl Reply {
@@ -125,8 +127,9 @@ impl Api {
         let request = Request::new(parts, user, LimitedBody::from_bytes(Vec::new()));
         let response = self.handler.handle(request).await;
         let code = response.status().as_u16();
-        let bytes = response.into_body().collect().await.unwrap().to_bytes();
-        Reply { code, body: String::from_utf8(bytes.to_vec()).unwrap() }
+        let content_type = response.headers()["content-type"].to_str().unwrap().to_owned();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes().to_vec();
+        Reply { code, body: String::from_utf8_lossy(&bytes).into_owned(), bytes, content_type }
     }
 
     async fn get(&self, path: &str) -> Reply {
@@ -312,8 +315,41 @@ async fn metadata_views_and_yaml() {
     );
     let yaml = api.view("v1/nodes/n1", "application/yaml").await.body;
     assert!(yaml.contains("kind: NodeMetrics\n"), "{yaml}");
-    let top = api.view("v1/nodes", "application/vnd.kubernetes.protobuf, */*").await;
-    assert_eq!(top.json()["kind"], "NodeMetricsList");
+}
+
+/// What kubectl top and kube-controller-manager ask for.
+#[tokio::test]
+async fn protobuf_for_those_who_prefer_it() {
+    const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+    let api = Api::full();
+    let is = |reply: &Reply, version: &str, kind: &str| {
+        assert_eq!(reply.content_type, PROTOBUF);
+        // Magic, envelope, type: apiVersion and kind stand at the beginning.
+        let start = String::from_utf8_lossy(&reply.bytes[..80.min(reply.bytes.len())]).into_owned();
+        assert!(start.starts_with("k8s\0") && start.contains(version) && start.contains(kind), "{start:?}");
+    };
+    for (path, version, kind) in [
+        ("v1/nodes", "metrics.k8s.io/v1", "NodeMetricsList"),
+        ("v1beta1/nodes/n1", "metrics.k8s.io/v1beta1", "NodeMetrics"),
+        ("v1beta1/pods", "metrics.k8s.io/v1beta1", "PodMetricsList"),
+        ("v1/namespaces/ns/pods/p", "metrics.k8s.io/v1", "PodMetrics"),
+    ] {
+        is(&api.view(path, &format!("{PROTOBUF}, */*")).await, version, kind);
+    }
+    let view = |kind: &str| format!("{PROTOBUF};as={kind};v=v1;g=meta.k8s.io");
+    is(
+        &api.view("v1/nodes/n1", &view("PartialObjectMetadata")).await,
+        "meta.k8s.io/v1",
+        "PartialObjectMetadata",
+    );
+    let list = api.view("v1/nodes", &view("PartialObjectMetadataList")).await;
+    is(&list, "meta.k8s.io/v1", "PartialObjectMetadataList");
+    let missing = api.view("v1/nodes/nope", PROTOBUF).await;
+    assert_eq!(missing.code, 404);
+    is(&missing, "v1", "Status");
+    assert_eq!(api.view("v1/nodes", &view("Table")).await.code, 406);
+    let table = api.view("v1/nodes", &format!("{},application/json", view("Table"))).await;
+    assert_eq!(table.json()["kind"], "NodeMetricsList");
 }
 
 #[tokio::test]

@@ -63,7 +63,8 @@ fn older(operation: &Value) -> Value {
 }
 
 /// References point to another place; a reference that v3 wraps in `allOf` because it has neighbours stands alone or
-/// beside them.
+/// beside them. Of several types that a value may have, the first stands for all: the older notation knows no choice, and
+/// kube-apiserver, which merges this document with its own, fails over one for all clients of the cluster.
 fn rewritten(schema: &Value) -> Value {
     let mut schema = schema.clone();
     rewrite(&mut schema);
@@ -80,6 +81,12 @@ fn rewrite(value: &mut Value) {
                 map.remove("allOf");
                 map.remove("default");
                 map.insert("$ref".to_owned(), target);
+            }
+            for choice in ["oneOf", "anyOf"] {
+                let Some(Value::Array(choices)) = map.remove(choice) else { continue };
+                if let Some(kind) = choices.first().and_then(|first| first.get("type")) {
+                    map.entry("type").or_insert_with(|| kind.clone());
+                }
             }
             if let Some(Value::String(target)) = map.get_mut("$ref") {
                 *target = target.replace("#/components/schemas/", "#/definitions/");
@@ -107,6 +114,7 @@ mod tests {
             "components": {"schemas": {
                 "b": {"properties": {"a": {"allOf": [reference], "default": {}, "description": "d"}}},
                 "a": {"type": "string"},
+                "c": {"description": "d", "oneOf": [{"type": "string"}, {"type": "number"}]},
             }},
         });
         let swagger = swagger("t", [&document]);
@@ -122,5 +130,6 @@ mod tests {
         assert_eq!(get["produces"], json!(["application/json"]));
         let wrapped = &swagger["definitions"]["b"]["properties"]["a"];
         assert_eq!(wrapped, &json!({"$ref": "#/definitions/a", "description": "d"}));
+        assert_eq!(swagger["definitions"]["c"], json!({"description": "d", "type": "string"}));
     }
 }

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 
-use super::{ClusterArgs, TlsArgs, parse_duration};
+use super::generic_server::{DelegationArgs, LimitArgs, ServingArgs};
+use super::upstream::go_bool;
+use super::{ClusterArgs, parse_duration};
 
 /// Flags of `metrics-server`; upstream's names and meanings.
 #[derive(Debug, Args)]
@@ -13,15 +15,22 @@ pub struct MetricsServerArgs {
     /// How to reach the API server.
     #[command(flatten)]
     pub cluster: ClusterArgs,
-    /// Serving certificate.
+    /// Connections.
     #[command(flatten)]
-    pub tls: TlsArgs,
-    /// Address to serve on.
-    #[arg(long, default_value = "0.0.0.0", value_name = "ADDR")]
-    pub bind_address: std::net::IpAddr,
-    /// Port to serve on.
-    #[arg(long, default_value_t = 4443, value_name = "PORT")]
-    pub secure_port: u16,
+    pub serving: ServingArgs,
+    /// Identities and permissions.
+    #[command(flatten)]
+    pub delegation: DelegationArgs,
+    /// Limits and logging.
+    #[command(flatten)]
+    pub limits: LimitArgs,
+    /// Service that leads to this server; with it the server tells when an APIService leads elsewhere.
+    #[arg(long, env = "OWN_SERVICE", value_parser = parse_object, value_name = "NAMESPACE/NAME", help_heading = "Surroundings")]
+    pub own_service: Option<ObjectName>,
+    /// Secret with the certificate of the collectors: made, renewed and trusted by this server. Without it collectors
+    /// are verified like kubelets.
+    #[arg(long, value_parser = parse_object, value_name = "NAMESPACE/NAME", help_heading = "Surroundings")]
+    pub collector_certificate_secret: Option<ObjectName>,
     /// Time between two scrapes of a node. Unset: automatic, 1 s from Flyball collectors, 15 s from kubelets.
     #[arg(long, value_parser = parse_duration, value_name = "DURATION")]
     pub metric_resolution: Option<Duration>,
@@ -32,7 +41,8 @@ pub struct MetricsServerArgs {
     #[arg(long, default_value_t = 10250, value_name = "PORT")]
     pub kubelet_port: u16,
     /// Use the port in the Node's status instead of --kubelet-port.
-    #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true", require_equals = true)]
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, default_value = "false", default_missing_value = "true",
+          require_equals = true, value_parser = go_bool)]
     pub kubelet_use_node_status_port: bool,
     /// Kinds of node address to try, in order.
     #[arg(
@@ -46,9 +56,13 @@ pub struct MetricsServerArgs {
     #[arg(long, default_value = "10s", value_parser = parse_duration, value_name = "DURATION")]
     pub kubelet_request_timeout: Duration,
     /// Do not verify the certificates of the kubelets.
-    #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true", require_equals = true,
-          conflicts_with = "kubelet_certificate_authority")]
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, default_value = "false", default_missing_value = "true",
+          require_equals = true, value_parser = go_bool)]
     pub kubelet_insecure_tls: bool,
+    /// Speak plain HTTP to the kubelets and show no credentials.
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, default_value = "false", default_missing_value = "true",
+          require_equals = true, value_parser = go_bool)]
+    pub deprecated_kubelet_completely_insecure: bool,
     /// CA bundle that the kubelets' certificates are verified against.
     #[arg(long, value_name = "FILE")]
     pub kubelet_certificate_authority: Option<PathBuf>,
@@ -61,4 +75,93 @@ pub struct MetricsServerArgs {
     /// Scrape only the nodes that match this label selector.
     #[arg(short = 'l', long, default_value = "", value_name = "SELECTOR")]
     pub node_selector: String,
+}
+
+/// An object by namespace and name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectName {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+fn parse_object(text: &str) -> Result<ObjectName, String> {
+    match text.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
+            Ok(ObjectName { namespace: namespace.to_owned(), name: name.to_owned() })
+        }
+        _ => Err(format!("{text:?} is not of the form NAMESPACE/NAME")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::flags::{Cli, Command, LogFormat};
+
+    fn parse(arguments: &[&str]) -> Result<MetricsServerArgs, clap::Error> {
+        let cli = Cli::try_parse_from(["flyball", "metrics-server"].iter().chain(arguments))?;
+        match cli.command {
+            Command::MetricsServer(args) => Ok(*args),
+            other => panic!("another command: {other:?}"),
+        }
+    }
+
+    /// The arguments of upstream's published manifests, and of its chart.
+    #[test]
+    fn upstreams_arguments_work_unchanged() {
+        let args = parse(&[
+            "--cert-dir=/tmp",
+            "--secure-port=10250",
+            "--kubelet-preferred-address-types=InternalIP,ExternalIP,Hostname",
+            "--kubelet-use-node-status-port",
+            "--metric-resolution=15s",
+            "--kubelet-insecure-tls",
+            "--authorization-always-allow-paths=/metrics",
+            "--v=2",
+        ])
+        .expect("upstream's flags");
+        assert!(args.kubelet_use_node_status_port && args.kubelet_insecure_tls);
+        assert_eq!((args.serving.secure_port, args.limits.verbosity), (10250, Some(2)));
+        assert_eq!(args.delegation.authorization_always_allow_paths, ["/metrics"]);
+        assert!(args.limits.ignored.0.is_empty());
+    }
+
+    #[test]
+    fn flags_are_read_as_upstream_reads_them() {
+        let args = parse(&[
+            "--kubelet-insecure-tls=false",
+            "--kubelet-insecure-tls=T",
+            "--secure-port",
+            "1",
+            "--secure-port=2",
+            "-v",
+            "4",
+            "--logging-format=json",
+            "--profiling=false",
+            "--audit-log-path=-",
+            "--enable-priority-and-fairness",
+            "--shutdown-delay-duration=0s",
+            "--tls-cipher-suites=a,b",
+            "--tls-sni-cert-key=a,b",
+            "--tls-sni-cert-key=c,d:e",
+            "--requestheader-client-ca-file=f",
+            "--requestheader-allowed-names=aggregator,other",
+        ])
+        .expect("upstream's flags");
+        assert!(args.kubelet_insecure_tls, "the last one counts");
+        assert_eq!((args.serving.secure_port, args.limits.verbosity), (2, Some(4)));
+        assert_eq!(args.limits.logging_format, Some(LogFormat::Json));
+        assert_eq!(
+            args.limits.ignored.0,
+            ["--audit-log-path", "--enable-priority-and-fairness", "--profiling"]
+        );
+        assert_eq!((args.serving.tls_cipher_suites.len(), args.serving.tls_sni_cert_key.len()), (2, 2));
+        assert_eq!(args.delegation.requestheader_allowed_names, ["aggregator", "other"]);
+        assert!(parse(&["--no-such-flag"]).is_err());
+        assert!(parse(&["--own-service=x"]).unwrap_err().to_string().contains("NAMESPACE/NAME"));
+    }
 }

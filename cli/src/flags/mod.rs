@@ -9,10 +9,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::burn::BurnArgs;
 
 mod collector;
+mod generic_server;
 mod hpa;
 mod metrics_server;
+mod upstream;
 
 pub use collector::CollectorArgs;
+pub use generic_server::{DelegationArgs, LimitArgs, ServingArgs};
 pub use hpa::{Compat, HpaArgs, LeaderElectionArgs, Mode};
 pub use metrics_server::MetricsServerArgs;
 
@@ -66,10 +69,14 @@ pub enum Command {
     /// Serve metrics.k8s.io from the node endpoints: a drop-in for metrics-server
     #[command(
         name = "metrics-server",
+        version = VERSION,
+        args_override_self = true,
         after_help = "Example:\n  \
-        flyball metrics-server --kubeconfig ~/.kube/config --kubelet-insecure-tls --secure-port 4443"
+        flyball metrics-server --kubeconfig ~/.kube/config --kubelet-insecure-tls --secure-port 4443\n\n\
+        All flags of upstream's metrics-server are accepted; those that mean nothing here are named in one line of the \
+        log."
     )]
-    MetricsServer(MetricsServerArgs),
+    MetricsServer(Box<MetricsServerArgs>),
     /// Scale workloads by their HorizontalPodAutoscalers
     #[command(after_help = "Example:\n  flyball hpa --kubeconfig ~/.kube/config --mode shadow")]
     Hpa(HpaArgs),
@@ -86,6 +93,30 @@ pub enum Command {
     /// The example workload: burns a known amount of CPU per HTTP request
     #[command(hide = true)]
     Burn(BurnArgs),
+}
+
+impl Cli {
+    /// What to log: `--log`, else what upstream's `-v` of the part stands for.
+    pub fn log_filter(&self) -> Option<String> {
+        let by_verbosity = |verbosity: i32| match verbosity {
+            ..4 => "info,kube_client=off",
+            4..8 => "debug,kube_client=off,hyper=info,h2=info,rustls=info,tower=info",
+            8.. => "trace",
+        };
+        let verbosity = match &self.command {
+            Command::MetricsServer(args) => args.limits.verbosity,
+            _ => None,
+        };
+        self.log.clone().or_else(|| verbosity.map(|verbosity| by_verbosity(verbosity).to_owned()))
+    }
+
+    /// How log lines look: upstream's `--logging-format` of the part, else `--log-format`.
+    pub fn log_form(&self) -> LogFormat {
+        match &self.command {
+            Command::MetricsServer(args) => args.limits.logging_format.unwrap_or(self.log_format),
+            _ => self.log_format,
+        }
+    }
 }
 
 /// Form of the log lines.

@@ -3,13 +3,17 @@
 #![allow(clippy::disallowed_methods, reason = "a program: it binds sockets, reads files and starts tasks")]
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use flyball_collector::SourceChoice;
+use flyball_apiserver::ServingTls;
+use flyball_apiserver::certs::ReloadingCertificate;
+use flyball_apiserver::permissions;
+use flyball_collector::{CertificateReady, SourceChoice};
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 
-use super::{certificate, listen};
-use crate::flags::CollectorArgs;
+use super::listen;
+use crate::flags::{CollectorArgs, TlsArgs};
 use crate::query;
 
 /// Runs the node agent.
@@ -25,13 +29,31 @@ pub async fn collector(args: CollectorArgs, shutdown: CancellationToken) -> anyh
     config.proc_root = args.proc_root;
     let client = Client::try_from(kube)?;
     let listener = listen(SocketAddr::new(args.bind_address, args.secure_port)).await?;
-    match certificate(&args.tls, &shutdown)? {
-        Some(tls) => {
-            let security =
-                flyball_collector::Security::delegated(client.clone(), tls, shutdown.clone()).await?;
-            flyball_collector::run_with(config, Some(client), listener, security, shutdown).await?;
-        }
-        None => flyball_collector::run(config, Some(client), listener, shutdown).await?,
-    }
-    Ok(())
+    let (tls, ready): (ServingTls, CertificateReady) = match expected_certificate(&args.tls, &shutdown)? {
+        Some(certificate) => (ServingTls::new(certificate.clone()), Arc::new(move || certificate.is_real())),
+        None => (flyball_collector::own_tls(&config.node_name, &listener)?, Arc::new(|| true)),
+    };
+    let mut security = flyball_collector::Security::delegated(client.clone(), tls, shutdown.clone()).await?;
+    let asking = permissions::watch(
+        client.clone(),
+        flyball_collector::needs(),
+        security.advice.clone(),
+        shutdown.clone(),
+    );
+    tokio::spawn(asking);
+    security.certificate_ready = ready;
+    Ok(flyball_collector::run_with(config, Some(client), listener, security, shutdown).await?)
+}
+
+/// The certificate of the flags. Its files may come later than this program: the metrics server makes them.
+fn expected_certificate(
+    args: &TlsArgs,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<Option<Arc<ReloadingCertificate>>> {
+    let (Some(certificate), Some(key)) = (&args.tls_cert_file, &args.tls_private_key_file) else {
+        return Ok(None);
+    };
+    let expected = ReloadingCertificate::from_expected_files(certificate, key)?;
+    tokio::spawn(expected.clone().watch(shutdown.clone()));
+    Ok(Some(expected))
 }

@@ -2,20 +2,21 @@
 
 #![allow(clippy::disallowed_methods, reason = "a program: it binds sockets, reads files and starts tasks")]
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use flyball_apiserver::certs::secret::KeptSecret;
 use flyball_apiserver::own_metrics::OwnMetrics;
 use flyball_apiserver::standard::VersionInfo;
-use flyball_metrics_server::{MetricsServer, Serving, StoreSettings};
+use flyball_metrics_server::surroundings::{COLLECTOR_NAME, ServiceName, Surroundings};
+use flyball_metrics_server::{MetricsServer, StoreSettings};
 use flyball_model::selector::LabelSelector;
 use flyball_scrape::discover::{self, Discovery};
 use flyball_scrape::node::KubeletAddress;
-use flyball_scrape::tls::{ClientIdentity, TlsSettings, Trust};
-use flyball_scrape::{Endpoint, Metrics, Resolution, Targets, Token, Transport};
+use flyball_scrape::tls::{ClientIdentity, LiveRoots, NameCheck, TlsSettings, Trust};
+use flyball_scrape::{Endpoint, Metrics, Resolution, Targets, Token, Transport, interval};
 use kube::Client;
 use rustls::pki_types::CertificateDer;
 use tokio::net::TcpListener;
@@ -23,7 +24,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{API_VERSION, certificate, listen, milliseconds};
+use super::{API_VERSION, generic_server, milliseconds};
 use crate::flags::MetricsServerArgs;
 use crate::query;
 
@@ -38,20 +39,31 @@ pub async fn metrics_server(args: MetricsServerArgs, shutdown: CancellationToken
     let kube = query::config(&args.cluster).await?;
     let node_selector = LabelSelector::parse(&args.node_selector)
         .with_context(|| format!("--node-selector {:?} is not a label selector", args.node_selector))?;
-    let scrape = scrape_settings(&args, &kube)?;
-    let resolution_ms = match scrape.resolution {
-        Resolution::Fixed(resolution) => milliseconds(resolution),
-        Resolution::Automatic { .. } => StoreSettings::default().kubelet_resolution_ms,
+    let (scrape, collector_certificate) = scrape_settings(&args, &kube)?;
+    let resolution = match scrape.resolution {
+        Resolution::Fixed(resolution) => resolution,
+        Resolution::Automatic { .. } => interval::KUBELET_INTERVAL,
     };
-    let serving = match certificate(&args.tls, &shutdown)? {
-        Some(tls) => Serving::Given(tls),
-        None => Serving::SelfSigned,
+    let mut config = flyball_metrics_server::Config {
+        store: StoreSettings::new(milliseconds(resolution), args.usage_window.map(milliseconds)),
+        node_selector: node_selector.clone(),
+        // One and a half rounds, as upstream, and the time one attempt may take.
+        collection_limit: resolution.mul_f64(1.5) + scrape.request_timeout,
+        version: VersionInfo::new(API_VERSION.0, API_VERSION.1, env!("FLYBALL_COMMIT")),
+        surroundings: Some(Surroundings {
+            own_service: args.own_service.map(|own| ServiceName { namespace: own.namespace, name: own.name }),
+            collector_certificate,
+        }),
+        ..flyball_metrics_server::Config::default()
     };
+    generic_server::serving(&args.serving, &mut config)?;
+    generic_server::delegation(&args.delegation, &mut config).await?;
+    generic_server::limits(&args.limits, &mut config);
     let setup = MetricsServerSetup {
         client: Client::try_from(kube)?,
-        listener: listen(SocketAddr::new(args.bind_address, args.secure_port)).await?,
+        listener: generic_server::listen(&args.serving)?,
         discovery: Discovery {
-            node_selector: node_selector.clone(),
+            node_selector,
             kubelet: KubeletAddress {
                 preferred_types: args.kubelet_preferred_address_types,
                 port: args.kubelet_port,
@@ -59,38 +71,35 @@ pub async fn metrics_server(args: MetricsServerArgs, shutdown: CancellationToken
             },
         },
         scrape,
-        config: flyball_metrics_server::Config {
-            store: StoreSettings::new(resolution_ms, args.usage_window.map(milliseconds)),
-            node_selector,
-            serving,
-            version: VersionInfo::new(API_VERSION.0, API_VERSION.1, env!("FLYBALL_COMMIT")),
-            ..flyball_metrics_server::Config::default()
-        },
+        config,
     };
     setup.run(shutdown).await
 }
 
+/// A Secret to keep, and who is told of the authorities in it.
+type CollectorCertificate = Option<(KeptSecret, flyball_metrics_server::surroundings::Trust)>;
+
 /// Who the nodes are believed to be by the flags, and how often they are asked.
-fn scrape_settings(args: &MetricsServerArgs, kube: &kube::Config) -> anyhow::Result<flyball_scrape::Config> {
-    let trust = match &args.kubelet_certificate_authority {
-        Some(file) => Trust::File(file.clone()),
-        None if args.kubelet_insecure_tls => Trust::Insecure,
-        None if Path::new(POD_CA).exists() => Trust::File(POD_CA.into()),
-        None => Trust::Roots(
-            kube.root_cert.iter().flatten().map(|der| CertificateDer::from(der.clone())).collect(),
-        ),
-    };
-    let token =
-        if Path::new(POD_TOKEN).exists() { Token::File(POD_TOKEN.into()) } else { kubeconfig_token(kube) };
-    let identity = kubelet_identity(args, kube);
-    if identity.is_none() && token == Token::None {
-        tracing::warn!(
-            "no credentials for the kubelets: give --kubelet-client-certificate, or a kubeconfig with a token"
-        );
+fn scrape_settings(
+    args: &MetricsServerArgs,
+    kube: &kube::Config,
+) -> anyhow::Result<(flyball_scrape::Config, CollectorCertificate)> {
+    let kubelet = kubelet_endpoint(args, kube)?;
+    let mut collector = kubelet.clone();
+    let mut kept = None;
+    if let Some(secret) = &args.collector_certificate_secret {
+        let live = LiveRoots::new(&format!("Secret {}/{}", secret.namespace, secret.name));
+        let name = NameCheck::Fixed(COLLECTOR_NAME.to_owned());
+        collector.transport =
+            Transport::Tls(TlsSettings { trust: Trust::Live(live.clone()), name, identity: None });
+        let secret = KeptSecret {
+            namespace: secret.namespace.clone(),
+            name: secret.name.clone(),
+            server_name: COLLECTOR_NAME.to_owned(),
+        };
+        kept = Some((secret, Arc::new(move |roots| live.set(roots)) as _));
     }
-    let tls = TlsSettings { identity, ..TlsSettings::new(trust) };
-    let endpoint = Endpoint { transport: Transport::Tls(tls), token };
-    let mut config = flyball_scrape::Config::new(endpoint.clone(), endpoint);
+    let mut config = flyball_scrape::Config::new(kubelet, collector);
     config.request_timeout = args.kubelet_request_timeout;
     if let Some(resolution) = args.metric_resolution {
         if resolution < MIN_RESOLUTION {
@@ -107,7 +116,35 @@ fn scrape_settings(args: &MetricsServerArgs, kube: &kube::Config) -> anyhow::Res
         }
         config.resolution = Resolution::Fixed(resolution);
     }
-    Ok(config)
+    Ok((config, kept))
+}
+
+/// How kubelets are spoken to.
+fn kubelet_endpoint(args: &MetricsServerArgs, kube: &kube::Config) -> anyhow::Result<Endpoint> {
+    if args.kubelet_insecure_tls && args.kubelet_certificate_authority.is_some() {
+        bail!("--kubelet-insecure-tls and --kubelet-certificate-authority exclude one another");
+    }
+    if args.deprecated_kubelet_completely_insecure {
+        return Ok(Endpoint { transport: Transport::Plain, token: Token::None });
+    }
+    let token = token_of(kube);
+    let in_pod = token == Token::File(POD_TOKEN.into());
+    let trust = match &args.kubelet_certificate_authority {
+        Some(file) => Trust::File(file.clone()),
+        None if args.kubelet_insecure_tls => Trust::Insecure,
+        None if in_pod => Trust::File(POD_CA.into()),
+        None => Trust::Roots(
+            kube.root_cert.iter().flatten().map(|der| CertificateDer::from(der.clone())).collect(),
+        ),
+    };
+    let identity = kubelet_identity(args, kube);
+    if identity.is_none() && token == Token::None {
+        tracing::warn!(
+            "no credentials for the kubelets: give --kubelet-client-certificate, or a kubeconfig with a token"
+        );
+    }
+    let tls = TlsSettings { identity, ..TlsSettings::new(trust) };
+    Ok(Endpoint { transport: Transport::Tls(tls), token })
 }
 
 /// The client certificate of the flags, else the one whose files the kubeconfig names.
@@ -119,7 +156,8 @@ fn kubelet_identity(args: &MetricsServerArgs, kube: &kube::Config) -> Option<Cli
     Some(ClientIdentity { certificate, key })
 }
 
-fn kubeconfig_token(kube: &kube::Config) -> Token {
+/// The token of the kubeconfig, or of the pod's service account: the library has both in one place.
+fn token_of(kube: &kube::Config) -> Token {
     use secrecy::ExposeSecret;
     match (&kube.auth_info.token, &kube.auth_info.token_file) {
         (_, Some(file)) => Token::File(file.into()),
