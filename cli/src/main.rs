@@ -20,7 +20,7 @@ use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use tracing_subscriber::EnvFilter;
 
-use crate::flags::{Cli, Command, LogFormat};
+use crate::flags::{Cli, Command, DEFAULT_LOG, LogFormat};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -83,8 +83,7 @@ fn run(command: Command) -> anyhow::Result<()> {
 /// Log lines go to standard error. The demo prints a table, so it logs errors only unless asked for more.
 fn start_logging(cli: &Cli) -> anyhow::Result<()> {
     let quiet = matches!(cli.command, Command::Demo(_) | Command::Top(_) | Command::Completion { .. });
-    // What fails in a request comes back as an error and is told once; the client's own lines would double it.
-    let default = if quiet { "error,kube_client=off" } else { "info,kube_client=off" };
+    let default = if quiet { "error,kube_client=off,kube_runtime=off" } else { DEFAULT_LOG };
     let wanted = cli.log_filter().unwrap_or_else(|| default.to_owned());
     let filter =
         EnvFilter::try_new(&wanted).with_context(|| format!("--log {wanted:?} is not a log filter"))?;

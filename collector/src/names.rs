@@ -27,6 +27,8 @@ pub struct ContainerName {
     pub container: String,
     /// The pod.
     pub pod: Arc<PodName>,
+    /// When it started by its status, Unix milliseconds (whole seconds). For where its processes cannot be seen.
+    pub started_unix_ms: Option<i64>,
 }
 
 /// What one pod object says about the groups that belong to it.
@@ -41,6 +43,8 @@ pub struct PodFacts {
     /// (container name, `containerID` of its status such as `containerd://<id>`), of regular, init and ephemeral
     /// containers; those without an id yet are left out.
     pub containers: Vec<(String, String)>,
+    /// Starts of running containers by `containerID`, Unix milliseconds.
+    pub started_unix_ms: HashMap<String, i64>,
 }
 
 /// The names known now. Immutable once published: see [`Names`].
@@ -92,7 +96,8 @@ impl NameTable {
             if id.is_empty() {
                 continue;
             }
-            let name = ContainerName { container: container.clone(), pod: pod.clone() };
+            let started_unix_ms = facts.started_unix_ms.get(scheme_and_id).copied();
+            let name = ContainerName { container: container.clone(), pod: pod.clone(), started_unix_ms };
             self.containers.insert(id.to_owned(), Arc::new(name));
             container_ids.push(id.to_owned());
         }
@@ -153,6 +158,7 @@ mod tests {
             cgroup_uid: cgroup_uid.to_owned(),
             name: PodName { namespace: "shop".to_owned(), pod: pod.to_owned() },
             containers: containers.iter().map(|(n, id)| ((*n).to_owned(), (*id).to_owned())).collect(),
+            started_unix_ms: HashMap::new(),
         }
     }
 

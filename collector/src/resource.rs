@@ -235,7 +235,8 @@ mod tests {
         ContainerReading {
             id: Arc::from("id"),
             pod_uid: Arc::from("uid"),
-            name: name.map(|n| Arc::new(ContainerName { container: n.to_owned(), pod })),
+            name: name
+                .map(|n| Arc::new(ContainerName { container: n.to_owned(), pod, started_unix_ms: None })),
             looks_like_sandbox: false,
             reading: Reading {
                 cpu: Some(Cpu { usage_ns, unix_ms: 1_700_000_000_123 }),

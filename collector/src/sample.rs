@@ -2,6 +2,7 @@
 
 use crate::layout::Qos;
 use crate::names::{ContainerName, PodName};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Cumulative CPU time of a group.
@@ -98,9 +99,22 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// Containers that have no name and do not look like sandboxes.
+    /// Containers that have no name and are not sandboxes. Where no process of an unnamed container can be seen, which
+    /// would say what it is, one of a pod is taken for its sandbox.
     pub fn unnamed_containers(&self) -> usize {
-        self.containers.iter().filter(|c| c.name.is_none() && !c.looks_like_sandbox).count()
+        let mut unknown: HashMap<&str, usize> = HashMap::new();
+        let mut seen = 0;
+        for container in self.containers.iter().filter(|c| c.name.is_none() && !c.looks_like_sandbox) {
+            match container.reading.start_unix_ms {
+                Some(_) => seen += 1,
+                None => *unknown.entry(&container.pod_uid).or_default() += 1,
+            }
+        }
+        for container in self.containers.iter().filter(|container| container.looks_like_sandbox) {
+            // Its pod's sandbox is known, so every other one counts.
+            seen += unknown.remove(&*container.pod_uid).unwrap_or_default();
+        }
+        seen + unknown.values().map(|count| count - 1).sum::<usize>()
     }
 
     /// Empties it, keeping its buffers.
@@ -119,6 +133,26 @@ pub fn working_set_bytes(usage_bytes: u64, inactive_file_bytes: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_unnamed_group_of_a_pod_is_its_sandbox() {
+        let container = |pod: &str, looks_like_sandbox, start_unix_ms| ContainerReading {
+            id: "id".into(),
+            pod_uid: pod.into(),
+            name: None,
+            looks_like_sandbox,
+            reading: Reading { start_unix_ms, ..Reading::default() },
+        };
+        let count = |containers| Sweep { containers, ..Sweep::default() }.unnamed_containers();
+        assert_eq!(count(vec![container("a", false, None), container("b", false, None)]), 0, "sandboxes");
+        assert_eq!(count(vec![container("a", false, None), container("a", false, None)]), 1);
+        assert_eq!(
+            count(vec![container("a", true, Some(1)), container("a", false, None)]),
+            1,
+            "known sandbox"
+        );
+        assert_eq!(count(vec![container("a", true, Some(1)), container("a", false, Some(2))]), 1);
+    }
 
     #[test]
     fn working_set_is_clamped() {

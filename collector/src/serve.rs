@@ -33,6 +33,12 @@ pub const SWEEP_INTERVAL_HEADER: &str = "flyball-sweep-interval-ms";
 /// The kubelet's endpoint.
 pub const RESOURCE_PATH: &str = "/metrics/resource";
 
+/// How long answers of the cluster are believed: a kubelet's times (`authentication.webhook.cacheTTL`,
+/// `authorization.webhook.cache…TTL`), so that scraping goes on while the API server restarts.
+const TOKEN_BELIEVED: Duration = Duration::from_secs(120);
+const ALLOWED_BELIEVED: Duration = Duration::from_secs(300);
+const DENIED_BELIEVED: Duration = Duration::from_secs(30);
+
 /// Certificate of the server, and who may ask it.
 #[derive(Clone)]
 pub struct Security {
@@ -63,14 +69,14 @@ impl Security {
         let advice = Advice::new();
         let flags = delegation::Flags {
             advice: Some(advice.clone()),
-            tokens: Some(Arc::new(DelegatedTokens::new(client.clone()))),
+            tokens: Some(Arc::new(DelegatedTokens::new(client.clone()).with_lifetime(TOKEN_BELIEVED))),
             anonymous: true,
             tolerate_lookup_failure: true,
             ..delegation::Flags::default()
         };
         let authenticators =
             delegation::start(client.clone(), flags, shutdown).await.map_err(security_error)?;
-        let authorizer = Arc::new(Delegated::new(client));
+        let authorizer = Arc::new(Delegated::new(client).with_lifetimes(ALLOWED_BELIEVED, DENIED_BELIEVED));
         Ok(Security { tls, authenticators, authorizer, certificate_ready: Arc::new(|| true), advice })
     }
 

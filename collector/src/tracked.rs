@@ -99,7 +99,14 @@ impl Group {
                 pod_uid: self.pod_uid.clone(),
                 name: name.clone(),
                 looks_like_sandbox: *looks_like_sandbox,
-                reading: self.reading,
+                reading: Reading {
+                    // The pod's status tells it where processes cannot be seen: in a container without the host's pids.
+                    start_unix_ms: self
+                        .reading
+                        .start_unix_ms
+                        .or_else(|| name.as_ref().and_then(|name| name.started_unix_ms)),
+                    ..self.reading
+                },
             }),
         }
     }

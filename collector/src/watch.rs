@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
+use std::collections::HashMap;
 
 /// Annotation with the UID that a static pod's cgroups carry.
 const CONFIG_HASH: &str = "kubernetes.io/config.hash";
@@ -72,6 +73,7 @@ pub fn facts(pod: &Pod) -> Option<PodFacts> {
     let uid = metadata.uid.clone()?;
     let hash = metadata.annotations.as_ref().and_then(|annotations| annotations.get(CONFIG_HASH));
     let mut containers = Vec::new();
+    let mut started_unix_ms = HashMap::new();
     if let Some(status) = &pod.status {
         let lists = [
             &status.container_statuses,
@@ -79,7 +81,12 @@ pub fn facts(pod: &Pod) -> Option<PodFacts> {
             &status.ephemeral_container_statuses,
         ];
         for container in lists.into_iter().flatten().flatten() {
-            containers.extend(id_of(container));
+            let Some((name, id)) = id_of(container) else { continue };
+            let running = container.state.as_ref().and_then(|state| state.running.as_ref());
+            if let Some(at) = running.and_then(|running| running.started_at.as_ref()) {
+                started_unix_ms.insert(id.clone(), at.0.as_millisecond());
+            }
+            containers.push((name, id));
         }
     }
     Some(PodFacts {
@@ -87,6 +94,7 @@ pub fn facts(pod: &Pod) -> Option<PodFacts> {
         uid,
         name: PodName { namespace: metadata.namespace.clone()?, pod: metadata.name.clone()? },
         containers,
+        started_unix_ms,
     })
 }
 
@@ -108,7 +116,8 @@ mod tests {
             "metadata": {"name": "web", "namespace": "shop", "uid": "u1"},
             "status": {
                 "containerStatuses": [{"name": "app", "containerID": id, "image": "", "imageID": "",
-                                       "ready": true, "restartCount": 0}],
+                                       "ready": true, "restartCount": 0,
+                                       "state": {"running": {"startedAt": "2026-01-01T00:00:07Z"}}}],
                 "initContainerStatuses": [{"name": "init", "containerID": "containerd://i", "image": "",
                                            "imageID": "", "ready": true, "restartCount": 0}],
                 "ephemeralContainerStatuses": [{"name": "debug", "image": "", "imageID": "",
@@ -121,6 +130,7 @@ mod tests {
     fn all_kinds_of_containers_that_have_an_id() {
         let facts = facts(&web("cri-o://a")).unwrap();
         assert_eq!(facts.cgroup_uid, "u1");
+        assert_eq!(facts.started_unix_ms, HashMap::from([("cri-o://a".to_owned(), 1_767_225_607_000)]));
         let expected = [("app", "cri-o://a"), ("init", "containerd://i")];
         assert_eq!(facts.containers, expected.map(|(n, id)| (n.to_owned(), id.to_owned())));
     }

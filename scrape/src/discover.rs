@@ -69,7 +69,7 @@ fn logged<K>(
                 }
             }
             Err(error) => {
-                let error = error.to_string();
+                let error = short(error);
                 if told.as_ref() != Some(&error) {
                     tracing::warn!(error, what, "watch failed, trying again");
                     told = Some(error);
@@ -78,6 +78,18 @@ fn logged<K>(
         }
         std::future::ready(event.ok())
     })
+}
+
+/// What the API server said, else the error.
+fn short(error: &watcher::Error) -> String {
+    use watcher::Error as E;
+    match error {
+        E::InitialListFailed(error) | E::WatchStartFailed(error) | E::WatchFailed(error) => match error {
+            kube::Error::Api(status) => status.message.clone(),
+            other => other.to_string(),
+        },
+        other => other.to_string(),
+    }
 }
 
 /// What is known of the cluster, reduced to targets.

@@ -110,7 +110,7 @@ fn hint(code: u16) -> &'static str {
     match code {
         401 => {
             " (unauthorized: the token or client certificate was not accepted; a kubelet takes tokens only with \
-             authentication.webhook.enabled: true, and a token of another cluster or an expired one never)"
+             authentication.webhook.enabled: true, and a token of another cluster or an expired one never; while the API server is away nobody can check it)"
         }
         403 => " (forbidden: the account needs get on nodes/metrics, see the ClusterRole in deploy/)",
         404 => " (not found: the endpoint does not serve this path)",

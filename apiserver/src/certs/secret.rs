@@ -108,7 +108,7 @@ impl<F: Fn(Authorities) + Send + Sync> Keeper<F> {
 
     async fn look(&mut self, trusted: &mut bool) -> Result<Next, String> {
         let place = self.secret.place();
-        let secret = self.api.get(&self.secret.name).await.map_err(|error| self.failed("read", &error))?;
+        let secret = self.api.get(&self.secret.name).await.map_err(|error| self.failed("get", &error))?;
         let kept = kept_of(&secret);
         let now = SystemTime::now();
         match decide(&kept, &self.secret.server_name, now) {
@@ -221,11 +221,11 @@ impl<F: Fn(Authorities) + Send + Sync> Keeper<F> {
     }
 }
 
-fn past(verb: &str) -> &str {
+fn past(verb: &str) -> &'static str {
     match verb {
         "update" => "updated",
         "watch" => "watched",
-        other => other,
+        _ => "read",
     }
 }
 

@@ -55,7 +55,8 @@ pub fn resource_list_operation(group: &str, version: &str) -> (String, Value) {
     get(&format!("/apis/{group}/{version}/"), &tag, "get available resources", &id, "APIResourceList")
 }
 
-/// Schemas of the kinds that discovery answers with.
+/// Schemas of the kinds that discovery answers with. Without their group, version and kind: kube-apiserver merges the
+/// documents of all servers and has those kinds itself.
 pub fn discovery_schemas() -> Map<String, Value> {
     let text = |description: &str| json!({"type": "string", "default": "", "description": description});
     let list = |of: &str| {
@@ -68,7 +69,6 @@ pub fn discovery_schemas() -> Map<String, Value> {
             "description": description,
             "required": required,
             "properties": properties,
-            "x-kubernetes-group-version-kind": [{"group": "", "version": "v1", "kind": name}],
         });
         (format!("{META}.{name}"), schema)
     };

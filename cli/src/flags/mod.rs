@@ -22,6 +22,10 @@ pub use metrics_server::MetricsServerArgs;
 /// Version with the commit it was built from.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("FLYBALL_COMMIT"), ")");
 
+/// What is logged unless asked otherwise. What fails in a request or a watch of the API server comes back as an error
+/// and is told once; the client's own lines would double it.
+pub const DEFAULT_LOG: &str = "info,kube_client=off,kube_runtime=off";
+
 /// A Kubernetes metrics pipeline and autoscaler.
 #[derive(Debug, Parser)]
 #[command(
@@ -99,8 +103,8 @@ impl Cli {
     /// What to log: `--log`, else what upstream's `-v` of the part stands for.
     pub fn log_filter(&self) -> Option<String> {
         let by_verbosity = |verbosity: i32| match verbosity {
-            ..4 => "info,kube_client=off",
-            4..8 => "debug,kube_client=off,hyper=info,h2=info,rustls=info,tower=info",
+            ..4 => DEFAULT_LOG,
+            4..8 => "debug,kube_client=off,kube_runtime=off,hyper=info,h2=info,rustls=info,tower=info",
             8.. => "trace",
         };
         let verbosity = match &self.command {
