@@ -1,4 +1,4 @@
-//! Developer commands: `cargo xtask ci | full | scoreboard`.
+//! Developer commands: `cargo xtask ci | full | scoreboard | image | e2e`.
 //!
 //! `ci` is what a change must pass; `full` is the same at full length; `scoreboard` prints every figure this machine
 //! can take. Each step is a command that can also be typed by hand, and is printed before it runs.
@@ -8,6 +8,8 @@
     reason = "a developer tool: it starts other programs and reads the environment"
 )]
 
+mod e2e;
+mod image;
 mod steps;
 mod totals;
 
@@ -31,6 +33,16 @@ enum Command {
     Full,
     /// Every figure this machine can take, as a table and as JSON
     Scoreboard,
+    /// The program as a container image, without a daemon
+    Image(image::Options),
+    /// Flyball on a real control plane built from its Go modules, or on a given cluster
+    E2e(e2e::Options),
+    /// The part of `image --run-check` that runs in a network namespace of its own
+    #[command(hide = true)]
+    ImageCheckInside {
+        /// The image's archive.
+        archive: std::path::PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -38,6 +50,9 @@ fn main() -> ExitCode {
         Command::Ci => steps::ci(),
         Command::Full => steps::full(),
         Command::Scoreboard => steps::scoreboard(),
+        Command::Image(options) => image::run(&options),
+        Command::E2e(options) => e2e::run(&options).map(drop),
+        Command::ImageCheckInside { archive } => image::run_check_inside(&archive),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

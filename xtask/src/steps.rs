@@ -5,12 +5,14 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 
+use crate::e2e;
 use crate::totals::Totals;
 
 /// What every change must pass. Prints the test totals last.
 pub fn ci() -> anyhow::Result<()> {
     lints()?;
-    let totals = tests(&[])?;
+    let mut totals = tests(&[])?;
+    totals.add(e2e::run(&e2e::Options::default())?);
     demo(&[])?;
     println!("{totals}");
     Ok(())
@@ -19,7 +21,8 @@ pub fn ci() -> anyhow::Result<()> {
 /// `ci` with the long forms of the end-to-end suites, a longer demo, and the figures.
 pub fn full() -> anyhow::Result<()> {
     lints()?;
-    let totals = tests(&[("FLYBALL_E2E", "full")])?;
+    let mut totals = tests(&[("FLYBALL_E2E", "full")])?;
+    totals.add(e2e::run(&e2e::Options { full: true, ..e2e::Options::default() })?);
     demo(&["--seconds", "180"])?;
     scoreboard()?;
     println!("{totals}");

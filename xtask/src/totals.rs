@@ -11,6 +11,19 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// Adds the counts of another run.
+    pub fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.ignored += other.ignored;
+    }
+
+    /// Counts `tests` that said that they are skipped, and so passed, as skipped.
+    pub fn skip(&mut self, tests: u64) {
+        self.passed = self.passed.saturating_sub(tests);
+        self.ignored += tests;
+    }
+
     /// Takes `line` into account if it is a result line: `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
     pub fn add_line(&mut self, line: &str) {
         let Some(counts) = line.trim().strip_prefix("test result: ") else { return };
@@ -49,5 +62,8 @@ mod tests {
             totals.add_line(line);
         }
         assert_eq!(totals.to_string(), "5 passed, 1 failed, 1 skipped");
+        totals.add(totals);
+        totals.skip(3);
+        assert_eq!(totals.to_string(), "7 passed, 2 failed, 5 skipped");
     }
 }
