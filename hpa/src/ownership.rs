@@ -24,6 +24,9 @@ const USUAL_PERIOD: Duration = Duration::from_secs(15);
 const PROBE_PERIODS: f64 = 1.8;
 /// While another loop is thought to run and shows nothing, it is asked every so many sync periods.
 const ASK_PERIODS: u32 = 4;
+/// While nobody else is thought to run, that is made sure of every so many sync periods: a loop that came back shows itself
+/// by marks only once it has something to write.
+const ASSURE_PERIODS: u32 = 8;
 /// A loop that was there is believed to be gone after this many silent probes in a row: it may only be restarting.
 const SILENT_PROBES: u32 = 2;
 /// Pause after a probe that could not be made.
@@ -68,6 +71,9 @@ pub(crate) struct Ownership {
     mode: Mode,
     window: Duration,
     ask_every: Duration,
+    assure_every: Duration,
+    /// When a probe last ended.
+    last_probe: Duration,
     others: Others,
     /// When a mark or an answer was last seen.
     last_sign: Duration,
@@ -90,6 +96,8 @@ impl Ownership {
             mode,
             window: period.mul_f64(PROBE_PERIODS),
             ask_every: period * ASK_PERIODS,
+            assure_every: period * ASSURE_PERIODS,
+            last_probe: Duration::ZERO,
             others: Others::Unknown,
             last_sign: Duration::ZERO,
             silent_in_row: 0,
@@ -147,7 +155,7 @@ impl Ownership {
             Mode::Auto => match &self.others {
                 Others::Unknown => true,
                 // At once after a mark: the one HPA is left alone already, the probe says whether all must be.
-                Others::None => self.doubt,
+                Others::None => self.doubt || at.saturating_sub(self.last_probe) >= self.assure_every,
                 Others::Run { .. } => self.silent_in_row > 0 || self.is_quiet(at),
             },
         };
@@ -192,6 +200,7 @@ impl Ownership {
         if at < since + self.window {
             return false;
         }
+        self.last_probe = at;
         self.silent_in_row += 1;
         let needed = if matches!(self.others, Others::Run { .. }) { SILENT_PROBES } else { 1 };
         if self.silent_in_row >= needed {

@@ -78,6 +78,13 @@ fn a_loop_that_comes_back_is_left_the_work_at_its_first_write() {
 }
 
 #[test]
+fn a_loop_that_comes_back_and_writes_nothing_is_found_too() {
+    // Probes end at 27, 174, 321: every two minutes and their own length.
+    let turns = play(begun(Mode::Auto, false), 600, |second| second >= 100, 15, &[]);
+    assert_eq!(turns, [(27, true), (162, false)]);
+}
+
+#[test]
 fn replace_leaves_only_what_another_writes() {
     let turns = play(begun(Mode::Replace, false), 600, |_| true, 0, &[50]);
     assert_eq!(turns, [(0, true), (50, false)]);

@@ -7,6 +7,7 @@ use crate::ownership::{Ownership, Standing};
 use crate::report::Note;
 use crate::rivals::Rivals;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -82,16 +83,17 @@ async fn ask(shared: &Shared, probe: &ProbeHpas) {
             shared.ownership(|ownership| ownership.probe_refused(&reason, shared.uptime()));
         } else {
             tracing::debug!("asking for another HPA loop");
-            shared.asked.store(true, std::sync::atomic::Ordering::Release);
+            shared.asked.store(true, Ordering::Release);
         }
     }
     shared.ownership(|ownership| ownership.probe_over(shared.uptime()));
     let is_over = !shared.ownership(|ownership| ownership.is_asking());
-    if is_over && shared.asked.swap(false, std::sync::atomic::Ordering::AcqRel) {
-        if let Err(error) = probe.remove().await {
-            tracing::warn!(%error, "the probe could not be removed and is removed later");
-            shared.asked.store(true, std::sync::atomic::Ordering::Release);
-        }
+    if is_over
+        && shared.asked.swap(false, Ordering::AcqRel)
+        && let Err(error) = probe.remove().await
+    {
+        tracing::warn!(%error, "the probe could not be removed and is removed later");
+        shared.asked.store(true, Ordering::Release);
     }
 }
 

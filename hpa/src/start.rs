@@ -131,12 +131,14 @@ mod tests {
         Server { url: "https://api:6443".into(), has_fixed_credentials: fixed, token_expires_ms: expires_ms }
     }
 
+    /// Code, text, fixed credentials, their expiry, refused for, what comes of it.
+    type Case = (u16, &'static str, bool, Option<i64>, Duration, &'static str);
+
     #[test]
     fn only_what_can_never_work_ends_the_program() {
         let long = REFUSED_FOR;
         let unknown_issuer = "client error (Connect): invalid peer certificate: UnknownIssuer";
-        // Code, text, fixed, expiry, refused for, what comes of it.
-        let cases: [(u16, &str, bool, Option<i64>, Duration, &str); 10] = [
+        let cases: [Case; 10] = [
             (
                 0,
                 unknown_issuer,

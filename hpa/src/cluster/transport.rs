@@ -11,7 +11,7 @@ use kube::client::Body;
 use serde_json::Value;
 use std::error::Error;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -21,6 +21,11 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_REPETITIONS: usize = 10;
 /// Largest body of an answer, bytes.
 const MAX_BODY: usize = 256 * 1024 * 1024;
+
+/// The last request was answered; before the first answer there is neither.
+const HEARD: u8 = 1;
+/// It was not, and that was told.
+const SILENT: u8 = 2;
 
 /// Body of a write.
 enum Payload<'a> {
@@ -34,13 +39,13 @@ enum Payload<'a> {
 pub(crate) struct Api {
     client: Client,
     fence: Fence,
-    /// The server did not answer the last request; told once per outage.
-    silent: Arc<AtomicBool>,
+    /// An outage after the first answer is told once.
+    hearing: Arc<AtomicU8>,
 }
 
 impl Api {
     pub(crate) fn new(client: Client, fence: Fence) -> Self {
-        Api { client, fence, silent: Arc::default() }
+        Api { client, fence, hearing: Arc::default() }
     }
 
     /// The same, for requests that do not need the lease: those about the lease itself, and reviews of permissions.
@@ -132,11 +137,18 @@ impl Api {
 
     /// Tells the log when the server falls silent, and when it answers again; single requests then need not.
     fn told(&self, answer: Result<Value, ApiError>) -> Result<Value, ApiError> {
-        let is_silent = answer.as_ref().is_err_and(ApiError::is_unanswered);
-        if self.silent.swap(is_silent, Ordering::AcqRel) != is_silent {
-            match &answer {
-                Err(error) if is_silent => tracing::warn!(%error, "a request was not answered"),
-                _ => tracing::info!("the API server answers again"),
+        match &answer {
+            Err(error) if error.is_unanswered() => {
+                // Before the first answer, the first contact has the better words.
+                let heard = self.hearing.compare_exchange(HEARD, SILENT, Ordering::AcqRel, Ordering::Acquire);
+                if heard.is_ok() {
+                    tracing::warn!(%error, "the API server does not answer");
+                }
+            }
+            _ => {
+                if self.hearing.swap(HEARD, Ordering::AcqRel) == SILENT {
+                    tracing::info!("the API server answers again");
+                }
             }
         }
         answer
@@ -190,6 +202,9 @@ mod tests {
     use std::convert::Infallible;
     use std::sync::atomic::AtomicUsize;
 
+    /// Answers, and the code, the number of requests and the seconds that come of them.
+    type Case = (&'static [(u16, Option<&'static str>)], u16, usize, u64);
+
     /// A server that answers with these codes and Retry-After headers in turn, then with 200.
     fn api(answers: &'static [(u16, Option<&'static str>)], fence: Fence) -> (Api, Arc<AtomicUsize>) {
         let asked = Arc::new(AtomicUsize::new(0));
@@ -211,7 +226,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_wish_to_be_asked_later_is_honoured() {
-        let cases: [(&'static [(u16, Option<&str>)], u16, usize, u64); 6] = [
+        let cases: [Case; 6] = [
             (&[(429, Some("2"))], 200, 2, 2),
             (&[(503, Some("1")), (500, Some("3"))], 200, 3, 4),
             (&[(429, None)], 429, 1, 0),

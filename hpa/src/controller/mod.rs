@@ -2,37 +2,29 @@
 
 mod answers;
 mod inputs;
+mod publish;
 mod queue;
 mod reconcile;
+mod shared;
 mod state;
 
 #[cfg(test)]
 mod tests;
 
-use crate::cluster::{
-    About, Api, Checkpoints, CustomMetrics, Discovery, Events, ResourceMetrics, Scales, Statuses, Subject,
-};
-use crate::config::Config;
-use crate::elector::{LeaseFacts, Term};
+use crate::elector::Term;
 use crate::error::ApiError;
-use crate::fence::Fence;
-use crate::own_metrics::Metrics;
-use crate::ownership::{Ownership, Standing};
-use crate::sentinel;
-use crate::warden::Missing;
-use crate::watch::{Change, HpaEntry, HpaStore, Key, PodStore, Selectors, hpa_events, pod_events};
-use answers::{Answers, MetricsKey};
+use crate::ownership::Standing;
+use crate::watch::{Change, Key, hpa_events, pod_events};
+use answers::MetricsKey;
 use futures_util::StreamExt;
 use kube::Client;
 use queue::Queue;
-use state::States;
+pub(crate) use shared::Shared;
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
 use tokio::task::{Id, JoinSet};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Resolution of the schedule.
@@ -43,132 +35,6 @@ const MAX_POLLS: usize = 32;
 const DRAIN: Duration = Duration::from_secs(15);
 /// Pause before history is asked for again when the API server does not answer at start.
 const LOAD_RETRY: Duration = Duration::from_secs(2);
-
-/// What all parts share.
-pub(crate) struct Shared {
-    pub(crate) config: Config,
-    /// Namespace of the checkpoints, of the probe and, unless it is set apart, of the lease.
-    pub(crate) namespace: String,
-    pub(crate) api: Api,
-    pub(crate) fence: Fence,
-    pub(crate) metrics: Metrics,
-    pub(crate) hpas: HpaStore,
-    pub(crate) pods: PodStore,
-    pub(crate) selectors: Selectors,
-    pub(crate) discovery: Arc<Discovery>,
-    pub(crate) scales: Scales,
-    pub(crate) statuses: Statuses,
-    pub(crate) events: Events,
-    pub(crate) answers: Answers,
-    pub(crate) custom: CustomMetrics,
-    pub(crate) checkpoints: Checkpoints,
-    pub(crate) states: States,
-    /// Unix milliseconds of the loop's last turn; 0 before the first.
-    pub(crate) turned_ms: AtomicI64,
-    pub(crate) missing: Missing,
-    pub(crate) lease: Arc<LeaseFacts>,
-    /// A probe of ours is in the cluster.
-    pub(crate) asked: AtomicBool,
-    ownership: Mutex<Ownership>,
-    term: watch::Receiver<Term>,
-    /// When the term began, milliseconds of uptime.
-    term_began_ms: AtomicU64,
-    /// Wakes all HPAs, since now they may be written.
-    wake: Notify,
-    started: Instant,
-}
-
-impl Shared {
-    pub(crate) fn new(client: Client, config: Config, term: watch::Receiver<Term>) -> Self {
-        let namespace = config.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
-        let fence = if config.election.is_some() { Fence::closed() } else { Fence::open() };
-        let api = Api::new(client, fence.clone());
-        let discovery = Arc::new(Discovery::new(api.clone()));
-        Shared {
-            metrics: Metrics::default(),
-            hpas: HpaStore::with_probe_in(namespace.clone()),
-            pods: PodStore::default(),
-            selectors: Selectors::default(),
-            scales: Scales::new(api.clone()),
-            statuses: Statuses::new(api.clone()),
-            events: Events::new(api.clone(), config.sync_period_ms()),
-            answers: Answers::new(ResourceMetrics::new(api.clone(), discovery.clone())),
-            custom: CustomMetrics::new(api.clone(), discovery.clone()),
-            checkpoints: Checkpoints::new(api.clone(), namespace.clone()),
-            states: States::default(),
-            discovery,
-            turned_ms: AtomicI64::new(0),
-            missing: Missing::default(),
-            lease: Arc::default(),
-            asked: AtomicBool::new(false),
-            ownership: Mutex::new(sentinel::ownership(&config)),
-            term,
-            term_began_ms: AtomicU64::new(0),
-            wake: Notify::new(),
-            started: Instant::now(),
-            namespace,
-            api,
-            fence,
-            config,
-        }
-    }
-
-    /// Time since the process started, by a clock that never jumps.
-    pub(crate) fn uptime(&self) -> Duration {
-        self.started.elapsed()
-    }
-
-    /// The term of leadership, or the absence of one.
-    pub(crate) fn term(&self) -> Term {
-        *self.term.borrow()
-    }
-
-    /// Time since the term of leadership began.
-    pub(crate) fn term_age(&self) -> Duration {
-        let began = Duration::from_millis(self.term_began_ms.load(Ordering::Acquire));
-        self.uptime().saturating_sub(began)
-    }
-
-    /// Asks or tells the evidence about others.
-    pub(crate) fn ownership<T>(&self, f: impl FnOnce(&mut Ownership) -> T) -> T {
-        f(&mut self.ownership.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Whether this HPA may be written, by this replica and now.
-    pub(crate) fn acts(&self, uid: &str) -> bool {
-        self.term().leads && self.ownership(|ownership| ownership.acts(uid))
-    }
-
-    /// All HPAs are evaluated at once, since now they may be written.
-    pub(crate) fn start_acting(&self) {
-        self.wake.notify_one();
-    }
-
-    /// Another controller wrote the status of an HPA: it is left alone from now on.
-    pub(crate) async fn leave_alone(&self, entry: &HpaEntry, manager: &str) {
-        if !self.ownership(|ownership| ownership.marked(&entry.uid, manager, self.uptime())) {
-            return;
-        }
-        let note = sentinel::left_note(manager);
-        tracing::warn!(namespace = entry.key.0, name = entry.key.1, "{}", note.message);
-        self.events.record(&subject_of(entry), &note, self.now_ms()).await;
-    }
-
-    pub(crate) fn now_ms(&self) -> i64 {
-        (self.config.clock)()
-    }
-}
-
-/// The HPA as the object of an event.
-pub(crate) fn subject_of(entry: &HpaEntry) -> Subject {
-    Subject {
-        about: About::Hpa,
-        namespace: entry.key.0.clone(),
-        name: entry.key.1.clone(),
-        uid: entry.uid.clone(),
-        resource_version: entry.resource_version.clone(),
-    }
-}
 
 /// What a task did.
 enum Finished {

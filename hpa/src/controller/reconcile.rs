@@ -1,15 +1,16 @@
 //! One evaluation of one HPA: read, decide, remember, write, report.
 
 use super::answers::MetricsKey;
+use super::publish::publish;
 use super::state::{HpaState, KnownScale};
-use super::{Shared, inputs, subject_of};
+use super::{Shared, inputs};
 use crate::checkpoint::{self, Need, Stored};
 use crate::cluster::{FIELD_MANAGER, Mapping, ScaleObject};
 use crate::decide::{Branch, Decision, Rules, SelectorFailure, Snapshot, Source, Trace, branch, decide};
 use crate::error::ApiError;
 use crate::observe::Observation;
 use crate::own_metrics::Action;
-use crate::report::{self, ErrorClass, Facts, Report, Rescale};
+use crate::report::{self, ErrorClass, Facts, Rescale};
 use crate::watch::{HpaEntry, Population};
 use flyball_model::autoscaling::{condition_type, v2};
 use flyball_model::selector::LabelSelector;
@@ -243,7 +244,8 @@ async fn conclude(
     state.history.commit(decision.current, decision.record, now_ms);
     state.history.forget_growth(now_ms - shared.config.sync_period_ms());
     checkpoint(shared, entry, state, decision, now_ms).await;
-    let rescale = if !decision.rescales() || !writes {
+    // Asked again: another controller may have shown itself while history was stored.
+    let rescale = if !decision.rescales() || !shared.acts(&entry.uid) {
         Rescale::NotNeeded
     } else {
         rescale(shared, entry, state, decision, now_ms).await
@@ -350,73 +352,6 @@ async fn unreadable(
     let error = publish(shared, entry, hpa, state, report).await;
     shared.metrics.reconciled(Action::None, error, started.elapsed());
     None
-}
-
-/// Writes status and events; gives the class of error the evaluation ends with.
-async fn publish(
-    shared: &Shared,
-    entry: &HpaEntry,
-    hpa: &v2::HorizontalPodAutoscaler,
-    state: &mut HpaState,
-    mut report: Report,
-) -> ErrorClass {
-    if !shared.acts(&entry.uid) {
-        return report.error;
-    }
-    let now_ms = shared.now_ms();
-    if is_worth_writing(
-        &hpa.status,
-        &report.status,
-        now_ms - state.status_written_ms,
-        shared.config.sync_period_ms(),
-    ) {
-        match shared.statuses.write(&entry.key.0, &entry.key.1, &report.status).await {
-            Ok(written) => {
-                state.status_written_ms = now_ms;
-                state.own_mark = Some(written.mark);
-                state.written = written.version.map(|version| (version, report.status));
-            }
-            // The HPA was deleted a moment ago, maybe with its namespace: nobody is left to be told.
-            Err(error) if error.is_not_found() => return ErrorClass::Internal,
-            Err(error) => {
-                // It may have been written all the same.
-                state.own_mark = None;
-                let message = error.to_string();
-                report.notes.push(report::Note { warning: true, reason: "FailedUpdateStatus", message });
-                report.error = ErrorClass::Internal;
-            }
-        }
-    }
-    let subject = subject_of(entry);
-    for note in &report.notes {
-        shared.events.record(&subject, note, now_ms).await;
-    }
-    report.error
-}
-
-/// A status is written when it differs. Measured values and reasons may differ every second, so that where only they do, it
-/// is written at most once per sync period; counts, times and the status of a condition are written at once.
-fn is_worth_writing(
-    old: &v2::HorizontalPodAutoscalerStatus,
-    new: &v2::HorizontalPodAutoscalerStatus,
-    age_ms: i64,
-    sync_period_ms: i64,
-) -> bool {
-    old != new && (age_ms >= sync_period_ms || outline(old) != outline(new))
-}
-
-/// A status without measured values, reasons and messages.
-fn outline(status: &v2::HorizontalPodAutoscalerStatus) -> v2::HorizontalPodAutoscalerStatus {
-    let bare = |condition: &v2::HorizontalPodAutoscalerCondition| v2::HorizontalPodAutoscalerCondition {
-        reason: String::new(),
-        message: String::new(),
-        ..condition.clone()
-    };
-    v2::HorizontalPodAutoscalerStatus {
-        current_metrics: vec![v2::MetricStatus::default(); status.current_metrics.len()],
-        conditions: status.conditions.iter().map(bare).collect(),
-        ..status.clone()
-    }
 }
 
 fn observe(shared: &Shared, observation: Observation) {

@@ -2,7 +2,7 @@
 
 use super::super::Shared;
 use crate::config::Config;
-use crate::watch::Key;
+use crate::watch::{Change, Key};
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
@@ -31,6 +31,11 @@ struct World {
 pub(super) struct Fake(Arc<Mutex<World>>);
 
 impl Fake {
+    /// What a GET of a path gives now.
+    pub(super) fn object(&self, path: &str) -> Option<Value> {
+        self.0.lock().unwrap().objects.get(path).cloned()
+    }
+
     pub(super) fn put(&self, path: &str, object: Value) {
         self.0.lock().unwrap().objects.insert(path.to_owned(), object);
     }
@@ -84,12 +89,18 @@ impl Fake {
                 Some(object) => (200, object.clone()),
                 None => (404, status(404, "not found")),
             },
+            (None, &Method::DELETE) => match world.objects.remove(&path) {
+                Some(object) => (200, object),
+                None => (404, status(404, "not found")),
+            },
             (None, &Method::PUT) => {
                 world.objects.insert(path, body.clone());
                 (200, body)
             }
             (None, &Method::PATCH) if path.ends_with("/status") => {
-                (200, json!({ "metadata": { "resourceVersion": "900" } }))
+                let time = flyball_model::time::rfc3339_seconds(NOW - 3_000);
+                let entry = json!({ "manager": "flyball-hpa", "subresource": "status", "time": time });
+                (200, json!({ "metadata": { "resourceVersion": "900", "managedFields": [entry] } }))
             }
             (None, &Method::PATCH) => match world.objects.contains_key(&path) {
                 true => (200, json!({})),
@@ -197,6 +208,18 @@ impl Cluster {
 
     pub(super) fn advance(&self, ms: i64) {
         self.now.fetch_add(ms, Ordering::Relaxed);
+    }
+
+    /// Makes an HPA known whose status was written by these managers at these seconds; gives what the store makes of it.
+    pub(super) fn hpa_with_marks(&self, name: &str, version: u32, marks: &[(&str, i64)]) -> Vec<Change> {
+        let mut object = hpa_object(name, json!({}));
+        let entry = |(manager, second): &(&str, i64)| {
+            json!({ "manager": manager, "operation": "Update", "subresource": "status",
+                "time": flyball_model::time::rfc3339_seconds(NOW + second * 1000) })
+        };
+        object["metadata"]["managedFields"] = marks.iter().map(entry).collect();
+        object["metadata"]["resourceVersion"] = version.to_string().into();
+        self.shared.hpas.apply(Event::Apply(serde_json::from_value(object).unwrap()))
     }
 
     /// Makes an HPA known: CPU at 50 percent, 1 to 10 replicas.
