@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, reason = "edge: starts programs and writes their files")]
 
 mod cases;
+mod hollow;
 mod metrics;
 mod node;
 mod seen;
