@@ -7,14 +7,14 @@ mod audit;
 mod available;
 mod callers;
 mod certificates;
-mod direct;
+pub mod direct;
 mod hand_over;
-mod manifests;
+pub mod manifests;
 mod modes;
 mod namespaces;
 mod outages;
 mod secret;
-mod stage;
+pub mod stage;
 mod targets;
 mod workload;
 
