@@ -6,7 +6,7 @@ mod access;
 mod audit;
 mod available;
 mod callers;
-mod certificates;
+pub mod certificates;
 pub mod direct;
 mod hand_over;
 pub mod manifests;
