@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, bail};
 
 use crate::e2e;
+use crate::image;
 use crate::totals::Totals;
 
 /// What every change must pass. Prints the test totals last.
@@ -13,6 +14,7 @@ pub fn ci() -> anyhow::Result<()> {
     lints()?;
     let mut totals = tests(&[])?;
     totals.add(e2e::run(&e2e::Options::default())?);
+    image()?;
     demo(&[])?;
     println!("{totals}");
     Ok(())
@@ -23,6 +25,7 @@ pub fn full() -> anyhow::Result<()> {
     lints()?;
     let mut totals = tests(&[("FLYBALL_E2E", "full")])?;
     totals.add(e2e::run(&e2e::Options { full: true, ..e2e::Options::default() })?);
+    image()?;
     demo(&["--seconds", "180"])?;
     scoreboard()?;
     println!("{totals}");
@@ -38,6 +41,11 @@ pub fn scoreboard() -> anyhow::Result<()> {
 fn lints() -> anyhow::Result<()> {
     run("cargo", &["fmt", "--all", "--check"])?;
     run("cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"])
+}
+
+/// The image, each part of it run by runc as the manifests say.
+fn image() -> anyhow::Result<()> {
+    image::run(&image::Options { run_check: true, ..image::Options::dev() })
 }
 
 fn demo(arguments: &[&str]) -> anyhow::Result<()> {

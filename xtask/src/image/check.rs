@@ -343,5 +343,5 @@ fn kernel_view(container: &Container, bundle: &Bundle<'_>) -> anyhow::Result<()>
 }
 
 fn cgroup(name: &str, what: &str) -> String {
-    format!("/flyball-image-check-{}/{name}-{what}", std::process::id())
+    format!("/flyball-image-check-{}-{name}-{what}", std::process::id())
 }
