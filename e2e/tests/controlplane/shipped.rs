@@ -69,6 +69,7 @@ pub fn examples() -> Vec<PathBuf> {
     let mut files: Vec<_> = std::fs::read_dir(Path::new(DEPLOY).join("examples"))
         .expect("deploy/examples is read")
         .map(|entry| entry.expect("an example").path())
+        .filter(|path| !path.ends_with("kustomization.yaml"))
         .collect();
     files.sort_unstable();
     files
