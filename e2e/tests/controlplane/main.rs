@@ -3,6 +3,8 @@
 
 mod behaviour;
 mod install;
+mod real_node;
 mod shipped;
 mod smoke;
 mod swaps;
+mod uninstall;
