@@ -39,20 +39,30 @@ fn findings(server: &Server) -> Result<String, String> {
 /// Waits until one line of `/readyz?verbose` holds all of `parts`.
 #[track_caller]
 fn tells(server: &Server, parts: &[&str]) {
-    eventually(MINUTE, &format!("one line holds {parts:?}"), || server.program.state(), || {
-        let found = findings(server)?;
-        let told = found.lines().any(|line| parts.iter().all(|part| line.contains(part)));
-        if told { Ok(()) } else { Err(found) }
-    });
+    eventually(
+        MINUTE,
+        &format!("one line holds {parts:?}"),
+        || server.program.state(),
+        || {
+            let found = findings(server)?;
+            let told = found.lines().any(|line| parts.iter().all(|part| line.contains(part)));
+            if told { Ok(()) } else { Err(found) }
+        },
+    );
 }
 
 /// Waits until nothing is told any more that holds `part`.
 #[track_caller]
 fn is_mended(server: &Server, part: &str) {
-    eventually(MENDED_LIMIT, &format!("{part} is mended"), || server.program.state(), || {
-        let found = findings(server)?;
-        if found.contains(part) { Err(found) } else { Ok(()) }
-    });
+    eventually(
+        MENDED_LIMIT,
+        &format!("{part} is mended"),
+        || server.program.state(),
+        || {
+            let found = findings(server)?;
+            if found.contains(part) { Err(found) } else { Ok(()) }
+        },
+    );
 }
 
 /// Fails unless a program ends by itself with one sentence that holds all of `parts`.
@@ -150,15 +160,27 @@ fn permissions_are_missing() {
     let mut collector = start(&stage, COLLECTOR, &[], None);
     let mut hpa = stage.hpa(&["--mode=replace"]);
     let account = "system:serviceaccount:flyball-system:flyball-metrics-server may not";
-    tells(&server, &[&format!("{account} list nodes: without it no node is found"), "ClusterRole flyball:metrics-server"]);
+    tells(
+        &server,
+        &[
+            &format!("{account} list nodes: without it no node is found"),
+            "ClusterRole flyball:metrics-server",
+        ],
+    );
     tells(&server, &[&format!("{account} get nodes/metrics"), "apply deploy/ again"]);
     tells(&collector, &["flyball-collector may not list pods: without it", "ClusterRole flyball:collector"]);
-    eventually(SHORT, "the autoscaler tells", || hpa.program.state(), || {
-        let told = hpa.anonymous("/readyz/permissions")?.body;
-        let wanted = ["cannot list horizontalpodautoscalers", "nothing is scaled", "ClusterRole flyball:hpa"];
-        let found = told.lines().any(|line| wanted.iter().all(|part| line.contains(part)));
-        if found { Ok(()) } else { Err(told) }
-    });
+    eventually(
+        SHORT,
+        "the autoscaler tells",
+        || hpa.program.state(),
+        || {
+            let told = hpa.anonymous("/readyz/permissions")?.body;
+            let wanted =
+                ["cannot list horizontalpodautoscalers", "nothing is scaled", "ClusterRole flyball:hpa"];
+            let found = told.lines().any(|line| wanted.iter().all(|part| line.contains(part)));
+            if found { Ok(()) } else { Err(told) }
+        },
+    );
     hpa.says(SHORT, "a permission is missing: cannot list horizontalpodautoscalers");
     stage.shipped.apply(&plane);
     is_mended(&server, "permission");
@@ -175,18 +197,23 @@ fn a_second_flyball_stands_back_and_says_so() {
     let _first_server = stage.metrics();
     let own = format!("--own-service={SECOND}/{METRICS_SERVER}");
     let mut server = stage.metrics_server(&[&own], &[]);
-    let theirs = format!("points to Service {SYSTEM}/{METRICS_SERVER} and not to ours, {SECOND}/{METRICS_SERVER}");
+    let theirs =
+        format!("points to Service {SYSTEM}/{METRICS_SERVER} and not to ours, {SECOND}/{METRICS_SERVER}");
     for name in API_SERVICES {
         tells(&server, &[&format!("api-service {name}"), &theirs]);
     }
     let first = stage.hpa(&["--mode=replace"]).ready();
-    let lease = ["get", "lease", HPA, "--output", "jsonpath={.metadata.annotations.hpa\\.flyball\\.io/acting}"];
+    let lease =
+        ["get", "lease", HPA, "--output", "jsonpath={.metadata.annotations.hpa\\.flyball\\.io/acting}"];
     plane.admin().in_namespace(SYSTEM).eventually_prints(MINUTE, &lease, "true");
     let second = Manifests::of_overlay(&plane, "hpa-replace").in_namespace(SECOND);
     second.apply(&plane);
     let mut other = stage.hpa_of(&second, &["--mode=replace"]);
     other.says(MINUTE, "another Flyball scales this cluster already: pod ");
-    other.says(SHORT, "of namespace flyball-system; this one only watches; remove one of the two installations");
+    other.says(
+        SHORT,
+        "of namespace flyball-system; this one only watches; remove one of the two installations",
+    );
     drop(first);
     other.says(MENDED_LIMIT, "no other HPA loop answers: scaling");
     [&mut server, &mut other].into_iter().for_each(Server::still_runs);
@@ -197,7 +224,8 @@ fn a_second_flyball_stands_back_and_says_so() {
 
 /// A kubeconfig like the administrator's with another authority and user.
 fn kubeconfig(plane: &Plane, name: &str, authority_pem: &str, user: &Value) -> PathBuf {
-    let cluster = json!({"server": plane.url(), "certificate-authority-data": STANDARD.encode(authority_pem)});
+    let cluster =
+        json!({"server": plane.url(), "certificate-authority-data": STANDARD.encode(authority_pem)});
     let text = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "c",
         "clusters": [{"name": "c", "cluster": cluster}],
@@ -220,7 +248,10 @@ fn the_api_servers_certificate_is_not_accepted() {
     let parts = [plane.url(), "not signed by the certificate authority given", "certificate-authority"];
     ends_saying(&mut hpa.program, &parts);
     for mut server in servers {
-        tells(&server, &["api-server: the API server's certificate is not accepted", "certificate-authority"]);
+        tells(
+            &server,
+            &["api-server: the API server's certificate is not accepted", "certificate-authority"],
+        );
         server.still_runs();
     }
 }
@@ -231,11 +262,13 @@ fn the_nodes_certificates_are_not_accepted() {
     let stage = Stage::set(&plane, 1);
     let file = plane.folder().join("kubelets.crt");
     std::fs::write(&file, stranger().certificate_pem()).expect("the authority is written");
-    let flags = [format!("--kubelet-certificate-authority={}", file.display()), "--metric-resolution=1s".to_owned()];
+    let flags =
+        [format!("--kubelet-certificate-authority={}", file.display()), "--metric-resolution=1s".to_owned()];
     let mut server = start(&stage, METRICS_SERVER, &flags, None);
     stage.serve(&[&server]);
     tells(&server, &["node-0", "is not accepted"]);
-    std::fs::write(&file, stage.sim.authority_pem().expect("an authority")).expect("the authority is written");
+    std::fs::write(&file, stage.sim.authority_pem().expect("an authority"))
+        .expect("the authority is written");
     is_mended(&server, "node-0");
     // The collector shows a certificate that the metrics server has not made.
     let mut collector = start(&stage, COLLECTOR, &[], None);
@@ -268,7 +301,10 @@ fn the_aggregators_certificate_is_not_accepted() {
     ];
     let mut server = start(&stage, METRICS_SERVER, &flags, None);
     stage.serve(&[&server]);
-    tells(&server, &["front-proxy: ", "requestheader-client-ca-file", "--proxy-client-cert-file", "front-proxy-ca"]);
+    tells(
+        &server,
+        &["front-proxy: ", "requestheader-client-ca-file", "--proxy-client-cert-file", "front-proxy-ca"],
+    );
     if full() {
         let right = plane.pki().front_proxy_authority().certificate_pem();
         std::fs::write(&file, right).expect("the authority is written");
@@ -303,7 +339,10 @@ fn tokens_have_expired() {
     ends_saying(&mut hpa.program, &[plane.url(), "expired at 2020-09-13T12:26:40Z", "kubectl create token"]);
     waiting.says(SHORT, "refuses the credentials (401 Unauthorized)");
     for server in &servers {
-        tells(server, &["api-server: the API server does not accept our credentials (401 Unauthorized)", "expired"]);
+        tells(
+            server,
+            &["api-server: the API server does not accept our credentials (401 Unauthorized)", "expired"],
+        );
     }
     std::fs::write(&file, &token).expect("the token is written");
     for server in &servers {

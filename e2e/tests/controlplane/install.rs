@@ -1,6 +1,5 @@
 //! `deploy/` on a real API server: every overlay is accepted by the letter, runs under Pod Security `restricted`, and can
 //! be applied again without changing anything.
-#![allow(clippy::disallowed_methods, reason = "edge: reads the manifests")]
 
 use flyball_e2e::plane::{Needs, Plane};
 use flyball_e2e::{Kubectl, MINUTE, SHORT};
@@ -30,7 +29,9 @@ const SOFTENINGS: &[Softening] = &[
     ),
     (
         "is privileged",
-        |pod| container(pod)["securityContext"] = json!({"privileged": true, "capabilities": {"drop": ["ALL"]}}),
+        |pod| {
+            container(pod)["securityContext"] = json!({"privileged": true, "capabilities": {"drop": ["ALL"]}})
+        },
         "privileged",
     ),
     ("has the host's network", |pod| pod["spec"]["hostNetwork"] = json!(true), "host namespaces"),
@@ -88,7 +89,7 @@ const TRY_POD: [&str; 4] = ["create", "--dry-run=server", "--filename", "-"];
 
 #[test]
 fn every_overlay_is_accepted_by_the_letter() {
-    let Some(plane) = Plane::shared(Needs::light().own_control_plane()) else { return };
+    let Some(plane) = Plane::shared(Needs::light().no_hpa_loop().own_control_plane()) else { return };
     let kubectl = &installer(&plane);
     let overlays = Overlay::all();
     assert!(overlays.len() >= 6, "{overlays:?}");
@@ -117,7 +118,7 @@ fn every_overlay_is_accepted_by_the_letter() {
 
 #[test]
 fn pods_are_admitted_under_restricted_and_would_not_be_otherwise() {
-    let Some(plane) = Plane::shared(Needs::light().own_control_plane()) else { return };
+    let Some(plane) = Plane::shared(Needs::light().no_hpa_loop().own_control_plane()) else { return };
     let kubectl = &installer(&plane);
     let everything = Overlay::named("everything").objects(kubectl);
     make_namespaces(kubectl, &everything);
@@ -133,7 +134,11 @@ fn pods_are_admitted_under_restricted_and_would_not_be_otherwise() {
             soften(&mut softer);
             let refusal = place.fails_with_input(&TRY_POD, &softer.to_string());
             let violation = refusal.contains("violates PodSecurity \"restricted:latest\"");
-            assert!(violation && refusal.contains(named), "{} that {what}: {refusal}", pod["metadata"]["name"]);
+            assert!(
+                violation && refusal.contains(named),
+                "{} that {what}: {refusal}",
+                pod["metadata"]["name"]
+            );
         }
     }
     // The collector lacks `restricted` by one volume only, and its own namespace admits it.
@@ -154,7 +159,7 @@ fn pods_are_admitted_under_restricted_and_would_not_be_otherwise() {
 
 #[test]
 fn what_is_installed_works_and_applying_again_changes_nothing() {
-    let Some(plane) = Plane::shared(Needs::light().own_control_plane()) else { return };
+    let Some(plane) = Plane::shared(Needs::light().no_hpa_loop().own_control_plane()) else { return };
     let kubectl = &installer(&plane);
     let overlays = ["everything", "high-availability"].map(Overlay::named);
     for overlay in &overlays {
@@ -174,7 +179,11 @@ fn what_is_installed_works_and_applying_again_changes_nothing() {
         let name = text(budget, "/metadata/name");
         place.eventually(MINUTE, &format!("the budget {name} counts two pods"), || {
             let status = place.json(&["get", "poddisruptionbudget", name])["status"].clone();
-            if status["expectedPods"] == 2 && status["desiredHealthy"] == 1 { Ok(()) } else { Err(status.to_string()) }
+            if status["expectedPods"] == 2 && status["desiredHealthy"] == 1 {
+                Ok(())
+            } else {
+                Err(status.to_string())
+            }
         });
     }
     remove(kubectl, &overlays);

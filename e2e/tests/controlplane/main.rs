@@ -4,6 +4,7 @@
 mod bad_install;
 mod behaviour;
 mod install;
+mod permissions;
 mod real_node;
 mod shipped;
 mod smoke;

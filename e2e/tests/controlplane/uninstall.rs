@@ -1,5 +1,4 @@
 //! Removing what was installed: no replica count changes, nothing is left behind, and it can be installed again at once.
-#![allow(clippy::disallowed_methods, reason = "edge: reads the manifests")]
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -28,8 +27,10 @@ fn node(plane: &Plane, name: &str) -> Simulation {
     let mut config = Config::new(name, [SocketAddr::from((plane.address(), 10250))]);
     let authority = plane.pki().authority();
     config.kubeconfig = Some(plane.admin_kubeconfig().to_owned());
-    config.certificates =
-        Certificates::Authority { certificate_pem: authority.certificate_pem(), key_pem: authority.key_pem() };
+    config.certificates = Certificates::Authority {
+        certificate_pem: authority.certificate_pem(),
+        key_pem: authority.key_pem(),
+    };
     config.sampling = Sampling::Continuous;
     let node = Simulation::start(config).unwrap_or_else(|error| panic!("{error}"));
     plane.admin().ok(&["label", "nodes", "--all", "--overwrite", "kubernetes.io/os=hollow"]);
@@ -41,7 +42,8 @@ fn workload() -> Value {
     let labels = json!({"app": SCALED});
     let load = json!({"sim.flyball.io/load-cpu": "300m"});
     let containers = json!([{"name": "app", "image": "flyball.io/none"}]);
-    let template = json!({"metadata": {"labels": labels, "annotations": load}, "spec": {"containers": containers}});
+    let template =
+        json!({"metadata": {"labels": labels, "annotations": load}, "spec": {"containers": containers}});
     let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": SCALED});
     let cpu = json!({"name": "cpu", "target": {"type": "AverageValue", "averageValue": "100m"}});
     json!({"apiVersion": "v1", "kind": "List", "items": [
@@ -64,7 +66,9 @@ fn everything(kubectl: &Kubectl) -> BTreeMap<String, Value> {
     let kinds = kinds.lines().collect::<Vec<_>>().join(",");
     let objects = kubectl.json(&["get", &kinds, "--all-namespaces"]);
     list(&objects, "/items")
-        .filter(|object| object["metadata"]["namespace"] != PLACE && !PASSING.contains(&text(object, "/kind")))
+        .filter(|object| {
+            object["metadata"]["namespace"] != PLACE && !PASSING.contains(&text(object, "/kind"))
+        })
         .map(|object| (identity(object), lasting(object)))
         .collect()
 }
@@ -101,7 +105,8 @@ fn run(plane: &Plane, deployment: &Value, service: Option<&str>) -> Program {
     // As shipped but for: where to listen, no wait for another HPA loop to answer, no certificate on this machine's disk.
     started.retain(|argument| !["--mode=", "--cert-dir="].iter().any(|flag| argument.starts_with(flag)));
     started.push(format!("--bind-address={address}"));
-    started.push(if started[0] == "hpa" { "--mode=replace" } else { "--kubelet-request-timeout=5s" }.to_owned());
+    started
+        .push(if started[0] == "hpa" { "--mode=replace" } else { "--kubelet-request-timeout=5s" }.to_owned());
     let port = started.iter().find_map(|argument| argument.strip_prefix("--secure-port=")?.parse().ok());
     let started: Vec<_> = started.iter().map(String::as_str).collect();
     let program = plane.run_as(namespace, account, &started);
@@ -160,7 +165,8 @@ fn comes_and_goes(plane: &Plane, overlays: &[Overlay]) {
 
 /// What is there that was not, what is not there any more, and what is different.
 fn same(before: &BTreeMap<String, Value>, after: &BTreeMap<String, Value>) -> Result<(), String> {
-    let left = after.keys().filter(|name| !before.contains_key(*name)).map(|name| format!("left behind: {name}"));
+    let left =
+        after.keys().filter(|name| !before.contains_key(*name)).map(|name| format!("left behind: {name}"));
     let changed = before.iter().filter_map(|(name, object)| match after.get(name) {
         None => Some(format!("gone: {name}")),
         Some(now) if now != object => Some(format!("changed: {name}: {object} -> {now}")),
