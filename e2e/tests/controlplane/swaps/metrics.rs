@@ -60,7 +60,7 @@ pub fn install(plane: &Plane, overlay: &str) {
 /// A metrics server that has data.
 pub struct MetricsServer {
     address: Ipv4Addr,
-    _program: Program,
+    program: Program,
 }
 
 impl MetricsServer {
@@ -91,7 +91,12 @@ impl MetricsServer {
                 if finished.stdout.ends_with("\n200") { Ok(()) } else { Err(finished.to_string()) }
             },
         );
-        Self { address, _program: program }
+        Self { address, program }
+    }
+
+    /// What it said, for messages.
+    pub fn state(&self) -> String {
+        self.program.state()
     }
 
     /// Puts it behind the Service for the first time.

@@ -83,18 +83,23 @@ fn run(upstream: &mut Stage, ours: &mut Stage, metrics: By, loads: &[usize], exp
         upstream.load(step);
         ours.load(step);
         both(|| seen::settle(upstream, step), || seen::settle(ours, step));
-        let (one, other) = (upstream.kubectl(), ours.kubectl());
         let what = format!("both HPA loops show the same after load {step}, metrics server {metrics:?}");
-        let seen = agree(&what, || seen::hpas(&one), || seen::hpas(&other));
+        let state = || format!("{}\n{}", upstream.state(), ours.state());
+        let seen = agree(&what, state, || upstream.seen(), || ours.seen());
         let expected = expected.entry(step).or_insert(seen);
-        agree("as before the change of the metrics server", || expected.clone(), || seen::hpas(&one));
+        agree("as before the change of the metrics server", state, || expected.clone(), || upstream.seen());
         both(|| top_is_true(upstream), || top_is_true(ours));
     }
 }
 
 /// Both must come to show the same.
-fn agree(what: &str, one: impl Fn() -> Seen, other: impl Fn() -> Seen) -> Seen {
-    eventually(AGREE_LIMIT, what, String::new, || {
+fn agree(
+    what: &str,
+    state: impl FnOnce() -> String,
+    one: impl Fn() -> Seen,
+    other: impl Fn() -> Seen,
+) -> Seen {
+    eventually(AGREE_LIMIT, what, state, || {
         let (one, other) = (one(), other());
         let differences = seen::differences(&one, &other);
         if differences.is_empty() { Ok(one) } else { Err(differences.join("\n")) }
@@ -104,15 +109,14 @@ fn agree(what: &str, one: impl Fn() -> Seen, other: impl Fn() -> Seen) -> Seen {
 /// A change of the metrics server in a settled stage changes nothing that is seen.
 fn replace_metrics_server(stage: &mut Stage, by: By) {
     let first = !stage.has_metrics_server();
-    let kubectl = stage.kubectl();
-    let before = seen::hpas(&kubectl);
+    let before = stage.seen();
     stage.serve_metrics(by);
     if first {
         return;
     }
-    let state = || kubectl.state();
+    let state = || stage.state();
     steady(WATCHED, "a new metrics server changes nothing", state, || {
-        let differences = seen::differences(&before, &seen::hpas(&kubectl));
+        let differences = seen::differences(&before, &stage.seen());
         if differences.is_empty() { Ok(()) } else { Err(differences.join("\n")) }
     });
     top_is_true(stage);
@@ -121,7 +125,7 @@ fn replace_metrics_server(stage: &mut Stage, by: By) {
 /// `kubectl top` shows exactly what the simulation does.
 fn top_is_true(stage: &Stage) {
     let kubectl = stage.kubectl();
-    let state = || stage.plane.state();
+    let state = || stage.state();
     eventually(AGREE_LIMIT, "kubectl top shows the truth", state, || {
         let pods = (seen::top_pods(&kubectl), seen::true_pods(stage));
         let nodes = (seen::top_nodes(&kubectl), seen::true_nodes(stage));

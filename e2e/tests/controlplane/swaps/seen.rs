@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use flyball_e2e::Kubectl;
+use flyball_e2e::{Kubectl, eventually};
 use serde_json::{Value, json};
 
 use super::cases::NAMESPACE;
@@ -67,19 +67,24 @@ fn text(value: &Value) -> String {
 /// Waits until every workload has its replicas of `step` and nothing has changed for long enough.
 pub fn settle(stage: &Stage, step: usize) -> Seen {
     let what = format!("all HPAs settle after load {step}, HPA loop {:?}", stage.hpa);
-    stage.kubectl().eventually(SETTLE_LIMIT, &what, || {
-        let seen = hpas(&stage.kubectl());
-        for case in &stage.cases {
-            let Some(replicas) = case.replicas.map(|replicas| replicas[step]) else { continue };
-            let found = &seen.get(case.name).ok_or(format!("no HPA {}", case.name))?["currentReplicas"];
-            let number = found.as_u64().unwrap_or(0);
-            if number != u64::from(replicas) {
-                return Err(format!("{} has {number} replicas and not {replicas}", case.name));
+    eventually(
+        SETTLE_LIMIT,
+        &what,
+        || stage.state(),
+        || {
+            let seen = stage.seen();
+            for case in &stage.cases {
+                let Some(replicas) = case.replicas.map(|replicas| replicas[step]) else { continue };
+                let found = &seen.get(case.name).ok_or(format!("no HPA {}", case.name))?["currentReplicas"];
+                let number = found.as_u64().unwrap_or(0);
+                if number != u64::from(replicas) {
+                    return Err(format!("{} has {number} replicas and not {replicas}", case.name));
+                }
             }
-        }
-        let quiet = stage.simulation.settled_for();
-        if quiet < QUIET { Err(format!("quiet for {} s only", quiet.as_secs())) } else { Ok(seen) }
-    })
+            let quiet = stage.simulation.settled_for();
+            if quiet < QUIET { Err(format!("quiet for {} s only", quiet.as_secs())) } else { Ok(seen) }
+        },
+    )
 }
 
 /// `kubectl top pods --containers`, sorted.

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::cases::{self, Case, NAMESPACE};
 use super::metrics::{By, MetricsServer, install};
+use super::seen::{self, Seen};
 
 /// Hollow nodes of a stage.
 const NODES: usize = 3;
@@ -19,8 +20,12 @@ const KUBELET_PORT: u16 = 10250;
 const HPA_FLAGS: [&str; 2] =
     ["--horizontal-pod-autoscaler-sync-period=5s", "--horizontal-pod-autoscaler-downscale-stabilization=5s"];
 
+/// Conditions that upstream's loop of the older release does not know; ours is that of the current one.
+const NEWER_CONDITIONS: [&str; 1] = ["ScaledToZero"];
+
 /// See the module.
 pub struct Stage {
+    version: Version,
     /// Whose loop of HPAs is in it.
     pub hpa: By,
     pub plane: Plane,
@@ -28,7 +33,7 @@ pub struct Stage {
     pub cases: Vec<Case>,
     authority: PathBuf,
     metrics_server: Option<MetricsServer>,
-    _hpa: Option<Program>,
+    hpa_program: Option<Program>,
 }
 
 impl Stage {
@@ -43,12 +48,32 @@ impl Stage {
             .expect("a file is written");
         let program = start_loop(&plane, hpa);
         let cases = cases::all();
-        Some(Self { hpa, plane, simulation, cases, authority, metrics_server: None, _hpa: program })
+        Some(Self {
+            version,
+            hpa,
+            plane,
+            simulation,
+            cases,
+            authority,
+            metrics_server: None,
+            hpa_program: program,
+        })
     }
 
     /// kubectl for the namespace of the cases.
     pub fn kubectl(&self) -> Kubectl {
         self.plane.admin().in_namespace(NAMESPACE)
+    }
+
+    /// All HPAs at this moment, with the conditions that both loops of this release know.
+    pub fn seen(&self) -> Seen {
+        let mut seen = seen::hpas(&self.kubectl());
+        if self.version == Version::Oldest {
+            let conditions = seen.values_mut().filter_map(|hpa| hpa["conditions"].as_array_mut());
+            conditions
+                .for_each(|all| all.retain(|one| !NEWER_CONDITIONS.iter().any(|newer| one[0] == **newer)));
+        }
+        seen
     }
 
     /// Makes the workloads and their HPAs.
@@ -69,6 +94,14 @@ impl Stage {
                 self.simulation.set_load_memory(NAMESPACE, case.name, memory).expect("an amount");
             }
         }
+    }
+
+    /// The objects of the cases and what the programs said, for messages.
+    pub fn state(&self) -> String {
+        let hpa = self.hpa_program.as_ref().map(Program::state);
+        let metrics_server = self.metrics_server.as_ref().map(MetricsServer::state);
+        let programs = [hpa, metrics_server].into_iter().flatten().collect::<Vec<_>>().join("\n");
+        format!("{}\n{programs}", self.kubectl().state())
     }
 
     /// Whether there is a metrics server.
@@ -99,7 +132,9 @@ pub fn start_loop(plane: &Plane, hpa: By) -> Option<Program> {
         }
         By::Ours => {
             install(plane, "hpa-replace");
-            let mut arguments = vec!["hpa", "--mode=replace"];
+            // Not on every address: another of these may run on this machine.
+            let address = format!("--bind-address={}", plane.address());
+            let mut arguments = vec!["hpa", "--mode=replace", &address];
             arguments.extend(HPA_FLAGS);
             Some(plane.run_as("flyball-system", "flyball-hpa", &arguments))
         }
