@@ -2,18 +2,25 @@
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
 use crate::kubectl::Kubectl;
 use crate::plane::Version;
 use crate::plane::needs::Needs;
+use crate::plane::pki::write_private;
 use crate::plane::tools::control_plane;
 use crate::plane::users::{Cluster, by_token};
+use crate::run::run;
 
 /// Namespace of the users; removed at the end.
 const NAMESPACE: &str = "flyball-e2e";
 
 /// Name of the binding that gives the viewer its right.
 const BINDING: &str = "flyball-e2e-viewer";
+
+/// Longest time to remove the users.
+const UNDO_LIMIT: Duration = Duration::from_secs(60);
 
 /// The given cluster's kubeconfig.
 pub(super) fn kubeconfig() -> Option<PathBuf> {
@@ -36,7 +43,10 @@ pub(super) fn image_name() -> Option<String> {
 /// Why the given cluster does not serve these needs.
 pub(super) fn missing(needs: &Needs) -> Option<String> {
     let reasons = [
-        (needs.own_control_plane, "it has power over the control plane, which a given cluster does not give"),
+        (
+            needs.own_control_plane,
+            "it needs power over the control plane, which a given cluster does not give",
+        ),
         (
             needs.hpa_loop == Some(false),
             "it needs the built-in loop of HPAs off, which a given cluster has on",
@@ -75,7 +85,13 @@ impl Given {
             Kubectl::new(kubeconfig, &folder.join("home"), &folder.join("logs/none")).with_program(&program);
         let cluster = Cluster::given(&program, kubeconfig);
         let given = Self { kubectl, cluster };
-        given.remove();
+        let undo = undo(&program, kubeconfig, folder);
+        // For the guardian: a plane that tests share is not dropped.
+        write_private(&folder.join("undo"), &undo);
+        let mut command = Command::new("sh");
+        command.args(["-c", &undo]);
+        let finished = run(command, "", UNDO_LIMIT);
+        assert!(finished.success(), "users of an earlier run are not removed: {finished}");
         let admin = &given.kubectl;
         admin.ok(&["create", "namespace", NAMESPACE]);
         let account = format!("--serviceaccount={NAMESPACE}:viewer");
@@ -101,11 +117,15 @@ impl Given {
     pub fn cluster(&self) -> &Cluster {
         &self.cluster
     }
+}
 
-    /// Removes the users.
-    pub fn remove(&self) {
-        // Fails only when they are not there, or the cluster is gone.
-        let _ = self.kubectl.run(&["delete", "clusterrolebinding", BINDING, "--ignore-not-found"]);
-        let _ = self.kubectl.run(&["delete", "namespace", NAMESPACE, "--ignore-not-found"]);
-    }
+/// The commands that remove the users.
+fn undo(kubectl: &Path, kubeconfig: &Path, folder: &Path) -> String {
+    let kubectl = format!(
+        "HOME='{}' '{}' --kubeconfig='{}' delete --ignore-not-found",
+        folder.join("home").display(),
+        kubectl.display(),
+        kubeconfig.display()
+    );
+    format!("{kubectl} clusterrolebinding {BINDING} && {kubectl} namespace {NAMESPACE}\n")
 }

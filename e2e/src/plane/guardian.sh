@@ -1,7 +1,8 @@
 # sh guardian.sh FOLDER
 #
 # Waits for the end of its standard input, which comes however its owner ends, then removes all that a plane has on
-# this machine: processes, pods, their control groups, devices, addresses, changed settings of the kernel, files.
+# this machine: processes, pods, their control groups, devices, addresses, changed settings of the kernel, files; and,
+# by the commands in the file `undo`, what it has in a given cluster.
 folder=$1
 cat >/dev/null
 
@@ -37,4 +38,5 @@ if [ -e "$folder/number" ]; then
     ip address delete "$address" dev lo
   done
 fi
+if [ -e "$folder/undo" ]; then sh "$folder/undo" >/dev/null 2>&1; fi
 rm -rf --one-file-system "$folder"

@@ -366,10 +366,7 @@ impl Drop for Plane {
         if std::thread::panicking() {
             eprintln!("{}", self.state());
         }
-        match &self.control {
-            // Not one after the other, each with its time to end.
-            Control::Own(_) => self.guardian.finish(),
-            Control::Given(given) => given.remove(),
-        }
+        // Before the fields: programs would end one after the other, each with its time to do so.
+        self.guardian.finish();
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use flyball_e2e::manifests::deployment;
-use flyball_e2e::plane::{BUSYBOX_IMAGE, NODE, Needs, Part, Plane};
+use flyball_e2e::plane::{BUSYBOX_IMAGE, NODE, Needs, Part, Plane, Version};
 use flyball_e2e::{MINUTE, SHORT, eventually};
 use serde_json::json;
 
@@ -159,4 +159,59 @@ fn nothing_is_left_of_tests_that_were_killed() {
     left(&folder, &addresses).expect_err("the plane runs");
     victim.kill().and_then(|()| victim.wait()).expect("the victim is killed");
     eventually(MINUTE, "nothing is left", String::new, || left(&folder, &addresses));
+}
+
+#[test]
+fn a_given_cluster_serves_what_it_can() {
+    let Some(plane) = Plane::shared(Needs::light().own_control_plane()) else { return };
+    let run = |test: &str| {
+        let mut command = Command::new(std::env::current_exe().expect("the test knows its own path"));
+        command
+            .args(["--exact", &format!("smoke::{test}")])
+            .env("FLYBALL_E2E_KUBECONFIG", plane.admin_kubeconfig())
+            .env("FLYBALL_E2E_ADDRESS", plane.address().to_string());
+        let finished = flyball_e2e::run(command, "", MINUTE);
+        assert!(finished.success() && finished.stdout.contains("1 passed"), "{finished}");
+        finished
+    };
+    let served = run("users_have_the_rights_they_should");
+    assert!(!served.stderr.contains("SKIPPED"), "{served}");
+    let skipped = run("restarts_are_survived");
+    assert!(
+        skipped.stderr.contains("SKIPPED: smoke::restarts_are_survived: it needs power over"),
+        "{skipped}"
+    );
+    eventually(
+        MINUTE,
+        "its users are gone",
+        || plane.state(),
+        || {
+            let namespaces = plane.admin().ok(&["get", "namespaces"]);
+            if namespaces.contains("flyball-e2e") { Err(namespaces) } else { Ok(()) }
+        },
+    );
+}
+
+/// The release of Kubernetes that a module file of the control plane names.
+fn release(file: &str) -> String {
+    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/controlplane")).join(file);
+    let text = std::fs::read_to_string(path).expect("the module file is read");
+    let version = text.lines().find_map(|line| line.trim().strip_prefix("k8s.io/kubernetes "));
+    version.expect("the module file names Kubernetes").to_owned()
+}
+
+fn is_of_release(needs: Needs, file: &str) {
+    let Some(plane) = Plane::shared(needs) else { return };
+    let version = plane.admin().json(&["version"]);
+    assert_eq!(version["serverVersion"]["gitVersion"].as_str(), Some(release(file).as_str()), "{version}");
+}
+
+#[test]
+fn the_release_is_the_one_in_the_module_file() {
+    is_of_release(Needs::client().own_control_plane(), "go.mod");
+}
+
+#[test]
+fn the_release_is_the_older_one_when_asked_for() {
+    is_of_release(Needs::client().version(Version::Oldest), "oldest.mod");
 }
