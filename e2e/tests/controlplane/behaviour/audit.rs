@@ -57,10 +57,14 @@ pub fn keep(plane: &Plane) {
     });
     let file = plane.folder().join("audit-policy.json");
     std::fs::write(&file, policy.to_string()).expect("the policy is written");
-    let flags =
-        [format!("--audit-policy-file={}", file.display()), format!("--audit-log-path={}", log(plane).display())];
+    let flags = [
+        format!("--audit-policy-file={}", file.display()),
+        format!("--audit-log-path={}", log(plane).display()),
+    ];
     plane.set_flags(Part::ApiServer, &flags.each_ref().map(String::as_str));
-    plane.restart(Part::ApiServer);
+    // Asked to end, it would wait a minute for those who watch.
+    plane.kill(Part::ApiServer);
+    plane.start_part(Part::ApiServer);
 }
 
 /// All writes up to now, in the order of their arrival.
@@ -91,24 +95,41 @@ fn write(event: &Value) -> Option<Write> {
 /// Returns how many processes held it in turn.
 #[track_caller]
 pub fn only_the_leader_wrote(writes: &[Write], lease: &str) -> usize {
-    let mut leases: Vec<_> = writes.iter().filter(|write| write.resource == "leases" && write.name == lease).collect();
+    let mut leases: Vec<_> =
+        writes.iter().filter(|write| write.resource == "leases" && write.name == lease).collect();
     leases.sort_by(|one, other| one.answered.cmp(&other.answered));
     let holder_at = |moment: &str| {
         // A renewal under way counts from its answer; a release from its arrival.
-        let released = leases.iter().rev().find(|write| is_release(write) && write.arrived.as_str() <= moment);
+        let released =
+            leases.iter().rev().find(|write| is_release(write) && write.arrived.as_str() <= moment);
         let taken = leases.iter().rev().find(|write| !is_release(write) && write.answered.as_str() <= moment);
         match (taken, released) {
             (Some(taken), Some(released)) if released.answered > taken.answered => None,
             (taken, _) => taken.map(|write| write.who.as_str()),
         }
     };
-    for write in writes.iter().filter(|write| write.resource.ends_with("/scale") || write.resource.ends_with("/status")) {
+    for write in writes
+        .iter()
+        .filter(|write| write.resource.ends_with("/scale") || write.resource.ends_with("/status"))
+    {
         let holder = holder_at(&write.arrived);
-        assert_eq!(holder, Some(write.who.as_str()), "not by the holder of the Lease: {write:#?}\nLease: {leases:#?}");
+        assert_eq!(
+            holder,
+            Some(write.who.as_str()),
+            "not by the holder of the Lease: {write:#?}\nLease: {leases:#?}"
+        );
     }
     let mut holders: Vec<_> = leases.iter().map(|write| write.who.as_str()).collect();
     holders.dedup();
     holders.len()
+}
+
+/// Whether counts only rise to `peak` and only fall from there. While a load changes, the measured use follows within a
+/// window, so that there may be steps on the way; a step back is wrong.
+pub fn rise_and_fall(counts: &[i64], peak: i64) -> bool {
+    let Some(top) = counts.iter().position(|&count| count == peak) else { return false };
+    let (up, down) = (&counts[..=top], &counts[top..]);
+    up.is_sorted_by(|one, next| one < next) && down.is_sorted_by(|one, next| one > next)
 }
 
 fn is_release(write: &Write) -> bool {

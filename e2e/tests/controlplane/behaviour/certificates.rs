@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 use super::alone_at_scaling;
 use super::direct::{Caller, chain};
 use super::secret::Files;
-use crate::shipped::SYSTEM;
 use super::stage::{COLLECTOR, HPA, METRICS_SERVER, Server, Stage, status};
 use super::workload::{SCALE_LIMIT, autoscaler, eventually_replicas, workload};
+use crate::shipped::SYSTEM;
 
 const NODES: &str = "/apis/metrics.k8s.io/v1beta1/nodes";
 
@@ -27,10 +27,19 @@ const NEARLY_OVER: Duration = Duration::from_secs(1815);
 #[track_caller]
 fn eventually_shows(server: &Server, issued: &Issued) {
     let wanted = chain(&issued.certificate_pem);
-    eventually(MINUTE, "the new certificate is shown", || server.program.state(), || {
-        let answer = server.anonymous("/livez").expect("it answers all the time");
-        if answer.certificate == wanted[0].as_ref() { Ok(()) } else { Err("another certificate".to_owned()) }
-    });
+    eventually(
+        MINUTE,
+        "the new certificate is shown",
+        || server.program.state(),
+        || {
+            let answer = server.anonymous("/livez").expect("it answers all the time");
+            if answer.certificate == wanted[0].as_ref() {
+                Ok(())
+            } else {
+                Err("another certificate".to_owned())
+            }
+        },
+    );
 }
 
 #[test]
@@ -101,10 +110,15 @@ impl Drop for FrontProxy<'_> {
 /// Waits until a proxy with this certificate gets this status.
 #[track_caller]
 fn eventually_gets(server: &Server, proxy: &Issued, wanted: u16) {
-    eventually(MINUTE * 2, &format!("the proxy gets {wanted}"), || server.program.state(), || {
-        let answer = Caller::default().certificate(proxy).for_a_master().get(server.address, NODES)?;
-        if answer.status == wanted { Ok(()) } else { Err(format!("{answer:?}")) }
-    });
+    eventually(
+        MINUTE * 2,
+        &format!("the proxy gets {wanted}"),
+        || server.program.state(),
+        || {
+            let answer = Caller::default().certificate(proxy).for_a_master().get(server.address, NODES)?;
+            if answer.status == wanted { Ok(()) } else { Err(format!("{answer:?}")) }
+        },
+    );
 }
 
 #[test]
@@ -128,10 +142,18 @@ fn another_front_proxy_authority_is_followed() {
     if full() {
         // The API server adds to the ConfigMap what it knows and takes nothing away: that is the administrator's.
         files.trust(&[&new_authority]);
-        let patch = json!({"data": {"requestheader-client-ca-file": new_authority.certificate_pem()}}).to_string();
+        let patch =
+            json!({"data": {"requestheader-client-ca-file": new_authority.certificate_pem()}}).to_string();
         let system = plane.admin().in_namespace("kube-system");
         system.eventually(MINUTE * 3, "only the new authority is trusted", || {
-            system.ok(&["patch", "configmap", "extension-apiserver-authentication", "--type=merge", "--patch", &patch]);
+            system.ok(&[
+                "patch",
+                "configmap",
+                "extension-apiserver-authentication",
+                "--type=merge",
+                "--patch",
+                &patch,
+            ]);
             let answer = Caller::default().certificate(old).for_a_master().get(server.address, NODES)?;
             if answer.status == 401 { Ok(()) } else { Err(format!("{answer:?}")) }
         });
@@ -172,7 +194,15 @@ pub fn stand_in(stage: &Stage<'_>, collector: SocketAddr) {
         "phase": "Running", "podIP": address, "podIPs": [{"ip": address}], "conditions": ready,
         "containerStatuses": [container],
     });
-    admin.ok(&["patch", "pod", "collector-real-0", "--subresource=status", "--type=merge", "--patch", &status(&pod)]);
+    admin.ok(&[
+        "patch",
+        "pod",
+        "collector-real-0",
+        "--subresource=status",
+        "--type=merge",
+        "--patch",
+        &status(&pod),
+    ]);
 }
 
 /// When the collector's node was measured last.
@@ -185,10 +215,15 @@ fn measured(kubectl: &Kubectl) -> Result<String, String> {
 #[track_caller]
 fn measured_again(kubectl: &Kubectl, server: &Server) {
     let before = measured(kubectl).unwrap_or_default();
-    eventually(MINUTE, "the collector's node is measured again", || server.program.state(), || {
-        let now = measured(kubectl)?;
-        if now > before { Ok(()) } else { Err(now) }
-    });
+    eventually(
+        MINUTE,
+        "the collector's node is measured again",
+        || server.program.state(),
+        || {
+            let now = measured(kubectl)?;
+            if now > before { Ok(()) } else { Err(now) }
+        },
+    );
 }
 
 /// What the Secret of the collectors holds under a key.
@@ -223,7 +258,8 @@ fn the_collectors_certificate_is_renewed_without_a_gap() {
     let stage = Stage::set(&plane, 1);
     stage.place("behaviour-collector").apply(&workload("Deployment", "web", 1, "50m"));
     let now = SystemTime::now();
-    let authority = CertificateAuthority::valid_for("old collectors", now, NEARLY_OVER).expect("an authority");
+    let authority =
+        CertificateAuthority::valid_for("old collectors", now, NEARLY_OVER).expect("an authority");
     let old = authority.issue_server_for(&[COLLECTOR], &[], now, NEARLY_OVER).expect("a certificate");
     let data = json!({"tls.crt": old.certificate_pem, "tls.key": old.key_pem, "ca.crt": authority.certificate_pem()});
     set_secret(&plane, &data);
@@ -237,10 +273,15 @@ fn the_collectors_certificate_is_renewed_without_a_gap() {
     let before = server_failures(&server);
 
     // The metrics server renews; nobody has brought the new one to the collector yet.
-    eventually(MINUTE, "the certificate is renewed", || server.program.state(), || {
-        let changed = secret(&plane, "tls.crt") != old.certificate_pem;
-        if changed { Ok(()) } else { Err("the old one".to_owned()) }
-    });
+    eventually(
+        MINUTE,
+        "the certificate is renewed",
+        || server.program.state(),
+        || {
+            let changed = secret(&plane, "tls.crt") != old.certificate_pem;
+            if changed { Ok(()) } else { Err("the old one".to_owned()) }
+        },
+    );
     assert_eq!(chain(&secret(&plane, "ca.crt")).len(), 2, "the new authority and the one before");
     measured_again(admin, &server);
     measured_again(admin, &server);
@@ -253,10 +294,15 @@ fn the_collectors_certificate_is_renewed_without_a_gap() {
     if full() {
         // Someone empties the Secret: a new one is made.
         set_secret(&plane, &json!({}));
-        eventually(MINUTE, "there is a certificate again", || server.program.state(), || {
-            let made = ![String::new(), new.certificate_pem.clone()].contains(&secret(&plane, "tls.crt"));
-            if made { Ok(()) } else { Err("none".to_owned()) }
-        });
+        eventually(
+            MINUTE,
+            "there is a certificate again",
+            || server.program.state(),
+            || {
+                let made = ![String::new(), new.certificate_pem.clone()].contains(&secret(&plane, "tls.crt"));
+                if made { Ok(()) } else { Err("none".to_owned()) }
+            },
+        );
         let newest = sync(&plane, &files);
         eventually_shows(&collector, &newest);
         measured_again(admin, &server);

@@ -32,7 +32,8 @@ impl Manifests {
             unreachable!("an array stays one")
         };
         for object in &mut objects {
-            let named_once = object["kind"] == "ClusterRoleBinding" || object["metadata"]["namespace"] == "kube-system";
+            let named_once =
+                object["kind"] == "ClusterRoleBinding" || object["metadata"]["namespace"] == "kube-system";
             if let (true, Some(name)) = (named_once, object["metadata"]["name"].as_str()) {
                 object["metadata"]["name"] = json!(format!("{name}:{namespace}"));
             }
@@ -55,7 +56,8 @@ impl Manifests {
     pub fn apply(&self, plane: &Plane) {
         // Namespaces first: the rest is in them.
         installer(plane).apply(&self.list(|kind| kind == "Namespace"));
-        installer(plane).apply(&self.list(|kind| kind != "Namespace" && kind != API_SERVICE && !PODS.contains(&kind)));
+        installer(plane)
+            .apply(&self.list(|kind| kind != "Namespace" && kind != API_SERVICE && !PODS.contains(&kind)));
     }
 
     /// Applies what makes the API server send requests to us.
@@ -65,7 +67,10 @@ impl Manifests {
 
     /// Removes everything but the namespaces, whatever comes of it; the APIServices first.
     pub fn remove(&self, plane: &Plane) {
-        let lists = [self.list(|kind| kind == API_SERVICE), self.list(|kind| kind != API_SERVICE && kind != "Namespace")];
+        let lists = [
+            self.list(|kind| kind == API_SERVICE),
+            self.list(|kind| kind != API_SERVICE && kind != "Namespace"),
+        ];
         for list in lists {
             let arguments = ["delete", "--ignore-not-found", "--wait=false", "--filename=-"];
             let _ = installer(plane).run_with_input(&arguments, &list.to_string());
@@ -77,7 +82,8 @@ impl Manifests {
         let flag = |argument: &str| argument.split('=').next().unwrap_or_default().to_owned();
         let replaced: Vec<_> = others.iter().map(|argument| flag(argument)).collect();
         let is_it = |object: &&Value| {
-            object["metadata"]["name"] == name && object["kind"].as_str().is_some_and(|kind| PODS.contains(&kind))
+            object["metadata"]["name"] == name
+                && object["kind"].as_str().is_some_and(|kind| PODS.contains(&kind))
         };
         let object = self.objects.iter().find(is_it).unwrap_or_else(|| panic!("{name} is not shipped"));
         arguments(object, &[("POD_NAMESPACE", &self.namespace)])

@@ -1,15 +1,16 @@
 //! Beside the built-in loop of HPAs, and beside another Flyball: who scales, and who says why it does not.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use flyball_e2e::plane::{Part, Plane};
 use flyball_e2e::{Kubectl, MINUTE, full};
 
-use super::stage::{HPA, Server, Stage};
 use super::manifests::Manifests;
-use crate::shipped::SYSTEM;
+use super::stage::{HPA, Stage};
 use super::workload::{SCALE_LIMIT, autoscaler, eventually_replicas, workload};
 use super::{alone_at_scaling, holds};
+use crate::shipped::SYSTEM;
 
 const PLACE: &str = "behaviour-modes";
 
@@ -37,7 +38,11 @@ fn lease_events(plane: &Plane, namespace: &str) -> String {
 fn built_in_answers(place: &Kubectl, name: &str) {
     place.eventually(MINUTE, "the built-in loop writes the status", || {
         let managers = managers(place, name);
-        if managers.iter().any(|it| it == "kube-controller-manager") { Ok(()) } else { Err(format!("{managers:?}")) }
+        if managers.iter().any(|it| it == "kube-controller-manager") {
+            Ok(())
+        } else {
+            Err(format!("{managers:?}"))
+        }
     });
 }
 
@@ -53,9 +58,8 @@ impl<'a> Loop<'a> {
 impl Drop for Loop<'_> {
     /// The other tests share the plane.
     fn drop(&mut self) {
-        if !std::thread::panicking() {
-            self.0.set_hpa_loop(false);
-        }
+        // A panic while another one is on its way would end the whole run.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.0.set_hpa_loop(false)));
     }
 }
 
@@ -65,7 +69,7 @@ fn auto_acts_alone_and_watches_beside_others() {
     let stage = Stage::set(&plane, 1);
     let place = stage.place(PLACE);
     let _metrics = stage.metrics();
-    place.apply(&workload("Deployment", "web", 1, "150m"));
+    place.apply(&workload("Deployment", "web", 1, "140m"));
     place.apply(&autoscaler("apps/v1", "Deployment", "web", 10, 0));
     // As shipped: mode auto.
     let mut first = stage.hpa(&[]).ready();
@@ -92,7 +96,7 @@ fn auto_acts_alone_and_watches_beside_others() {
     let built_in = Loop::on(&plane);
     first.says(MINUTE, "another HPA loop runs: watching only");
     holds(&lease_events(&plane, SYSTEM), &["AnotherAutoscaler", "kube-controller-manager"]);
-    place.apply(&workload("Deployment", "new", 1, "150m"));
+    place.apply(&workload("Deployment", "new", 1, "140m"));
     place.apply(&autoscaler("apps/v1", "Deployment", "new", 10, 0));
     built_in_answers(&place, "new");
     eventually_replicas(&place, SCALE_LIMIT, "deployment/new", 3);
@@ -100,41 +104,38 @@ fn auto_acts_alone_and_watches_beside_others() {
     first.still_runs();
     other.still_runs();
 
+    drop((first, other));
+    replace_is_demoted(&stage);
+
     // And goes: in full form, since it takes two minutes until it is certain that it does not only restart.
-    drop(built_in);
     if full() {
-        plane.admin().eventually(SILENCE_LIMIT, "it scales again", || {
-            let state = first.program.state();
-            let (before, after) = state.rsplit_once("watching only").unwrap_or(("", &state));
-            let _ = before;
-            if after.contains("no other HPA loop answers: scaling") { Ok(()) } else { Err(state.clone()) }
-        });
-        stage.sim.set_load_cpu(PLACE, "new", "240m").expect("an amount");
+        let again = stage.hpa(&[]).ready();
+        let watching = "another HPA loop runs: watching only";
+        again.says(MINUTE, watching);
+        drop(built_in);
+        again.says_after(SILENCE_LIMIT, watching, "no other HPA loop answers: scaling");
+        stage.sim.set_load_cpu(PLACE, "new", "235m").expect("an amount");
         eventually_replicas(&place, SCALE_LIMIT, "deployment/new", 5);
         place.eventually(MINUTE, "its status is ours", || {
             let managers = managers(&place, "new");
             if managers.iter().any(|it| it == "flyball-hpa") { Ok(()) } else { Err(format!("{managers:?}")) }
         });
     }
-    drop(other);
+    // Its roles have the names of the first install's.
     second.remove(&plane);
     let _ = plane.admin().run(&["delete", "namespace", SECOND, "--wait=false"]);
 }
 
-#[test]
-fn replace_leaves_alone_what_the_built_in_loop_writes() {
-    let Some(plane) = Plane::shared(alone_at_scaling()) else { return };
-    let stage = Stage::set(&plane, 1);
+/// Beside the built-in loop: mode replace leaves alone what that loop writes.
+fn replace_is_demoted(stage: &Stage<'_>) {
     let place = stage.place("behaviour-replace");
-    let _metrics = stage.metrics();
-    let built_in = Loop::on(&plane);
-    let mut hpa: Server = stage.hpa(&["--mode=replace"]).ready();
-    place.apply(&workload("Deployment", "web", 1, "150m"));
+    let mut hpa = stage.hpa(&["--mode=replace"]).ready();
+    place.apply(&workload("Deployment", "web", 1, "140m"));
     place.apply(&autoscaler("apps/v1", "Deployment", "web", 10, 0));
     built_in_answers(&place, "web");
     hpa.says(MINUTE, "another controller writes this autoscaler's status");
     let described = place.eventually_prints(MINUTE, &["describe", "hpa", "web"], "AnotherAutoscaler");
-    holds(&described, &["kube-controller-manager", "--mode=shadow"]);
+    holds(&described, &["kube-controller-manager", "Flyball leaves it alone", "mode shadow"]);
     eventually_replicas(&place, SCALE_LIMIT, "deployment/web", 3);
     // Left alone: what is scaled from here on, the other one scales.
     stage.sim.set_load_cpu("behaviour-replace", "web", "50m").expect("an amount");
@@ -142,9 +143,12 @@ fn replace_leaves_alone_what_the_built_in_loop_writes() {
     let object = place.json(&["get", "deployment", "web", "--show-managed-fields"]);
     let entries = object["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
     let by_scale = entries.iter().find(|entry| entry["subresource"] == "scale");
-    assert_eq!(by_scale.map(|entry| &entry["manager"]), Some(&"kube-controller-manager".into()), "{entries:?}");
+    assert_eq!(
+        by_scale.map(|entry| &entry["manager"]),
+        Some(&"kube-controller-manager".into()),
+        "{entries:?}"
+    );
     hpa.still_runs();
-    drop(built_in);
-    let log = std::fs::read_to_string(plane.log_of(Part::ControllerManager)).unwrap_or_default();
+    let log = std::fs::read_to_string(stage.plane.log_of(Part::ControllerManager)).unwrap_or_default();
     assert!(!log.contains("panic"), "the built-in controller panicked");
 }

@@ -4,9 +4,9 @@ use flyball_e2e::plane::Plane;
 use flyball_e2e::{Kubectl, MINUTE, SHORT, Signal};
 
 use super::alone_at_scaling;
-use crate::shipped::SYSTEM;
 use super::stage::{Server, Stage};
 use super::workload::{SCALE_LIMIT, autoscaler, eventually_replicas, workload};
+use crate::shipped::SYSTEM;
 
 /// Which of these UIDs the stored histories name.
 fn remembered(plane: &Plane, uids: &[&str]) -> Vec<bool> {
@@ -34,7 +34,7 @@ fn what_went_meanwhile_is_forgotten_and_the_rest_is_not() {
     let mut metrics = stage.metrics();
     let hpa = stage.hpa(&["--mode=replace"]).ready();
     for (place, name) in [(&gone, "web"), (&kept, "web"), (&kept, "other")] {
-        place.apply(&workload("Deployment", name, 1, "150m"));
+        place.apply(&workload("Deployment", name, 1, "140m"));
         place.apply(&autoscaler("apps/v1", "Deployment", name, 5, 300));
     }
     for (place, name) in [(&gone, "web"), (&kept, "web"), (&kept, "other")] {
@@ -49,7 +49,7 @@ fn what_went_meanwhile_is_forgotten_and_the_rest_is_not() {
     kept.ok(&["delete", "hpa", "other"]);
     // An autoscaler of the same name is another one: it has no past.
     let again = stage.place("behaviour-gone");
-    again.apply(&workload("Deployment", "web", 4, "150m"));
+    again.apply(&workload("Deployment", "web", 4, "140m"));
     again.apply(&autoscaler("apps/v1", "Deployment", "web", 5, 0));
     again.eventually_available(MINUTE, "web", 4);
     stage.sim.set_load_cpu("behaviour-kept", "web", "50m").expect("an amount");

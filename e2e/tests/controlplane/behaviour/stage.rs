@@ -50,10 +50,15 @@ impl Server {
     /// Waits until it says that it is ready.
     #[track_caller]
     pub fn ready(self) -> Self {
-        eventually(MINUTE, "the program is ready", || self.program.state(), || {
-            let answer = self.anonymous("/readyz?verbose")?;
-            if answer.status == 200 { Ok(()) } else { Err(format!("{answer:?}")) }
-        });
+        eventually(
+            MINUTE,
+            "the program is ready",
+            || self.program.state(),
+            || {
+                let answer = self.anonymous("/readyz?verbose")?;
+                if answer.status == 200 { Ok(()) } else { Err(format!("{answer:?}")) }
+            },
+        );
         self
     }
 
@@ -66,11 +71,28 @@ impl Server {
         });
     }
 
+    /// Waits until the end of its log holds `text` after the last `earlier`.
+    #[track_caller]
+    pub fn says_after(&self, limit: Duration, earlier: &str, text: &str) {
+        eventually(limit, &format!("the program says {text:?} after {earlier:?}"), String::new, || {
+            let state = self.program.state();
+            if state.rfind(text) > state.rfind(earlier) { Ok(()) } else { Err(state) }
+        });
+    }
+
     /// Fails if it has ended.
     #[track_caller]
     pub fn still_runs(&mut self) {
         let ended = self.program.wait(Duration::ZERO);
         assert!(ended.is_none(), "it ended: {}", self.program.state());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.program.state());
+        }
     }
 }
 
@@ -106,14 +128,27 @@ impl<'a> Stage<'a> {
     }
 
     /// Where a program is to listen, and all its arguments.
-    fn arguments(&self, shipped: &Manifests, name: &str, port: u16, extra: &[&str]) -> (SocketAddr, Vec<String>) {
+    fn arguments(
+        &self,
+        shipped: &Manifests,
+        name: &str,
+        port: u16,
+        extra: &[&str],
+    ) -> (SocketAddr, Vec<String>) {
         let address = SocketAddr::from((self.plane.address(), port));
         let mut others = vec![format!("--bind-address={}", address.ip())];
         others.extend(extra.iter().map(|&argument| argument.to_owned()));
         (address, shipped.arguments(name, &others))
     }
 
-    fn start(&self, shipped: &Manifests, name: &str, port: u16, extra: &[&str], environment: &[(&str, &str)]) -> Server {
+    fn start(
+        &self,
+        shipped: &Manifests,
+        name: &str,
+        port: u16,
+        extra: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Server {
         let namespace = if name == COLLECTOR { COLLECTOR } else { shipped.namespace() };
         let (address, arguments) = self.arguments(shipped, name, port, extra);
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
@@ -170,6 +205,16 @@ impl<'a> Stage<'a> {
         let addresses: Vec<_> = servers.iter().map(|server| server.address).collect();
         self.plane.serve_group_many(SYSTEM, METRICS_SERVER, 443, &addresses);
         self.shipped.apply_api_services(self.plane);
+    }
+
+    /// Leads the Service to others than before, without a moment in which it leads nowhere.
+    pub fn lead_to(&self, servers: &[&Server]) {
+        let endpoint =
+            |server: &&Server| json!({"addresses": [server.address.ip()], "conditions": {"ready": true}});
+        let endpoints: Vec<_> = servers.iter().map(endpoint).collect();
+        let patch = json!({"endpoints": endpoints}).to_string();
+        let slice = format!("endpointslice/{METRICS_SERVER}-e2e");
+        self.plane.admin().in_namespace(SYSTEM).ok(&["patch", &slice, "--type=merge", "--patch", &patch]);
     }
 
     /// Whether both APIServices are Available; if not, why.
@@ -229,10 +274,19 @@ impl<'a> Stage<'a> {
     /// Waits until another than `before` holds the Lease; returns who.
     #[track_caller]
     pub fn eventually_leads(&self, limit: Duration, before: &str) -> String {
-        eventually(limit, &format!("another than {before:?} leads"), || self.plane.state(), || {
-            let holder = self.leader();
-            if holder.is_empty() || holder == before { Err(format!("holder: {holder:?}")) } else { Ok(holder) }
-        })
+        eventually(
+            limit,
+            &format!("another than {before:?} leads"),
+            || self.plane.state(),
+            || {
+                let holder = self.leader();
+                if holder.is_empty() || holder == before {
+                    Err(format!("holder: {holder:?}"))
+                } else {
+                    Ok(holder)
+                }
+            },
+        )
     }
 }
 
@@ -248,7 +302,8 @@ impl Drop for Stage<'_> {
         let _ = self.sim.remove_nodes();
         // What an install of the tests needs no more; a given cluster shall keep nothing.
         if std::env::var_os("FLYBALL_E2E_KUBECONFIG").is_some() {
-            let _ = admin.run(&["delete", "namespace", SYSTEM, COLLECTOR, "--ignore-not-found", "--wait=false"]);
+            let _ =
+                admin.run(&["delete", "namespace", SYSTEM, COLLECTOR, "--ignore-not-found", "--wait=false"]);
         }
     }
 }
