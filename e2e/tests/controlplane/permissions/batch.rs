@@ -71,7 +71,9 @@ pub fn run(
     let others =
         others.map(|(index, unit)| Trial::new(scene, number, index + 1, situation, Some(unit.clone())));
     let mut trials: Vec<_> = std::iter::once(control).chain(others).collect();
-    create(scene, trials.iter().flat_map(|trial| trial.objects(subject)).collect());
+    for trial in &trials {
+        create(scene, &trial.objects(subject));
+    }
     if subject.part == "hpa" {
         has_pods(scene, &trials);
     }
@@ -80,7 +82,9 @@ pub fn run(
     }
     let (control, trials) = trials.split_first().expect("the one with everything");
     all_works(scene, subject, control, units, false);
-    create(scene, trials.iter().chain([control]).flat_map(|trial| objects::late(trial, subject)).collect());
+    let late: Vec<_> =
+        trials.iter().chain([control]).flat_map(|trial| objects::late(trial, subject)).collect();
+    create(scene, &late);
     scene.add_late(&subject.part, &control.late_name());
     all_works(scene, subject, control, units, true);
     let faults = trials.iter().zip(units).filter_map(|(trial, unit)| judge(scene, subject, trial, unit));
@@ -93,13 +97,14 @@ pub fn run(
     faults
 }
 
-fn create(scene: &Scene<'_>, mut objects: Vec<Value>) {
+/// Creates objects in their order.
+fn create(scene: &Scene<'_>, objects: &[Value]) {
     if objects.is_empty() {
         return;
     }
-    objects.sort_by_key(|object| object["kind"] != "Namespace");
     let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
-    scene.kubectl().ok_with_input(&["create", "--filename", "-"], &list.to_string());
+    // Validation would fetch the descriptions of all kinds there are, each time.
+    scene.kubectl().ok_with_input(&["create", "--validate=false", "--filename", "-"], &list.to_string());
 }
 
 /// Waits until each target has its pod: a program without a watch sees only what is there when it starts.

@@ -126,7 +126,12 @@ pub static CHECKS: &[Check] = &[
     ),
     check(["metrics-server", "get", "", "secrets"], "collectors get a certificate", Ordinary, issues),
     check(["metrics-server", "update", "", "secrets"], "collectors get a certificate", Ordinary, issues),
-    check(["metrics-server", "watch", "", "secrets"], "collectors get a certificate", Ordinary, issues),
+    check(
+        ["metrics-server", "watch", "", "secrets"],
+        "the Secret is followed at once",
+        Ordinary,
+        follows_secret,
+    ),
     check(
         ["metrics-server", "create", "authentication.k8s.io", "tokenreviews"],
         "tokens are taken",
@@ -375,6 +380,13 @@ fn issues(scene: &Scene<'_>, trial: &Trial, _: &Grant) -> Result<(), String> {
     let keys = secret["data"].as_object().map(|data| data.keys().cloned().collect::<Vec<_>>().join(" "));
     let keys = keys.unwrap_or_default();
     needed(keys.contains("tls.crt"), format!("the Secret holds: {keys}"))
+}
+
+/// Without a watch the Secret is read every half minute only, and the program says what that means.
+fn follows_secret(scene: &Scene<'_>, trial: &Trial, grant: &Grant) -> Result<(), String> {
+    issues(scene, trial, grant)?;
+    let text = scene.read(trial.port, "/readyz?verbose").unwrap_or_else(|text| text);
+    needed(!text.contains("[!]collector-certificate: ") && text.contains("[!]api-service"), text)
 }
 
 fn names(scene: &Scene<'_>, trial: &Trial, pod: &str) -> Result<(), String> {

@@ -99,7 +99,7 @@ impl Trial {
         match subject.part.as_str() {
             "hpa" => self.set_for_hpa(&mut arguments),
             "metrics-server" => {
-                set(&mut arguments, "metric-resolution", "2s");
+                set(&mut arguments, "metric-resolution", "3s");
                 if arguments.iter().any(|argument| argument.starts_with("--cert-dir=")) {
                     set(&mut arguments, "cert-dir", scene.plane.folder().join(&self.namespace).display());
                 }
@@ -118,7 +118,7 @@ impl Trial {
     fn set_for_hpa(&self, arguments: &mut Vec<String>) {
         // Trials beside each other are not second Flyballs to one another.
         set(arguments, "leader-elect-resource-name", &self.namespace);
-        set(arguments, "horizontal-pod-autoscaler-sync-period", "5s");
+        set(arguments, "horizontal-pod-autoscaler-sync-period", "8s");
         let is_shadow = arguments.iter().any(|argument| argument == "--mode=shadow");
         if self.situation != Situation::Asking && !is_shadow {
             set(arguments, "mode", "replace");
