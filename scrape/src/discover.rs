@@ -46,20 +46,23 @@ pub async fn follow(
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
-            Some(event) = nodes.next() => known.node(event),
-            Some(event) = pods.next() => known.pod(event),
+            Some(event) = nodes.next() => if let Some(event) = event { known.node(event) },
+            Some(event) = pods.next() => match event {
+                Some(event) => known.pod(event),
+                None => known.pods_failed(),
+            },
         }
         known.publish(&targets);
     }
 }
 
-/// The events; a lasting failure is logged once.
+/// The events, `None` for a failure; a lasting one is logged once.
 fn logged<K>(
     events: impl Stream<Item = Result<Event<K>, watcher::Error>>,
     what: &'static str,
-) -> impl Stream<Item = Event<K>> {
+) -> impl Stream<Item = Option<Event<K>>> {
     let mut told = None;
-    events.filter_map(move |event| {
+    events.map(move |event| {
         match &event {
             // Comes before the first answer too.
             Ok(Event::Init) => {}
@@ -76,7 +79,7 @@ fn logged<K>(
                 }
             }
         }
-        std::future::ready(event.ok())
+        event.ok()
     })
 }
 
@@ -101,6 +104,8 @@ struct Known {
     /// Lists in progress replace the above when they are complete, so that a restarted watch loses no target meanwhile.
     listed_kubelets: Targets,
     listed_collectors: BTreeMap<String, Target>,
+    /// The first list of collector pods came, or failed: until then a kubelet may stand where a collector belongs.
+    pods_asked: bool,
     changed: bool,
 }
 
@@ -112,6 +117,7 @@ impl Known {
             collectors: BTreeMap::new(),
             listed_kubelets: Targets::new(),
             listed_collectors: BTreeMap::new(),
+            pods_asked: false,
             changed: false,
         }
     }
@@ -153,11 +159,17 @@ impl Known {
             }
             Event::InitDone => {
                 self.collectors = std::mem::take(&mut self.listed_collectors);
+                self.pods_asked = true;
                 self.changed = true;
             }
             Event::Apply(pod) => self.changed |= put(&mut self.collectors, key(&pod), collector_target(&pod)),
             Event::Delete(pod) => self.changed |= put(&mut self.collectors, key(&pod), None),
         }
+    }
+
+    /// Without pods every node is asked through its kubelet.
+    fn pods_failed(&mut self) {
+        self.pods_asked = true;
     }
 
     fn targets(&self) -> Targets {
@@ -174,7 +186,7 @@ impl Known {
     }
 
     fn publish(&mut self, sender: &watch::Sender<Targets>) {
-        if std::mem::take(&mut self.changed) {
+        if self.pods_asked && std::mem::take(&mut self.changed) {
             let targets = self.targets();
             sender.send_if_modified(|current| {
                 let differs = *current != targets;
@@ -234,8 +246,12 @@ mod tests {
             known.node(Event::InitApply(node(name, zone, address)));
         }
         known.node(Event::InitDone);
-        known.pod(Event::Apply(pod("c1", "n1", true)));
-        known.pod(Event::Apply(pod("c3", "n3", true)));
+        known.publish(&sender);
+        assert!(!receiver.has_changed().unwrap(), "a kubelet is not asked before it is known to be needed");
+        known.pod(Event::Init);
+        known.pod(Event::InitApply(pod("c1", "n1", true)));
+        known.pod(Event::InitApply(pod("c3", "n3", true)));
+        known.pod(Event::InitDone);
         known.publish(&sender);
         let kinds = |targets: &Targets| -> Vec<(String, Kind)> {
             targets.values().map(|target| (target.node.clone(), target.kind)).collect()
@@ -251,6 +267,16 @@ mod tests {
         known.node(Event::Delete(node("n2", "b", "10.0.0.2")));
         known.publish(&sender);
         assert_eq!(kinds(&receiver.borrow_and_update()), vec![("n1".to_owned(), Kind::Kubelet)]);
+    }
+
+    #[test]
+    fn where_pods_cannot_be_listed_the_kubelets_are_asked() {
+        let mut known = Known::new(Discovery::default());
+        let (sender, receiver) = watch::channel(Targets::new());
+        known.node(Event::Apply(node("n1", "a", "10.0.0.1")));
+        known.pods_failed();
+        known.publish(&sender);
+        assert_eq!(receiver.borrow().len(), 1);
     }
 
     #[test]

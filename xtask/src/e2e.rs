@@ -5,11 +5,11 @@ mod machine;
 mod suite;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::Context;
 use clap::Args;
 
+use crate::cargo::cargo;
 use crate::image;
 use crate::totals::Totals;
 use golang::Module;
@@ -89,7 +89,7 @@ fn modules(full: bool) -> Vec<(Module, &'static str)> {
 fn program() -> anyhow::Result<PathBuf> {
     let arguments = ["test", "--workspace", "--no-run", "--quiet"];
     println!("+ cargo {}", arguments.join(" "));
-    let status = Command::new("cargo").args(arguments).current_dir(root()).status();
+    let status = cargo().args(arguments).current_dir(root()).status();
     let status = status.context("cannot start cargo")?;
     anyhow::ensure!(status.success(), "the tests do not build: cargo ended with {status}");
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);

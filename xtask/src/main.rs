@@ -8,6 +8,7 @@
     reason = "a developer tool: it starts other programs and reads the environment"
 )]
 
+mod cargo;
 mod e2e;
 mod image;
 mod steps;

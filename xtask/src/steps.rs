@@ -1,10 +1,11 @@
 //! The steps behind the commands.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context, bail};
 
+use crate::cargo::cargo;
 use crate::e2e;
 use crate::image;
 use crate::totals::Totals;
@@ -44,13 +45,13 @@ pub fn full() -> anyhow::Result<()> {
 
 /// Every figure this machine can take.
 pub fn scoreboard() -> anyhow::Result<()> {
-    run("cargo", &["build", "--release", "--package", "flyball-cli"])?;
-    run("cargo", &["run", "--release", "--quiet", "--package", "flyball-benches", "--bin", "scoreboard"])
+    run(&["build", "--release", "--package", "flyball-cli"])?;
+    run(&["run", "--release", "--quiet", "--package", "flyball-benches", "--bin", "scoreboard"])
 }
 
 fn lints() -> anyhow::Result<()> {
-    run("cargo", &["fmt", "--all", "--check"])?;
-    run("cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"])
+    run(&["fmt", "--all", "--check"])?;
+    run(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"])
 }
 
 /// The image, each part of it run by runc as the manifests say.
@@ -59,14 +60,14 @@ fn image() -> anyhow::Result<()> {
 }
 
 fn demo(arguments: &[&str]) -> anyhow::Result<()> {
-    run("cargo", &[&["run", "--release", "--", "demo"], arguments].concat())
+    run(&[&["run", "--release", "--", "demo"], arguments].concat())
 }
 
 /// Runs the README's test command, shows its output as it comes and adds up its result lines.
 fn tests(environment: &[(&str, &str)]) -> anyhow::Result<Totals> {
     let arguments = ["test", "--workspace", "--no-fail-fast"];
     println!("+ cargo {}", arguments.join(" "));
-    let mut child = Command::new("cargo")
+    let mut child = cargo()
         .args(arguments)
         .envs(environment.iter().copied())
         .stdout(Stdio::piped())
@@ -87,12 +88,12 @@ fn tests(environment: &[(&str, &str)]) -> anyhow::Result<Totals> {
     Ok(totals)
 }
 
-fn run(program: &str, arguments: &[&str]) -> anyhow::Result<()> {
-    println!("+ {program} {}", arguments.join(" "));
-    let status =
-        Command::new(program).args(arguments).status().with_context(|| format!("cannot start {program}"))?;
+/// Shows a cargo command and runs it.
+fn run(arguments: &[&str]) -> anyhow::Result<()> {
+    println!("+ cargo {}", arguments.join(" "));
+    let status = cargo().args(arguments).status().context("cannot start cargo")?;
     if !status.success() {
-        bail!("{program} {} ended with {status}", arguments.join(" "));
+        bail!("cargo {} ended with {status}", arguments.join(" "));
     }
     Ok(())
 }

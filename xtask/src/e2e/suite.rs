@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context, bail};
 
 use super::root;
+use crate::cargo::cargo;
 use crate::totals::Totals;
 
 /// How a test says on standard error that it is skipped; its name and the reason follow.
@@ -21,7 +22,7 @@ pub fn run(environment: &[(&'static str, OsString)], filters: &[String]) -> anyh
     let mut arguments = vec!["test", "--workspace", "--test", "controlplane", "--", "--test-threads=1"];
     arguments.extend(filters.iter().map(String::as_str));
     println!("+ cargo {}", arguments.join(" "));
-    let mut child = Command::new("cargo")
+    let mut child = cargo()
         .args(&arguments)
         .current_dir(root())
         .envs(environment.iter().map(|(name, value)| (name, value)))

@@ -10,13 +10,14 @@ use anyhow::{Context, bail};
 use serde_json::Value;
 
 use super::{Architecture, Profile};
+use crate::cargo::cargo;
 
 /// Type of the program header that names a dynamic linker.
 const PT_INTERP: u32 = 3;
 
 /// Builds the program and says where cargo left it.
 pub fn build(architecture: Architecture, profile: Profile) -> anyhow::Result<PathBuf> {
-    let mut command = Command::new("cargo");
+    let mut command = cargo();
     command.args(["rustc", "--locked", "--package", "flyball-cli", "--bin", "flyball"]);
     command.arg("--message-format=json-render-diagnostics");
     if profile == Profile::Release {
