@@ -117,6 +117,9 @@ pub(super) fn controller_manager(
         format!("--root-ca-file={}", file("ca.crt")),
         // The default is a folder that it would make on this machine.
         format!("--flex-volume-plugin-dir={}", file("no-plugins")),
+        // Nodes that stand for processes of this machine have no kubelet whose heartbeats could be missed: after the default
+        // of 50 s their pods would be marked not ready in the middle of a test.
+        "--node-monitor-grace-period=12h".to_owned(),
         // It starts a client per controller, which at the default rate takes five seconds.
         "--kube-api-qps=500".to_owned(),
         "--kube-api-burst=1000".to_owned(),

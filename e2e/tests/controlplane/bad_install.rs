@@ -272,7 +272,7 @@ fn the_nodes_certificates_are_not_accepted() {
     is_mended(&server, "node-0");
     // The collector shows a certificate that the metrics server has not made.
     let mut collector = start(&stage, COLLECTOR, &[], None);
-    stand_in(&stage, collector.address);
+    let stand_in = stand_in(&stage, collector.address);
     tells(&server, &["real-0", "is not accepted"]);
     let secret = plane.admin().in_namespace(COLLECTOR).json(&["get", "secret", "flyball-collector-tls"]);
     let pem = |key: &str| {
@@ -283,7 +283,7 @@ fn the_nodes_certificates_are_not_accepted() {
     Pair::write(plane.folder(), &issued);
     is_mended(&server, "real-0");
     [&mut server, &mut collector].into_iter().for_each(Server::still_runs);
-    plane.admin().ok(&["delete", "node", "real-0"]);
+    drop(stand_in);
 }
 
 #[test]

@@ -72,9 +72,9 @@ fn remove(kubectl: &Kubectl, overlays: &[Overlay]) {
 fn warnings(kubectl: &Kubectl, arguments: &[&str], input: &str) -> Vec<String> {
     let finished = kubectl.run_with_input(arguments, input);
     assert!(finished.success(), "must succeed: {finished}");
-    // The last is about namespaces that the test made.
+    // kubectl's annotation is what it warns of where tests made the namespace before.
     let lines = finished.stderr.lines().filter(|line| line.starts_with("Warning: "));
-    lines.filter(|line| !line.contains("last-applied-configuration annotation")).map(str::to_owned).collect()
+    lines.filter(|line| !line.contains("last-applied-configuration")).map(str::to_owned).collect()
 }
 
 /// The service account of a pod, without which it is refused for another reason.

@@ -165,12 +165,29 @@ fn another_front_proxy_authority_is_followed() {
     top();
 }
 
-/// The collector's node and pod: objects that lead to a process of this machine.
-pub fn stand_in(stage: &Stage<'_>, collector: SocketAddr) {
-    let admin = stage.plane.admin().in_namespace(COLLECTOR);
+/// The collector's node and pod: objects that lead to a process of this machine. Gone when dropped: a pod on a node
+/// without a kubelet would keep its namespace from ever ending.
+#[must_use]
+pub struct StandIn(Kubectl);
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        let _ = self.0.run(&[
+            "delete",
+            "pod/collector-real-0",
+            "--ignore-not-found",
+            "--force",
+            "--grace-period=0",
+        ]);
+        let _ = self.0.run(&["delete", "node/real-0", "--ignore-not-found"]);
+    }
+}
+
+/// Makes them.
+pub fn stand_in(stage: &Stage<'_>, collector: SocketAddr) -> StandIn {
+    let stand_in = StandIn(stage.plane.admin().in_namespace(COLLECTOR));
+    let admin = &stand_in.0;
     let address = collector.ip();
-    admin.ok(&["delete", "node/real-0", "--ignore-not-found"]);
-    admin.ok(&["delete", "pod/collector-real-0", "--ignore-not-found", "--force", "--grace-period=0"]);
     admin.apply(&json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "real-0"}}));
     let ready = json!([{"type": "Ready", "status": "True", "reason": "KubeletReady"}]);
     let node = json!({"addresses": [{"type": "InternalIP", "address": address}], "conditions": ready});
@@ -203,6 +220,7 @@ pub fn stand_in(stage: &Stage<'_>, collector: SocketAddr) {
         "--patch",
         &status(&pod),
     ]);
+    stand_in
 }
 
 /// When the collector's node was measured last.
@@ -266,7 +284,7 @@ fn the_collectors_certificate_is_renewed_without_a_gap() {
     let files = Files::new(plane.folder(), "collector");
     sync(&plane, &files);
     let mut collector = stage.collector("real-0", &files.certificate(), &files.key()).ready();
-    stand_in(&stage, collector.address);
+    let _stand_in = stand_in(&stage, collector.address);
     let mut server = stage.metrics();
     let admin = plane.admin();
     measured_again(admin, &server);
@@ -309,8 +327,6 @@ fn the_collectors_certificate_is_renewed_without_a_gap() {
     }
     collector.still_runs();
     server.still_runs();
-    admin.ok(&["delete", "node/real-0"]);
-    admin.in_namespace(COLLECTOR).ok(&["delete", "pod/collector-real-0", "--force", "--grace-period=0"]);
 }
 
 /// A token of a service account that is worth nothing once the Secret `name` is gone.
