@@ -70,6 +70,21 @@ pub fn run(options: &Options) -> anyhow::Result<Totals> {
     Ok(totals)
 }
 
+/// Builds what the suite needs of Go's, so that it can be done while something else waits. What cannot be built here is
+/// left to [`run`] to say.
+///
+/// # Errors
+/// A module does not build.
+pub fn prepare(full: bool) -> anyhow::Result<()> {
+    let machine = Machine::look();
+    if machine.no_control_plane().is_none() && machine.no_go().is_none() {
+        for (module, _) in modules(full) {
+            golang::build(&module)?;
+        }
+    }
+    Ok(())
+}
+
 /// What is built with Go, and the variable that names it to the tests.
 fn modules(full: bool) -> Vec<(Module, &'static str)> {
     let module = |name, folder, file, version_of| Module { name, folder, file, version_of };

@@ -51,8 +51,20 @@ pub fn build(module: &Module) -> anyhow::Result<PathBuf> {
         remove_older(module, &folder)?;
         println!("+ go build -modfile={} # in {}; minutes the first time", module.file, module.folder);
         let unfinished = program.with_extension("unfinished");
-        let status = Command::new("go")
-            .args(["build", "-trimpath", "-modfile", module.file, "-ldflags", &linked, "-o"])
+        // Runs beside tests too, which go first.
+        let status = Command::new("nice")
+            .args([
+                "-n",
+                "15",
+                "go",
+                "build",
+                "-trimpath",
+                "-modfile",
+                module.file,
+                "-ldflags",
+                &linked,
+                "-o",
+            ])
             .arg(&unfinished)
             .arg(".")
             .current_dir(&sources)

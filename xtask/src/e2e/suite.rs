@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
+use std::time::Instant;
 
 use anyhow::{Context, bail};
 
@@ -34,11 +35,18 @@ pub fn run(environment: &[(&'static str, OsString)], filters: &[String]) -> anyh
     let skipped = std::thread::spawn(move || skipped(BufReader::new(errors)));
     let output = child.stdout.take().context("cargo has no output")?;
     let mut totals = Totals::default();
+    // One test at a time, so what passes between two results is the second one's.
+    let mut since = Instant::now();
     // Ends when the last plane is removed, too: its guardian has this pipe.
     for line in BufReader::new(output).lines() {
         let line = line?;
         totals.add_line(&line);
-        println!("{line}");
+        if line.starts_with("test ") && line.contains(" ... ") {
+            println!("{line} ({} s)", since.elapsed().as_secs());
+            since = Instant::now();
+        } else {
+            println!("{line}");
+        }
     }
     let status = child.wait()?;
     let skipped = skipped.join().ok().context("standard error was not read")?;
