@@ -2,6 +2,7 @@
 
 use crate::error::CollectorError;
 use crate::mounts::Hierarchies;
+use crate::selection::Selection;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -39,11 +40,18 @@ pub struct Config {
     pub cgroup_root: String,
     /// The host's /proc.
     pub proc_root: PathBuf,
+    /// The host's /sys.
+    pub sys_root: PathBuf,
     /// Time between sweeps.
     pub interval: Duration,
     /// Most counter files held open; each costs the kernel about 6 KiB of memory that is charged to this process.
     /// Groups beyond it are read by opening their files each time, at about twice the CPU.
     pub kept_files_limit: usize,
+    /// Also count the open descriptors of each container's processes: one more system call per process and pass of the
+    /// slower tier.
+    pub counts_descriptors: bool,
+    /// Families and labels of `/metrics/cadvisor`.
+    pub selection: Selection,
 }
 
 impl Config {
@@ -54,6 +62,9 @@ impl Config {
             source: SourceChoice::Detect,
             cgroup_root: "/".to_owned(),
             proc_root: PathBuf::from("/proc"),
+            sys_root: PathBuf::from("/sys"),
+            counts_descriptors: false,
+            selection: Selection::default(),
             interval: Duration::from_secs(1),
             kept_files_limit: 4_096,
         }

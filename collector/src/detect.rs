@@ -12,6 +12,9 @@ use procfs::FromRead;
 use procfs::process::MountInfos;
 use std::path::{Path, PathBuf};
 
+/// Most sizes of huge pages that are read; no architecture has more than four.
+const HUGE_PAGE_SIZES_LIMIT: usize = 8;
+
 /// Where hybrid machines mount the v2 tree.
 const HYBRID_UNIFIED: &str = "/sys/fs/cgroup/unified";
 
@@ -22,7 +25,15 @@ pub fn on_this_machine() -> Result<Hierarchies, CollectorError> {
         mounts.push(unified(PathBuf::from(UNIFIED_MOUNTPOINT), "/"));
     } else {
         let v1 = V1::new();
-        for controller in [Controllers::Mem, Controllers::CpuAcct] {
+        let wanted = [
+            Controllers::Mem,
+            Controllers::CpuAcct,
+            Controllers::Cpu,
+            Controllers::Pids,
+            Controllers::BlkIo,
+            Controllers::HugeTlb,
+        ];
+        for controller in wanted {
             let name = controller.to_string();
             if let Some((mount_point, root)) = v1.get_mount_point(controller) {
                 mounts.push(CgroupMount {
@@ -63,6 +74,26 @@ pub fn below(folder: &Path) -> Result<Hierarchies, CollectorError> {
     settle(&mounts, folder)
 }
 
+/// Sizes of huge pages the machine has, as the names of the kernel's hugetlb files have them: `2MB`, `1GB`. In
+/// `<sys>/kernel/mm/hugepages` the folders are named `hugepages-<kB>kB`.
+pub fn huge_page_sizes(sys_root: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(sys_root.join("kernel/mm/hugepages")) else { return Vec::new() };
+    let kilobytes = entries.filter_map(|entry| {
+        let name = entry.ok()?.file_name();
+        name.to_str()?.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse::<u64>().ok()
+    });
+    let mut kilobytes: Vec<u64> = kilobytes.take(HUGE_PAGE_SIZES_LIMIT).collect();
+    kilobytes.sort_unstable();
+    kilobytes
+        .into_iter()
+        .map(|kilobytes| match kilobytes {
+            size if size >= 1 << 20 => format!("{}GB", size >> 20),
+            size if size >= 1 << 10 => format!("{}MB", size >> 10),
+            size => format!("{size}KB"),
+        })
+        .collect()
+}
+
 fn settle(mounts: &[CgroupMount], place: &Path) -> Result<Hierarchies, CollectorError> {
     let none = || CollectorError::NoHierarchy { place: place.to_owned() };
     let mut found = Hierarchies::settle(mounts).ok_or_else(none)?;
@@ -74,6 +105,10 @@ fn settle(mounts: &[CgroupMount], place: &Path) -> Result<Hierarchies, Collector
         if tree.unified && tree.mount_point.join("memory.current").exists() {
             tree.whole_machine = false;
         }
+    }
+    // What the slower tier reads may be missing: a mount that cannot be entered is not tried.
+    for tree in found.more.all_mut() {
+        tree.take_if(|tree| !tree.mount_point.is_dir());
     }
     Ok(found)
 }

@@ -44,7 +44,8 @@ impl From<Errno> for ReadFault {
     fn from(errno: Errno) -> ReadFault {
         match errno {
             Errno::NODEV => ReadFault::Gone,
-            Errno::NOENT | Errno::NOTDIR => ReadFault::Missing,
+            // OPNOTSUPP: the file is there and switched off, as pressure files can be.
+            Errno::NOENT | Errno::NOTDIR | Errno::OPNOTSUPP => ReadFault::Missing,
             Errno::ACCESS | Errno::PERM => ReadFault::Denied,
             Errno::MFILE | Errno::NFILE => ReadFault::Descriptors,
             _ => ReadFault::Other,

@@ -26,6 +26,8 @@ pub struct SweepContext<'a> {
     pub sequence: u64,
     /// For the text of files.
     pub buffer: &'a mut [u8],
+    /// For the paths of files.
+    pub path: &'a mut String,
     /// Receives each fault.
     pub faults: &'a mut dyn FnMut(ReadFault),
 }
@@ -145,6 +147,11 @@ impl GroupFiles {
     /// Path below the mount points.
     pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// Inode in the first tree.
+    pub fn inode(&self) -> u64 {
+        self.inode
     }
 
     /// Returns its descriptors to the budget.

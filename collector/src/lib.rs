@@ -11,29 +11,38 @@
 compile_error!("Flyball runs on Linux only: it reads the Linux kernel's control groups.");
 
 pub mod agent;
+pub mod cadvisor;
 pub mod clock;
 pub mod config;
+pub mod details;
 pub mod detect;
+mod devices;
 pub mod discover;
 pub mod error;
 pub mod files;
 pub mod group;
 pub mod layout;
 pub mod lineage;
+pub mod machine;
 pub mod mounts;
 pub mod names;
 mod needs;
+mod network;
 pub mod node;
 pub mod own;
 pub mod parse;
 pub mod phase;
 pub mod processes;
+pub mod readers;
 pub mod resource;
 pub mod sample;
 pub mod schedule;
+pub mod selection;
 pub mod serve;
+pub mod slow;
 pub mod start;
 pub mod sweeper;
+pub mod table;
 mod tracked;
 pub mod watch;
 

@@ -3,7 +3,9 @@
 //! Settled once, from the list of mounts; the sweep then follows the [`FilePlan`] without asking for versions again.
 
 use crate::parse::{MEMORY_KEYS_V1, MEMORY_KEYS_V2, MemoryKeys};
+use crate::readers::{self, Reader};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// One mounted cgroup file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +30,23 @@ pub struct Hierarchies {
     pub cpu: Option<Tree>,
     /// Hierarchy that accounts memory; `None` where no mounted one does.
     pub memory: Option<Tree>,
-    /// On hybrid machines the mount point of the v2 tree beside v1: the place of pressure files.
-    pub unified_beside: Option<PathBuf>,
+    /// Where the slower tier's files are.
+    pub more: MoreTrees,
+}
+
+/// Hierarchies of what is read less often. `None` where no mounted one accounts it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MoreTrees {
+    /// CPU limits and throttling.
+    pub cpu_limits: Option<Tree>,
+    /// Tasks.
+    pub pids: Option<Tree>,
+    /// Block devices.
+    pub block_io: Option<Tree>,
+    /// Huge pages.
+    pub hugetlb: Option<Tree>,
+    /// Pressure: v2's, also the one beside v1 on hybrid machines, as far as groups are mirrored there.
+    pub pressure: Option<Tree>,
 }
 
 /// Kind of machine.
@@ -64,7 +81,7 @@ pub enum CpuFormat {
 }
 
 /// The files of one group, each with the tree it is in. What the machine does not account is `None` and never tried.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct FilePlan {
     /// Mount points; the first is the one whose folders are listed for discovery.
     pub trees: Vec<PathBuf>,
@@ -76,6 +93,10 @@ pub struct FilePlan {
     pub memory_stat: Option<(usize, &'static str, &'static MemoryKeys)>,
     /// Swap usage and limit, where they are files of their own: tree, files.
     pub swap: Option<(usize, &'static str, &'static str)>,
+    /// What the slower tier reads.
+    pub slow: Vec<Reader>,
+    /// Sizes of huge pages on this machine, for [`Details::hugetlb`](crate::details::Details::hugetlb).
+    pub huge_page_sizes: Vec<Arc<str>>,
 }
 
 impl Hierarchies {
@@ -102,20 +123,32 @@ impl Hierarchies {
             (true, Some(_)) => Version::Hybrid,
             (false, None) => return None,
         };
-        let unified_beside =
-            unified.filter(|_| version == Version::Hybrid).map(|mount| mount.mount_point.clone());
-        Some(Hierarchies { version, cpu, memory, unified_beside })
+        let of = |controller: &str, unified_name: &str| {
+            let in_unified =
+                unified.filter(|mount| mount.controllers.iter().any(|have| have == unified_name));
+            v1(controller).or(in_unified).map(Tree::of)
+        };
+        let more = MoreTrees {
+            cpu_limits: of("cpu", "cpu"),
+            pids: of("pids", "pids"),
+            block_io: of("blkio", "io"),
+            hugetlb: of("hugetlb", "hugetlb"),
+            pressure: unified.map(Tree::of),
+        };
+        Some(Hierarchies { version, cpu, memory, more })
     }
 
     /// One v2 tree at a path of the caller's choice.
     pub fn v2_at(mount_point: &Path) -> Hierarchies {
         let tree = Tree { mount_point: mount_point.to_owned(), unified: true, whole_machine: true };
-        Hierarchies {
-            version: Version::V2,
-            cpu: Some(tree.clone()),
-            memory: Some(tree),
-            unified_beside: None,
-        }
+        let more = MoreTrees {
+            cpu_limits: Some(tree.clone()),
+            pids: Some(tree.clone()),
+            block_io: Some(tree.clone()),
+            hugetlb: Some(tree.clone()),
+            pressure: Some(tree.clone()),
+        };
+        Hierarchies { version: Version::V2, cpu: Some(tree.clone()), memory: Some(tree), more }
     }
 
     /// v1 hierarchies at paths of the caller's choice; the same path twice when co-mounted.
@@ -125,13 +158,13 @@ impl Hierarchies {
             version: Version::V1,
             cpu: Some(tree(cpuacct)),
             memory: Some(tree(memory)),
-            unified_beside: None,
+            more: MoreTrees::default(),
         }
     }
 
     /// Which file gives which value. Discovery lists the memory hierarchy where there is one: a runtime joins it for
     /// every container.
-    pub fn plan(&self) -> FilePlan {
+    pub fn plan(&self, huge_page_sizes: &[String]) -> FilePlan {
         let mut trees: Vec<PathBuf> = Vec::with_capacity(2);
         let mut index = |tree: &Tree| match trees.iter().position(|known| *known == tree.mount_point) {
             Some(at) => at,
@@ -142,8 +175,21 @@ impl Hierarchies {
         };
         let memory = self.memory.as_ref().map(|tree| (index(tree), tree.unified));
         let cpu = self.cpu.as_ref().map(|tree| (index(tree), tree.unified));
+        let mut more = |tree: &Option<Tree>| tree.as_ref().map(|tree| (index(tree), tree.unified));
+        let slow = readers::plan(&readers::Places {
+            cpu,
+            memory,
+            cpu_limits: more(&self.more.cpu_limits),
+            pids: more(&self.more.pids),
+            block_io: more(&self.more.block_io),
+            hugetlb: more(&self.more.hugetlb),
+            pressure: more(&self.more.pressure),
+            huge_page_sizes,
+        });
         FilePlan {
             trees,
+            slow,
+            huge_page_sizes: huge_page_sizes.iter().map(|size| Arc::from(size.as_str())).collect(),
             cpu: cpu.map(|(at, unified)| match unified {
                 true => (at, "cpu.stat", CpuFormat::Stat),
                 false => (at, "cpuacct.usage", CpuFormat::Nanoseconds),
@@ -160,6 +206,13 @@ impl Hierarchies {
                 .filter(|(_, unified)| *unified)
                 .map(|(at, _)| (at, "memory.swap.current", "memory.swap.max")),
         }
+    }
+}
+
+impl MoreTrees {
+    /// Every slot.
+    pub fn all_mut(&mut self) -> [&mut Option<Tree>; 5] {
+        [&mut self.cpu_limits, &mut self.pids, &mut self.block_io, &mut self.hugetlb, &mut self.pressure]
     }
 }
 
@@ -209,7 +262,7 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(found.version, Version::V1);
-        let plan = found.plan();
+        let plan = found.plan(&[]);
         assert_eq!(plan.trees, [PathBuf::from("/c/memory"), PathBuf::from("/c/cpuacct")]);
         assert_eq!(plan.cpu, Some((1, "cpuacct.usage", CpuFormat::Nanoseconds)));
         assert_eq!(plan.memory_usage, Some((0, "memory.usage_in_bytes")));
@@ -219,7 +272,7 @@ mod tests {
     #[test]
     fn v1_co_mounted_is_one_tree() {
         let all = ["cpu", "cpuacct", "memory"];
-        let plan = Hierarchies::settle(&[mount("/c/all", false, &all)]).unwrap().plan();
+        let plan = Hierarchies::settle(&[mount("/c/all", false, &all)]).unwrap().plan(&[]);
         assert_eq!(plan.trees.len(), 1);
         assert_eq!(plan.cpu.unwrap().0, plan.memory_usage.unwrap().0);
     }
@@ -232,7 +285,7 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(found.version, Version::V2);
-        let plan = found.plan();
+        let plan = found.plan(&[]);
         assert_eq!(plan.cpu, Some((0, "cpu.stat", CpuFormat::Stat)));
         assert_eq!(plan.memory_stat.unwrap().2, &MEMORY_KEYS_V2);
         assert_eq!(plan.trees.len(), 1);
@@ -246,15 +299,15 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(found.version, Version::Hybrid);
-        assert_eq!(found.unified_beside.as_deref(), Some(Path::new("/c/unified")));
-        let plan = found.plan();
+        assert_eq!(found.more.pressure.as_ref().unwrap().mount_point, Path::new("/c/unified"));
+        let plan = found.plan(&[]);
         assert_eq!(plan.cpu.unwrap().1, "cpuacct.usage");
         assert_eq!(plan.memory_usage.unwrap().1, "memory.current");
     }
 
     #[test]
     fn a_v2_tree_without_the_memory_controller_gives_no_memory_files() {
-        let plan = Hierarchies::settle(&[mount("/c", true, &["hugetlb"])]).unwrap().plan();
+        let plan = Hierarchies::settle(&[mount("/c", true, &["hugetlb"])]).unwrap().plan(&[]);
         assert_eq!(plan.cpu.unwrap().1, "cpu.stat");
         assert_eq!(plan.memory_usage, None);
     }

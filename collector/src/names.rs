@@ -27,6 +27,8 @@ pub struct ContainerName {
     pub container: String,
     /// The pod.
     pub pod: Arc<PodName>,
+    /// Its image, as the runtime names it; may be empty.
+    pub image: String,
     /// When it started by its status, Unix milliseconds (whole seconds). For where its processes cannot be seen.
     pub started_unix_ms: Option<i64>,
 }
@@ -40,11 +42,21 @@ pub struct PodFacts {
     pub cgroup_uid: String,
     /// Names.
     pub name: PodName,
-    /// (container name, `containerID` of its status such as `containerd://<id>`), of regular, init and ephemeral
-    /// containers; those without an id yet are left out.
-    pub containers: Vec<(String, String)>,
-    /// Starts of running containers by `containerID`, Unix milliseconds.
-    pub started_unix_ms: HashMap<String, i64>,
+    /// Regular, init and ephemeral containers; those without an id yet are left out.
+    pub containers: Vec<ContainerFacts>,
+}
+
+/// What a pod says about one of its containers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ContainerFacts {
+    /// Its name in the pod's spec.
+    pub name: String,
+    /// `containerID` of its status, such as `containerd://<id>`.
+    pub id: String,
+    /// `image` of its status.
+    pub image: String,
+    /// When it started, if it runs, Unix milliseconds.
+    pub started_unix_ms: Option<i64>,
 }
 
 /// The names known now. Immutable once published: see [`Names`].
@@ -91,13 +103,17 @@ impl NameTable {
         }
         let pod = Arc::new(facts.name.clone());
         let mut container_ids = Vec::with_capacity(facts.containers.len());
-        for (container, scheme_and_id) in &facts.containers {
-            let id = bare_id(scheme_and_id);
+        for container in &facts.containers {
+            let id = bare_id(&container.id);
             if id.is_empty() {
                 continue;
             }
-            let started_unix_ms = facts.started_unix_ms.get(scheme_and_id).copied();
-            let name = ContainerName { container: container.clone(), pod: pod.clone(), started_unix_ms };
+            let name = ContainerName {
+                container: container.name.clone(),
+                pod: pod.clone(),
+                image: container.image.clone(),
+                started_unix_ms: container.started_unix_ms,
+            };
             self.containers.insert(id.to_owned(), Arc::new(name));
             container_ids.push(id.to_owned());
         }
@@ -157,8 +173,14 @@ mod tests {
             uid: uid.to_owned(),
             cgroup_uid: cgroup_uid.to_owned(),
             name: PodName { namespace: "shop".to_owned(), pod: pod.to_owned() },
-            containers: containers.iter().map(|(n, id)| ((*n).to_owned(), (*id).to_owned())).collect(),
-            started_unix_ms: HashMap::new(),
+            containers: containers
+                .iter()
+                .map(|(name, id)| ContainerFacts {
+                    name: (*name).to_owned(),
+                    id: (*id).to_owned(),
+                    ..ContainerFacts::default()
+                })
+                .collect(),
         }
     }
 

@@ -3,6 +3,8 @@
 //! Every function takes the bytes of one file as the kernel printed them and gives `None` where the bytes do not
 //! hold the value: an absent value is never 0. Nothing here allocates and nothing panics, whatever the input.
 
+use crate::details::{DeviceIo, Pressure, Stall};
+
 /// What `memory.stat` of a group says, as far as the sweep needs it. All in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MemoryStat {
@@ -102,6 +104,122 @@ pub fn memory_stat(text: &[u8], keys: &MemoryKeys) -> MemoryStat {
 /// `usage_usec` of a v2 `cpu.stat`, in nanoseconds. `None` when it does not fit 64 bits.
 pub fn cpu_stat_usage_ns(text: &[u8]) -> Option<u64> {
     keyed(text, b"usage_usec")?.checked_mul(1_000)
+}
+
+/// The `key value` lines of a file, in its order; lines of another shape are left out.
+pub fn key_values(text: &[u8]) -> impl Iterator<Item = (&[u8], u64)> {
+    lines(text).filter_map(|line| {
+        let space = line.iter().position(|byte| *byte == b' ')?;
+        Some((&line[..space], number(&line[space + 1..])?))
+    })
+}
+
+/// v2 `cpu.max`: quota and period, both microseconds.
+pub fn cpu_max(text: &[u8]) -> Option<(Limit, u64)> {
+    let mut words = text.split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty());
+    Some((limit(words.next()?)?, number(words.next()?)?))
+}
+
+/// A limit of v1: unlimited is -1 or a number too large to be meant (beyond 2^62, as cAdvisor draws the line).
+pub fn limit_v1(text: &[u8]) -> Option<Limit> {
+    let text = skip_blank(text);
+    if text.starts_with(b"-1") {
+        return Some(Limit::Unlimited);
+    }
+    match limit(text)? {
+        Limit::Bytes(value) if value > 1 << 62 => Some(Limit::Unlimited),
+        limit => Some(limit),
+    }
+}
+
+/// A pressure file. `None` unless its `some` line is there and whole.
+pub fn pressure(text: &[u8]) -> Option<Pressure> {
+    let stall = |kind: &[u8]| lines(text).find_map(|line| stall(line.strip_prefix(kind)?));
+    Some(Pressure { some: stall(b"some ")?, full: stall(b"full ") })
+}
+
+fn stall(fields: &[u8]) -> Option<Stall> {
+    let value = |key: &[u8]| {
+        let mut words = fields.split(|byte| *byte == b' ');
+        words.find_map(|word| word.strip_prefix(key)?.strip_prefix(b"="))
+    };
+    Some(Stall {
+        avg10_centipercent: hundredths(value(b"avg10")?)?,
+        avg60_centipercent: hundredths(value(b"avg60")?)?,
+        avg300_centipercent: hundredths(value(b"avg300")?)?,
+        total_us: number(value(b"total")?)?,
+    })
+}
+
+/// `12.34` as 1234.
+fn hundredths(text: &[u8]) -> Option<u32> {
+    let (whole, rest) = digits(text)?;
+    let [b'.', tens, ones] = rest else { return None };
+    if !tens.is_ascii_digit() || !ones.is_ascii_digit() {
+        return None;
+    }
+    let fraction = u64::from(tens - b'0') * 10 + u64::from(ones - b'0');
+    u32::try_from(whole.checked_mul(100)?.checked_add(fraction)?).ok()
+}
+
+/// `MAJOR:MINOR` at the start of a line, and what follows it.
+pub fn device(line: &[u8]) -> Option<((u32, u32), &[u8])> {
+    let (major, rest) = digits(line)?;
+    let (minor, rest) = digits(rest.strip_prefix(b":")?)?;
+    Some(((u32::try_from(major).ok()?, u32::try_from(minor).ok()?), rest))
+}
+
+/// v2 `io.stat`: one line per device, which may hold the device alone.
+pub fn io_stat(text: &[u8]) -> impl Iterator<Item = DeviceIo> {
+    lines(text).filter_map(|line| {
+        let (device, fields) = device(line)?;
+        let value = |key: &[u8]| {
+            let mut words = fields.split(|byte| *byte == b' ');
+            words.find_map(|word| word.strip_prefix(key)?.strip_prefix(b"=")).and_then(number)
+        };
+        Some(DeviceIo {
+            device,
+            read_bytes: value(b"rbytes"),
+            written_bytes: value(b"wbytes"),
+            reads: value(b"rios"),
+            writes: value(b"wios"),
+        })
+    })
+}
+
+/// v1 blkio files: lines `MAJOR:MINOR Operation value`; the operation and its value.
+pub fn blkio(text: &[u8]) -> impl Iterator<Item = ((u32, u32), &[u8], u64)> {
+    lines(text).filter_map(|line| {
+        let (device, rest) = device(line)?;
+        let rest = rest.strip_prefix(b" ")?;
+        let space = rest.iter().position(|byte| *byte == b' ')?;
+        Some((device, &rest[..space], number(&rest[space + 1..])?))
+    })
+}
+
+/// `/proc/PID/net/dev`: interfaces and their sixteen counters.
+pub fn net_dev(text: &[u8]) -> impl Iterator<Item = (&str, [u64; 16])> {
+    lines(text).filter_map(|line| {
+        let colon = line.iter().position(|byte| *byte == b':')?;
+        let name = std::str::from_utf8(line[..colon].trim_ascii()).ok()?;
+        let mut fields =
+            line[colon + 1..].split(|byte| byte.is_ascii_whitespace()).filter(|field| !field.is_empty());
+        let mut counters = [0; 16];
+        for counter in &mut counters {
+            *counter = number(fields.next()?)?;
+        }
+        Some((name, counters))
+    })
+}
+
+/// The soft limit of a line of `/proc/PID/limits`, by the line's name.
+pub fn soft_limit(text: &[u8], name: &[u8]) -> Option<Limit> {
+    let fields = lines(text).find_map(|line| line.strip_prefix(name))?;
+    let word = fields.split(|byte| byte.is_ascii_whitespace()).find(|word| !word.is_empty())?;
+    match word {
+        b"unlimited" => Some(Limit::Unlimited),
+        word => number(word).map(Limit::Bytes),
+    }
 }
 
 /// The pids of a `cgroup.procs` file, in file order. 0 stands for a process outside the reader's pid namespace and is
@@ -266,6 +384,67 @@ mod tests {
     }
 
     #[test]
+    fn limits_of_v1() {
+        assert_eq!(limit_v1(b"9223372036854771712\n"), Some(Limit::Unlimited));
+        assert_eq!(limit_v1(b"-1\n"), Some(Limit::Unlimited));
+        assert_eq!(limit_v1(b"104857600\n"), Some(Limit::Bytes(104_857_600)));
+        assert_eq!(limit_v1(b"\n"), None);
+        assert_eq!(cpu_max(b"max 100000\n"), Some((Limit::Unlimited, 100_000)));
+        assert_eq!(cpu_max(b"20000 100000\n"), Some((Limit::Bytes(20_000), 100_000)));
+        assert_eq!(cpu_max(b"20000"), None);
+    }
+
+    #[test]
+    fn pressure_files() {
+        let text = b"some avg10=33.55 avg60=36.60 avg300=0.01 total=13598683573\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=7\n";
+        let some = Stall {
+            avg10_centipercent: 3355,
+            avg60_centipercent: 3660,
+            avg300_centipercent: 1,
+            total_us: 13_598_683_573,
+        };
+        let found = pressure(text).unwrap();
+        assert_eq!(found.some, some);
+        assert_eq!(found.full.unwrap().total_us, 7);
+        assert_eq!(pressure(b"full avg10=0.00 avg60=0.00 avg300=0.00 total=7\n"), None);
+        assert_eq!(pressure(b"some avg10=0.0"), None);
+        assert_eq!(pressure(b""), None);
+    }
+
+    #[test]
+    fn block_devices() {
+        let text = b"254:0 rbytes=4096 wbytes=8192 rios=1 wios=2 dbytes=0 dios=0\n259:1 \n7:0 rbytes=1 cost.usage=3\nx\n";
+        let found: Vec<_> = io_stat(text).collect();
+        assert_eq!(found.len(), 3);
+        assert_eq!(
+            (found[0].device, found[0].written_bytes, found[0].writes),
+            ((254, 0), Some(8192), Some(2))
+        );
+        assert_eq!(found[1], DeviceIo { device: (259, 1), ..DeviceIo::default() });
+        assert_eq!((found[2].read_bytes, found[2].written_bytes), (Some(1), None));
+        let text = b"254:0 Read 10\n254:0 Write 20\n254:0 Total 30\nTotal 30\n254:0 Read\n";
+        let found: Vec<_> = blkio(text).map(|(device, op, value)| (device, op.to_vec(), value)).collect();
+        assert_eq!(found[1], ((254, 0), b"Write".to_vec(), 20));
+        assert_eq!(found.len(), 3);
+    }
+
+    #[test]
+    fn interfaces() {
+        let text = b"Inter-|   Receive\n face |bytes\n    lo: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n  eth0:5 6 7 8 0 0 0 0 9 10 11 12 0 0 0 0\nbad: 1 2\n";
+        let found: Vec<_> = net_dev(text).collect();
+        assert_eq!(found.len(), 2);
+        assert_eq!((found[1].0, found[1].1[0], found[1].1[8]), ("eth0", 5, 9));
+    }
+
+    #[test]
+    fn open_file_limits() {
+        let text = b"Limit Soft Hard Units\nMax open files            1024                 524288               files\nMax locked memory unlimited unlimited bytes\n";
+        assert_eq!(soft_limit(text, b"Max open files"), Some(Limit::Bytes(1024)));
+        assert_eq!(soft_limit(text, b"Max locked memory"), Some(Limit::Unlimited));
+        assert_eq!(soft_limit(text, b"Max msgqueue"), None);
+    }
+
+    #[test]
     fn small_proc_files() {
         assert_eq!(statm_resident_pages(b"2000 150 90 10 0 300 0\n"), Some(150));
         assert_eq!(statm_resident_pages(b"2000"), None);
@@ -280,11 +459,15 @@ mod tests {
             let _ = (number(&text), limit(&text), process_stat(&text), statm_resident_pages(&text));
             let _ = (uptime_ms(&text), cpu_stat_usage_ns(&text), pids(&text).count());
             let _ = (memory_stat(&text, &MEMORY_KEYS_V1), memory_stat(&text, &MEMORY_KEYS_V2));
+            let _ = (pressure(&text), cpu_max(&text), limit_v1(&text), soft_limit(&text, b"Max"));
+            let _ = (io_stat(&text).count(), blkio(&text).count(), net_dev(&text).count());
+            let _ = key_values(&text).count();
         }
 
         #[test]
         fn no_kernel_like_text_panics(text in "[a-z_ 0-9().\n-]{0,200}") {
             let _ = (process_stat(text.as_bytes()), memory_stat(text.as_bytes(), &MEMORY_KEYS_V1));
+            let _ = (io_stat(text.as_bytes()).count(), net_dev(text.as_bytes()).count());
         }
 
         #[test]

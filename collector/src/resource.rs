@@ -235,14 +235,23 @@ mod tests {
         ContainerReading {
             id: Arc::from("id"),
             pod_uid: Arc::from("uid"),
-            name: name
-                .map(|n| Arc::new(ContainerName { container: n.to_owned(), pod, started_unix_ms: None })),
+            name: name.map(|n| {
+                Arc::new(ContainerName {
+                    container: n.to_owned(),
+                    pod,
+                    image: String::new(),
+                    started_unix_ms: None,
+                })
+            }),
+            pod_name: None,
             looks_like_sandbox: false,
             reading: Reading {
                 cpu: Some(Cpu { usage_ns, unix_ms: 1_700_000_000_123 }),
                 start_unix_ms: Some(start),
                 ..Reading::default()
             },
+            path: "/".into(),
+            details: Arc::default(),
         }
     }
 

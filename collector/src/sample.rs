@@ -1,5 +1,6 @@
 //! What a sweep found: plain data, one value per group, each stamped with the time of its own read.
 
+use crate::details::Details;
 use crate::layout::Qos;
 use crate::names::{ContainerName, PodName};
 use std::collections::HashMap;
@@ -64,6 +65,10 @@ pub struct PodReading {
     pub name: Option<Arc<PodName>>,
     /// Its values; sums over its containers where the source has no group for pods.
     pub reading: Reading,
+    /// Path of its group, with a leading slash.
+    pub path: Arc<str>,
+    /// What the slower tier read of it last.
+    pub details: Arc<Details>,
 }
 
 /// A container's group.
@@ -75,10 +80,17 @@ pub struct ContainerReading {
     pub pod_uid: Arc<str>,
     /// Absent until the API server named it; absent for ever for a sandbox.
     pub name: Option<Arc<ContainerName>>,
+    /// Name of its pod, known for sandboxes too.
+    pub pod_name: Option<Arc<PodName>>,
     /// Looks like a sandbox: its first process calls itself `pause`. Used for counting only, never for naming.
     pub looks_like_sandbox: bool,
     /// Its values.
     pub reading: Reading,
+    /// Path of its group, with a leading slash.
+    pub path: Arc<str>,
+    /// What the slower tier read of it last. The interfaces of a pod are with one of its containers, its sandbox if that
+    /// is known.
+    pub details: Arc<Details>,
 }
 
 /// One finished sweep.
@@ -92,6 +104,10 @@ pub struct Sweep {
     pub finished_unix_ms: i64,
     /// The machine.
     pub node: Reading,
+    /// What the slower tier read of the machine's root group last.
+    pub node_details: Arc<Details>,
+    /// Names of block devices by major and minor number.
+    pub devices: Arc<HashMap<(u32, u32), Arc<str>>>,
     /// All pods found, in no particular order.
     pub pods: Vec<PodReading>,
     /// All containers found, sandboxes included, in no particular order.
@@ -140,8 +156,11 @@ mod tests {
             id: "id".into(),
             pod_uid: pod.into(),
             name: None,
+            pod_name: None,
             looks_like_sandbox,
             reading: Reading { start_unix_ms, ..Reading::default() },
+            path: "/".into(),
+            details: Arc::default(),
         };
         let count = |containers| Sweep { containers, ..Sweep::default() }.unnamed_containers();
         assert_eq!(count(vec![container("a", false, None), container("b", false, None)]), 0, "sandboxes");

@@ -6,9 +6,11 @@
 use crate::agent::Agent;
 use crate::config::Config;
 use crate::error::CollectorError;
+use crate::machine::MachineFacts;
 use crate::names::Names;
 use crate::own::SweepMetrics;
-use crate::{resource, watch};
+use crate::selection::Selection;
+use crate::{cadvisor, resource, watch};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -24,14 +26,19 @@ use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use std::io::Write;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// Header by which scrapers know a Flyball collector, and how often its values are new.
 pub const SWEEP_INTERVAL_HEADER: &str = "flyball-sweep-interval-ms";
 /// The kubelet's endpoint.
 pub const RESOURCE_PATH: &str = "/metrics/resource";
+/// The kubelet's endpoint for everything cAdvisor knows.
+pub const CADVISOR_PATH: &str = "/metrics/cadvisor";
+/// Bodies of [`CADVISOR_PATH`] that are made at once; each may take tens of megabytes. Further requests wait.
+const BODIES_AT_ONCE: usize = 2;
 
 /// How long answers of the cluster are believed: a kubelet's times (`authentication.webhook.cacheTTL`,
 /// `authorization.webhook.cache…TTL`), so that scraping goes on while the API server restarts.
@@ -166,6 +173,8 @@ pub struct Collector {
     metrics: SweepMetrics,
     names: Arc<Names>,
     interval: Duration,
+    machine: Arc<MachineFacts>,
+    selection: Arc<Selection>,
 }
 
 impl Collector {
@@ -177,7 +186,9 @@ impl Collector {
         let metrics = SweepMetrics::register(&own, sweeper.source());
         let observed = metrics.clone();
         let agent = Arc::new(Agent::start(sweeper, config.interval, move |turn| observed.observe(turn))?);
-        Ok(Collector { agent, own, metrics, names, interval: config.interval })
+        let machine = Arc::new(MachineFacts::new(&config.proc_root, &config.sys_root));
+        let selection = Arc::new(config.selection.clone());
+        Ok(Collector { agent, own, metrics, names, interval: config.interval, machine, selection })
     }
 
     /// The table to fill with names, see [`watch::watch_pods`].
@@ -208,6 +219,9 @@ impl Collector {
             metrics: self.metrics.clone(),
             probes: probes.with_advice(advice),
             interval_ms: HeaderValue::from(u64::try_from(self.interval.as_millis()).unwrap_or(u64::MAX)),
+            machine: self.machine.clone(),
+            selection: self.selection.clone(),
+            bodies: Arc::new(Semaphore::new(BODIES_AT_ONCE)),
         }
     }
 }
@@ -219,6 +233,9 @@ pub struct CollectorHandler {
     metrics: SweepMetrics,
     probes: Probes,
     interval_ms: HeaderValue,
+    machine: Arc<MachineFacts>,
+    selection: Arc<Selection>,
+    bodies: Arc<Semaphore>,
 }
 
 impl CollectorHandler {
@@ -246,26 +263,70 @@ impl CollectorHandler {
             0 => resource::render_error(format),
             _ => resource::render(&sweep, format),
         };
-        let mut response = http::Response::new(full(Bytes::new()));
-        let answer = response.headers_mut();
-        answer.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
-        answer.insert(SWEEP_INTERVAL_HEADER, self.interval_ms.clone());
-        answer.insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
-        let compressed =
-            accepts_gzip(text_of(headers, header::ACCEPT_ENCODING)).then(|| gzip(body.as_bytes()));
-        *response.body_mut() = match compressed.flatten() {
-            Some(compressed) => {
-                response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-                full(compressed)
-            }
-            None => full(body),
-        };
+        let mut response = exposition(Body::of(body, headers), format);
+        response.headers_mut().insert(SWEEP_INTERVAL_HEADER, self.interval_ms.clone());
         response
     }
+
+    /// Rendering tens of thousands of series takes milliseconds, so it happens beside the threads that serve.
+    async fn cadvisor(&self, headers: HeaderMap) -> Response {
+        let format = Format::from_accept(text_of(&headers, header::ACCEPT));
+        let sweep = self.agent.latest().get();
+        let (machine, selection) = (self.machine.clone(), self.selection.clone());
+        let Ok(_turn) = self.bodies.acquire().await else {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "503 stopping\n");
+        };
+        let made = tokio::task::spawn_blocking(move || {
+            let body = match sweep.sequence {
+                0 => cadvisor::render_error(format),
+                _ => cadvisor::render(&sweep, &machine.get(Instant::now()), &selection, format),
+            };
+            Body::of(body, &headers)
+        });
+        match made.await {
+            Ok(body) => exposition(body, format),
+            Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "500 the body could not be made\n"),
+        }
+    }
+}
+
+/// A body as the client takes it.
+enum Body {
+    Plain(String),
+    Gzip(Vec<u8>),
+}
+
+impl Body {
+    fn of(body: String, headers: &HeaderMap) -> Body {
+        let compressed =
+            accepts_gzip(text_of(headers, header::ACCEPT_ENCODING)).then(|| gzip(body.as_bytes()));
+        match compressed.flatten() {
+            Some(compressed) => Body::Gzip(compressed),
+            None => Body::Plain(body),
+        }
+    }
+}
+
+fn exposition(body: Body, format: Format) -> Response {
+    let mut response = http::Response::new(full(Bytes::new()));
+    let answer = response.headers_mut();
+    answer.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+    answer.insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+    *response.body_mut() = match body {
+        Body::Gzip(compressed) => {
+            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            full(compressed)
+        }
+        Body::Plain(body) => full(body),
+    };
+    response
 }
 
 impl Handler for CollectorHandler {
     fn handle<'a>(&'a self, request: Request) -> BoxFuture<'a, Response> {
+        if request.path() == CADVISOR_PATH && matches!(*request.method(), Method::GET | Method::HEAD) {
+            return Box::pin(self.cadvisor(request.parts.headers));
+        }
         Box::pin(std::future::ready(self.respond(&request)))
     }
 }

@@ -7,6 +7,7 @@
 use crate::clock::{Anchor, Clock, SystemClock};
 use crate::config::{Config, SourceChoice};
 use crate::detect;
+use crate::devices::Devices;
 use crate::discover::{Change, Discovery, GroupId};
 use crate::error::CollectorError;
 use crate::files::{self, BUFFER_BYTES, Budget, READ_FAULTS, ReadFault};
@@ -16,6 +17,7 @@ use crate::names::Names;
 use crate::node::NodeReader;
 use crate::processes::Processes;
 use crate::sample::{Reading, Sweep};
+use crate::slow::{Extras, SlowTier};
 use crate::tracked::{Group, Kind, add};
 use rustix::fd::OwnedFd;
 use std::collections::{HashMap, HashSet};
@@ -75,6 +77,8 @@ pub struct SweepReport {
     pub removed: u64,
     /// CPU counters that went back.
     pub resets: u64,
+    /// Containers whose first process was found.
+    pub started: u64,
     /// Files that could not be read, in the order of [`READ_FAULTS`].
     pub faults: [u64; READ_FAULTS.len()],
 }
@@ -96,8 +100,12 @@ pub struct Sweeper {
     changes: Vec<Change>,
     names: Arc<Names>,
     names_generation: Option<u64>,
+    counts_descriptors: bool,
+    node_slow: SlowTier,
+    devices: Devices,
     clock: Box<dyn Clock>,
     buffer: Vec<u8>,
+    path: String,
     sequence: u64,
     current: Arc<Sweep>,
     spare: Arc<Sweep>,
@@ -125,7 +133,7 @@ impl Sweeper {
             SourceChoice::Processes(_) => None,
         };
         let plan = match (&hierarchies, &config.source) {
-            (Some(hierarchies), _) => hierarchies.plan(),
+            (Some(hierarchies), _) => hierarchies.plan(&detect::huge_page_sizes(&config.sys_root)),
             (None, SourceChoice::Processes(folder)) => folder_plan(folder.clone()),
             (None, _) => folder_plan(PathBuf::from("/")),
         };
@@ -142,6 +150,9 @@ impl Sweeper {
             discovery: Discovery::new(open(first)?, cgroup_root, hierarchies.is_some()),
             node: node_reader(config, hierarchies.as_ref(), trees.len()),
             processes: hierarchies.is_none().then(Processes::new),
+            counts_descriptors: config.counts_descriptors,
+            node_slow: SlowTier::new(&plan.huge_page_sizes),
+            devices: Devices::default(),
             proc_root: open(&config.proc_root)?,
             plan,
             trees,
@@ -154,6 +165,7 @@ impl Sweeper {
             names_generation: None,
             clock,
             buffer: vec![0; BUFFER_BYTES],
+            path: String::new(),
             sequence: 0,
             current: latest.get(),
             spare: Arc::default(),
@@ -196,6 +208,7 @@ impl Sweeper {
             self.discover();
             self.read_groups(anchor);
         }
+        self.choose_networks();
         self.resolve_names();
         self.publish(anchor, started_ns, node);
         &self.current
@@ -208,7 +221,7 @@ impl Sweeper {
             match change {
                 Change::Added(found) => {
                     self.report.added += 1;
-                    self.groups.push(Group::new(found, self.trees.len(), self.sequence));
+                    self.groups.push(Group::new(found, &self.plan, self.sequence));
                 }
                 Change::Removed(id) => {
                     removed.insert(id);
@@ -245,17 +258,25 @@ impl Sweeper {
             anchor,
             sequence: self.sequence,
             buffer: &mut self.buffer,
+            path: &mut self.path,
             faults: &mut faults,
         };
         if let Some(processes) = &mut self.processes {
             processes.refresh(&self.proc_root, &mut ctx);
         }
-        self.node.read(&mut ctx)
+        let reading = self.node.read(&mut ctx);
+        let cpu_ns = reading.cpu.map(|cpu| cpu.usage_ns);
+        if self.processes.is_none() && self.node_slow.is_due(ctx.sequence, cpu_ns) {
+            let extras = Extras { proc_root: &self.proc_root, network: false, descriptors: false };
+            let root = GroupFiles::new("", 0, self.trees.len());
+            self.node_slow.read(&root, cpu_ns, extras, &mut ctx);
+        }
+        reading
     }
 
     /// Reads every group that was not read in this sweep yet.
     fn read_groups(&mut self, anchor: Anchor) {
-        let mut resets = 0;
+        let (mut resets, mut started) = (0, 0);
         let mut faults = |fault| count(&mut self.report, fault);
         let mut ctx = SweepContext {
             plan: &self.plan,
@@ -265,6 +286,7 @@ impl Sweeper {
             anchor,
             sequence: self.sequence,
             buffer: &mut self.buffer,
+            path: &mut self.path,
             faults: &mut faults,
         };
         for group in &mut self.groups {
@@ -285,9 +307,41 @@ impl Sweeper {
                 continue;
             }
             resets += group.take(values);
-            group.find_start(self.processes.is_some(), &self.proc_root, &mut ctx);
+            started += u64::from(group.find_start(self.processes.is_some(), &self.proc_root, &mut ctx));
+            let cpu_ns = values.cpu.map(|cpu| cpu.usage_ns);
+            if group.slow.is_due(ctx.sequence, cpu_ns) {
+                let extras = Extras {
+                    proc_root: &self.proc_root,
+                    network: group.stands_for_network,
+                    descriptors: self.counts_descriptors && matches!(group.kind, Kind::Container { .. }),
+                };
+                group.slow.read(&group.files, cpu_ns, extras, &mut ctx);
+            }
         }
         self.report.resets += resets;
+        self.report.started += started;
+    }
+
+    /// Settles for each pod the container with which its interfaces are read: the sandbox, else the one found first.
+    fn choose_networks(&mut self) {
+        let changed = self.report.added > 0 || self.report.removed > 0 || self.report.started > 0;
+        if !changed || self.processes.is_some() {
+            return;
+        }
+        let mut chosen: HashMap<Arc<str>, (bool, GroupId)> = HashMap::new();
+        for group in &self.groups {
+            let Kind::Container { looks_like_sandbox, .. } = &group.kind else { continue };
+            let candidate = (!looks_like_sandbox, group.id);
+            let best = chosen.entry(group.pod_uid.clone()).or_insert(candidate);
+            *best = candidate.min(*best);
+        }
+        for group in &mut self.groups {
+            let chosen = chosen.get(&group.pod_uid).is_some_and(|(_, id)| *id == group.id);
+            if chosen && !group.stands_for_network {
+                group.slow.hurry();
+            }
+            group.stands_for_network = chosen;
+        }
     }
 
     /// Names groups that have none; only when the table changed or groups are new.
@@ -302,8 +356,15 @@ impl Sweeper {
         for group in &mut self.groups {
             match &mut group.kind {
                 Kind::Pod { name: name @ None, .. } => *name = table.pod(&group.pod_uid).cloned(),
-                Kind::Container { id, name: name @ None, .. } => *name = table.container(id).cloned(),
-                _ => {}
+                Kind::Container { id, name, pod_name, .. } => {
+                    if name.is_none() {
+                        *name = table.container(id).cloned();
+                    }
+                    if pod_name.is_none() {
+                        *pod_name = table.pod(&group.pod_uid).cloned();
+                    }
+                }
+                Kind::Pod { .. } => {}
             }
         }
     }
@@ -319,6 +380,8 @@ impl Sweeper {
             sweep.sequence = self.sequence;
             sweep.started_unix_ms = anchor.unix_ms(started_ns);
             sweep.node = node;
+            sweep.node_details = self.node_slow.details().clone();
+            sweep.devices = self.devices.names(&self.proc_root, self.sequence, &mut self.buffer);
             for group in self.groups.iter().filter(|group| !self.gone.contains(&group.id)) {
                 group.publish(sums.as_ref(), sweep);
             }
@@ -366,5 +429,13 @@ fn open(path: &Path) -> Result<OwnedFd, CollectorError> {
 }
 
 fn folder_plan(folder: PathBuf) -> FilePlan {
-    FilePlan { trees: vec![folder], cpu: None, memory_usage: None, memory_stat: None, swap: None }
+    FilePlan {
+        trees: vec![folder],
+        cpu: None,
+        memory_usage: None,
+        memory_stat: None,
+        swap: None,
+        slow: Vec::new(),
+        huge_page_sizes: Vec::new(),
+    }
 }

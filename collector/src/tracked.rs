@@ -4,8 +4,10 @@ use crate::discover::{Found, GroupId};
 use crate::group::{GroupFiles, GroupValues, SLOW_TIER_SWEEPS, SweepContext};
 use crate::layout::Qos;
 use crate::lineage::Lineage;
+use crate::mounts::FilePlan;
 use crate::names::{ContainerName, PodName};
 use crate::sample::{ContainerReading, Cpu, Memory, PodReading, Reading, Sweep};
+use crate::slow::SlowTier;
 use crate::start;
 use rustix::fd::OwnedFd;
 use std::collections::HashMap;
@@ -20,6 +22,11 @@ pub(crate) struct Group {
     pub(crate) pod_uid: Arc<str>,
     pub(crate) kind: Kind,
     pub(crate) files: GroupFiles,
+    pub(crate) slow: SlowTier,
+    /// Its path with a leading slash.
+    path: Arc<str>,
+    /// The interfaces of its pod are read with it.
+    pub(crate) stands_for_network: bool,
     pub(crate) family: Lineage,
     first_sequence: u64,
     pub(crate) read_sequence: u64,
@@ -29,22 +36,33 @@ pub(crate) struct Group {
 
 /// What a group is.
 pub(crate) enum Kind {
-    Pod { qos: Qos, name: Option<Arc<PodName>> },
-    Container { id: Arc<str>, name: Option<Arc<ContainerName>>, looks_like_sandbox: bool },
+    Pod {
+        qos: Qos,
+        name: Option<Arc<PodName>>,
+    },
+    Container {
+        id: Arc<str>,
+        name: Option<Arc<ContainerName>>,
+        pod_name: Option<Arc<PodName>>,
+        looks_like_sandbox: bool,
+    },
 }
 
 impl Group {
     /// A group that was just found.
-    pub(crate) fn new(found: Found, trees: usize, sequence: u64) -> Group {
+    pub(crate) fn new(found: Found, plan: &FilePlan, sequence: u64) -> Group {
         let kind = match found.container_id {
-            Some(id) => Kind::Container { id, name: None, looks_like_sandbox: false },
+            Some(id) => Kind::Container { id, name: None, pod_name: None, looks_like_sandbox: false },
             None => Kind::Pod { qos: found.qos, name: None },
         };
         Group {
             id: found.id,
             pod_uid: found.pod_uid,
             kind,
-            files: GroupFiles::new(&found.path, found.inode, trees),
+            files: GroupFiles::new(&found.path, found.inode, plan.trees.len()),
+            slow: SlowTier::new(&plan.huge_page_sizes),
+            path: Arc::from(format!("/{}", found.path)),
+            stands_for_network: false,
             family: Lineage::default(),
             first_sequence: sequence,
             read_sequence: 0,
@@ -65,13 +83,18 @@ impl Group {
         u64::from(went_back)
     }
 
-    /// Looks for the first process of a container whose start is not known yet.
-    pub(crate) fn find_start(&mut self, by_process: bool, proc_root: &OwnedFd, ctx: &mut SweepContext<'_>) {
-        let Kind::Container { looks_like_sandbox, .. } = &mut self.kind else { return };
+    /// Looks for the first process of a container whose start is not known yet; true when it is found now.
+    pub(crate) fn find_start(
+        &mut self,
+        by_process: bool,
+        proc_root: &OwnedFd,
+        ctx: &mut SweepContext<'_>,
+    ) -> bool {
+        let Kind::Container { looks_like_sandbox, .. } = &mut self.kind else { return false };
         let age = ctx.sequence - self.first_sequence;
         let due = age < START_TRIES || (ctx.sequence + self.id).is_multiple_of(SLOW_TIER_SWEEPS);
         if self.reading.start_unix_ms.is_some() || !due {
-            return;
+            return false;
         }
         if by_process {
             self.reading.start_unix_ms =
@@ -80,6 +103,7 @@ impl Group {
             self.reading.start_unix_ms = Some(first.start_unix_ms);
             *looks_like_sandbox = first.is_pause;
         }
+        self.reading.start_unix_ms.is_some()
     }
 
     /// Writes it into a sweep. `sums`: values of pods that have no counters of their own.
@@ -93,21 +117,28 @@ impl Group {
                     Some(sums) => sums.get(&self.pod_uid).copied().unwrap_or_default(),
                     None => self.reading,
                 },
+                path: self.path.clone(),
+                details: self.slow.details().clone(),
             }),
-            Kind::Container { id, name, looks_like_sandbox } => sweep.containers.push(ContainerReading {
-                id: id.clone(),
-                pod_uid: self.pod_uid.clone(),
-                name: name.clone(),
-                looks_like_sandbox: *looks_like_sandbox,
-                reading: Reading {
-                    // The pod's status tells it where processes cannot be seen: in a container without the host's pids.
-                    start_unix_ms: self
-                        .reading
-                        .start_unix_ms
-                        .or_else(|| name.as_ref().and_then(|name| name.started_unix_ms)),
-                    ..self.reading
-                },
-            }),
+            Kind::Container { id, name, pod_name, looks_like_sandbox } => {
+                sweep.containers.push(ContainerReading {
+                    id: id.clone(),
+                    pod_uid: self.pod_uid.clone(),
+                    name: name.clone(),
+                    pod_name: pod_name.clone(),
+                    looks_like_sandbox: *looks_like_sandbox,
+                    reading: Reading {
+                        // The pod's status tells it where processes cannot be seen: in a container without the host's pids.
+                        start_unix_ms: self
+                            .reading
+                            .start_unix_ms
+                            .or_else(|| name.as_ref().and_then(|name| name.started_unix_ms)),
+                        ..self.reading
+                    },
+                    path: self.path.clone(),
+                    details: self.slow.details().clone(),
+                })
+            }
         }
     }
 }

@@ -3,14 +3,12 @@
 //! Runs beside the sweeps and only replaces the table of [`Names`]. While the API server is away the last table stays
 //! in force; the watch comes back by itself, with growing pauses.
 
-use crate::names::{NameTable, Names, PodFacts, PodName};
+use crate::names::{ContainerFacts, NameTable, Names, PodFacts, PodName};
 use futures_util::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
-use std::collections::HashMap;
-
 /// Annotation with the UID that a static pod's cgroups carry.
 const CONFIG_HASH: &str = "kubernetes.io/config.hash";
 
@@ -73,7 +71,6 @@ pub fn facts(pod: &Pod) -> Option<PodFacts> {
     let uid = metadata.uid.clone()?;
     let hash = metadata.annotations.as_ref().and_then(|annotations| annotations.get(CONFIG_HASH));
     let mut containers = Vec::new();
-    let mut started_unix_ms = HashMap::new();
     if let Some(status) = &pod.status {
         let lists = [
             &status.container_statuses,
@@ -81,12 +78,7 @@ pub fn facts(pod: &Pod) -> Option<PodFacts> {
             &status.ephemeral_container_statuses,
         ];
         for container in lists.into_iter().flatten().flatten() {
-            let Some((name, id)) = id_of(container) else { continue };
-            let running = container.state.as_ref().and_then(|state| state.running.as_ref());
-            if let Some(at) = running.and_then(|running| running.started_at.as_ref()) {
-                started_unix_ms.insert(id.clone(), at.0.as_millisecond());
-            }
-            containers.push((name, id));
+            containers.extend(container_facts(container));
         }
     }
     Some(PodFacts {
@@ -94,13 +86,19 @@ pub fn facts(pod: &Pod) -> Option<PodFacts> {
         uid,
         name: PodName { namespace: metadata.namespace.clone()?, pod: metadata.name.clone()? },
         containers,
-        started_unix_ms,
     })
 }
 
-fn id_of(status: &ContainerStatus) -> Option<(String, String)> {
+fn container_facts(status: &ContainerStatus) -> Option<ContainerFacts> {
     let id = status.container_id.clone().filter(|id| !id.is_empty())?;
-    Some((status.name.clone(), id))
+    let running = status.state.as_ref().and_then(|state| state.running.as_ref());
+    let started = running.and_then(|running| running.started_at.as_ref());
+    Some(ContainerFacts {
+        name: status.name.clone(),
+        id,
+        image: status.image.clone(),
+        started_unix_ms: started.map(|at| at.0.as_millisecond()),
+    })
 }
 
 #[cfg(test)]
@@ -115,10 +113,10 @@ mod tests {
         pod(serde_json::json!({
             "metadata": {"name": "web", "namespace": "shop", "uid": "u1"},
             "status": {
-                "containerStatuses": [{"name": "app", "containerID": id, "image": "", "imageID": "",
+                "containerStatuses": [{"name": "app", "containerID": id, "image": "registry/web:1", "imageID": "",
                                        "ready": true, "restartCount": 0,
                                        "state": {"running": {"startedAt": "2026-01-01T00:00:07Z"}}}],
-                "initContainerStatuses": [{"name": "init", "containerID": "containerd://i", "image": "",
+                "initContainerStatuses": [{"name": "init", "containerID": "containerd://i", "image": "registry/web:1",
                                            "imageID": "", "ready": true, "restartCount": 0}],
                 "ephemeralContainerStatuses": [{"name": "debug", "image": "", "imageID": "",
                                                 "ready": false, "restartCount": 0}],
@@ -130,9 +128,14 @@ mod tests {
     fn all_kinds_of_containers_that_have_an_id() {
         let facts = facts(&web("cri-o://a")).unwrap();
         assert_eq!(facts.cgroup_uid, "u1");
-        assert_eq!(facts.started_unix_ms, HashMap::from([("cri-o://a".to_owned(), 1_767_225_607_000)]));
-        let expected = [("app", "cri-o://a"), ("init", "containerd://i")];
-        assert_eq!(facts.containers, expected.map(|(n, id)| (n.to_owned(), id.to_owned())));
+        let of = |name: &str, id: &str, started_unix_ms| ContainerFacts {
+            name: name.to_owned(),
+            id: id.to_owned(),
+            image: "registry/web:1".to_owned(),
+            started_unix_ms,
+        };
+        let expected = [of("app", "cri-o://a", Some(1_767_225_607_000)), of("init", "containerd://i", None)];
+        assert_eq!(facts.containers, expected);
     }
 
     #[test]

@@ -2,8 +2,10 @@
 //! Captured machines: one sweep over each must give the body beside it, byte by byte.
 
 use flyball_collector::clock::Clock;
+use flyball_collector::machine::Machine;
 use flyball_collector::names::NameTable;
-use flyball_collector::{Config, Names, SourceChoice, Sweeper, resource, watch};
+use flyball_collector::selection::Selection;
+use flyball_collector::{Config, Names, SourceChoice, Sweep, Sweeper, cadvisor, resource, watch};
 use flyball_model::exposition::{Event, Format, Reader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -63,6 +65,7 @@ fn check(name: &str, source: &str, pods: usize, containers: usize, unnamed: usiz
     }
     let expected = std::fs::read_to_string(machine.join("metrics-resource.txt")).unwrap_or_default();
     assert!(body == expected, "{name}: body differs from metrics-resource.txt\n{body}");
+    check_cadvisor(&machine, sweep);
     for format in [Format::Text004, Format::OpenMetrics10] {
         let body = resource::render(sweep, format);
         let samples =
@@ -70,6 +73,33 @@ fn check(name: &str, source: &str, pods: usize, containers: usize, unnamed: usiz
         assert_eq!(Reader::new(&body, format).filter(Result::is_err).count(), 0, "{name}");
         assert_eq!(samples, expected.lines().filter(|line| !line.starts_with('#')).count(), "{name}");
     }
+}
+
+/// The same sweep as `/metrics/cadvisor`, beside `metrics-cadvisor.txt`.
+fn check_cadvisor(machine: &Path, sweep: &Sweep) {
+    let facts = Machine { boot_id: "boot".to_owned(), cores: Some(2), ..Machine::default() };
+    let selection = Selection::default();
+    let body = cadvisor::render(sweep, &facts, &selection, Format::Text004);
+    let path = machine.join("metrics-cadvisor.txt");
+    if std::env::var_os("FLYBALL_ACCEPT_GOLDEN").is_some() {
+        std::fs::write(&path, &body).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(body == expected, "body differs from {}\n{body}", path.display());
+    for format in [Format::Text004, Format::OpenMetrics10] {
+        let body = cadvisor::render(sweep, &facts, &selection, format);
+        let faults: Vec<_> = Reader::new(&body, format).filter_map(Result::err).collect();
+        assert!(faults.is_empty(), "{faults:?}");
+    }
+    let mut series: Vec<&str> = expected
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| Some(line.split_once("} ")?.0))
+        .collect();
+    series.sort_unstable();
+    let all = series.len();
+    series.dedup();
+    assert_eq!(series.len(), all, "two series of one identity");
 }
 
 #[test]

@@ -360,3 +360,37 @@ proptest! {
         prop_assert!(events <= text.lines().count() + 1);
     }
 }
+
+#[test]
+fn text_samples_read_as_the_others_do() {
+    for format in [Format::Text004, Format::OpenMetrics10] {
+        let mut writer = Writer::new(format);
+        writer.family("x", "help", MetricType::Gauge, None);
+        let (mut first, mut second) = (String::new(), String::new());
+        push_label(&mut first, "a", "b\"\\\n");
+        push_label(&mut second, "c", "d");
+        push_label(&mut second, "e", "");
+        for (value, ms) in [
+            (Number::Count(0), None),
+            (Number::Count(12_345), Some(1_700_000_000_123)),
+            (Number::Count(u64::MAX), Some(-5)),
+            (Number::Float(0.5), Some(0)),
+        ] {
+            writer.sample_text("x", &[&first, "", &second], value, ms);
+        }
+        writer.sample_text("x", &[], Number::Count(7), None);
+        let text = writer.finish();
+        let samples: Vec<_> = Reader::new(&text, format)
+            .filter_map(|event| match event.unwrap() {
+                Event::Sample(sample) => Some(sample.to_owned().unwrap()),
+                _ => None,
+            })
+            .collect();
+        let values: Vec<f64> = samples.iter().map(|sample| sample.value).collect();
+        assert_eq!(values, [0.0, 12_345.0, u64::MAX as f64, 0.5, 7.0]);
+        let times: Vec<_> = samples.iter().map(|sample| sample.timestamp_ms).collect();
+        assert_eq!(times, [None, Some(1_700_000_000_123), Some(-5), Some(0), None]);
+        assert_eq!(samples[0].labels.get("a"), Some("b\"\\\n"));
+        assert_eq!(samples[0].labels.get("c"), Some("d"));
+    }
+}

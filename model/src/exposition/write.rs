@@ -5,6 +5,30 @@ use std::fmt::Write as _;
 
 use super::{Format, MetricType, is_label_name_byte, is_metric_name_byte, is_name_start};
 
+/// Above it not every integer is a float.
+const EXACT_IN_A_FLOAT: u64 = 1 << 53;
+
+/// A value of [`Writer::sample_text`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Number {
+    /// Written as fast as an integer can be.
+    Count(u64),
+    /// Any float.
+    Float(f64),
+}
+
+/// Appends one label to a piece of label text for [`Writer::sample_text`]: `name="value"`, escaped, after a comma unless
+/// it is the first. `name` must be a valid label name.
+pub fn push_label(piece: &mut String, name: &str, value: &str) {
+    if !piece.is_empty() {
+        piece.push(',');
+    }
+    piece.push_str(name);
+    piece.push_str("=\"");
+    push_escaped(piece, value, true);
+    piece.push('"');
+}
+
 /// Builds a body. Samples of a family follow its [`Writer::family`] call, as both formats ask.
 ///
 /// Characters that a metric or label name may not have are written as `_`, Prometheus' fallback for clients that did
@@ -74,6 +98,56 @@ impl Writer {
         self.out.push('\n');
     }
 
+    /// One sample of a body with very many: name and labels are text already, the labels without braces as
+    /// [`push_label`] makes them, in pieces that are joined with commas; empty pieces are left out.
+    ///
+    /// `name` must be a valid metric name.
+    pub fn sample_text(&mut self, name: &str, labels: &[&str], value: Number, timestamp_ms: Option<i64>) {
+        self.out.push_str(name);
+        let mut separator = '{';
+        for piece in labels.iter().filter(|piece| !piece.is_empty()) {
+            self.out.push(separator);
+            self.out.push_str(piece);
+            separator = ',';
+        }
+        self.out.push_str(if separator == ',' { "} " } else { " " });
+        match value {
+            Number::Count(value) if value < EXACT_IN_A_FLOAT => push_integer(&mut self.out, value),
+            Number::Count(value) => push_float(&mut self.out, value as f64),
+            Number::Float(value) => push_float(&mut self.out, value),
+        }
+        match (timestamp_ms, self.format) {
+            (None, _) => {}
+            (Some(ms), Format::Text004) => {
+                self.out.push(' ');
+                match u64::try_from(ms) {
+                    Ok(ms) => push_integer(&mut self.out, ms),
+                    Err(_) => drop(write!(self.out, "{ms}")),
+                }
+            }
+            (Some(ms), Format::OpenMetrics10) => {
+                self.out.push(' ');
+                push_seconds(&mut self.out, ms);
+            }
+        }
+        self.out.push('\n');
+    }
+
+    /// Makes room for so many more bytes.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.out.reserve(bytes);
+    }
+
+    /// Bytes written so far.
+    pub fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Whether nothing is written yet.
+    pub fn is_empty(&self) -> bool {
+        self.out.is_empty()
+    }
+
     /// The whole body; OpenMetrics gets its `# EOF`.
     pub fn finish(mut self) -> String {
         if self.format == Format::OpenMetrics10 {
@@ -131,6 +205,21 @@ fn push_escaped(out: &mut String, text: &str, quotes: bool) {
         rest = &rest[at + 1..];
     }
     out.push_str(rest);
+}
+
+/// Decimal digits.
+fn push_integer(out: &mut String, mut value: u64) {
+    let mut digits = [0_u8; 20];
+    let mut at = digits.len();
+    while at > 0 {
+        at -= 1;
+        digits[at] = b'0' + (value % 10) as u8;
+        value /= 10;
+        if value == 0 {
+            break;
+        }
+    }
+    out.extend(digits[at..].iter().map(|digit| char::from(*digit)));
 }
 
 /// The shortest text that reads back to the same float; an exponent only where the number would be long.

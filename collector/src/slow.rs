@@ -1,0 +1,223 @@
+//! The slower tier of one group: everything of [`Details`], read every [`SLOW_SWEEPS`] sweeps while the group uses CPU and
+//! every [`RARE_SWEEPS`] while it does not; limits every [`RARE_SWEEPS`] in any case.
+//!
+//! Groups take turns by inode, so that no sweep reads all of them, and a new group is read at once. A finished pass
+//! replaces the [`Details`] that sweeps hand out; those of the pass before it are filled anew unless someone still
+//! holds them, so that nothing is allocated in the steady state.
+
+use crate::details::Details;
+use crate::files::{self, ReadFault};
+use crate::group::{GroupFiles, SweepContext};
+use crate::network;
+use crate::parse;
+use crate::readers::Pace;
+use rustix::fd::OwnedFd;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+/// Sweeps between two passes over a group that uses CPU.
+pub const SLOW_SWEEPS: u64 = 10;
+/// Sweeps between two passes over an idle group, and between two reads of limits.
+pub const RARE_SWEEPS: u64 = 60;
+/// Most hierarchies of a machine.
+const TREES_LIMIT: usize = 8;
+/// Most processes of a group whose descriptors are counted; beyond it the count is absent.
+const COUNTED_PROCESSES_LIMIT: usize = 1_024;
+/// Name of the limit of descriptors in `/proc/PID/limits`.
+const OPEN_FILES: &[u8] = b"Max open files";
+
+/// What is asked of a pass beyond the group's own files.
+#[derive(Debug, Clone, Copy)]
+pub struct Extras<'a> {
+    /// The host's /proc.
+    pub proc_root: &'a OwnedFd,
+    /// Read the interfaces: the group stands for its pod's network.
+    pub network: bool,
+    /// Count descriptors.
+    pub descriptors: bool,
+}
+
+/// State of the slower tier of a group.
+#[derive(Debug)]
+pub struct SlowTier {
+    details: Arc<Details>,
+    spare: Arc<Details>,
+    /// Sequence number of the last pass, moved back at the first one so that groups take turns; 0 before it.
+    last_sequence: u64,
+    /// The same for limits.
+    last_rare_sequence: u64,
+    last_cpu_ns: Option<u64>,
+    /// One bit per reader: its file was missing in the last pass that read limits, and is not tried until the next such.
+    missing: u64,
+}
+
+impl SlowTier {
+    /// Nothing read yet.
+    pub fn new(huge_page_sizes: &[Arc<str>]) -> SlowTier {
+        SlowTier {
+            details: Arc::new(Details::new(huge_page_sizes)),
+            spare: Arc::new(Details::new(huge_page_sizes)),
+            last_sequence: 0,
+            last_rare_sequence: 0,
+            last_cpu_ns: None,
+            missing: 0,
+        }
+    }
+
+    /// What the last pass read.
+    pub fn details(&self) -> &Arc<Details> {
+        &self.details
+    }
+
+    /// Whether a pass is due in this sweep, the group's CPU counter being at `cpu_ns`.
+    pub fn is_due(&self, sequence: u64, cpu_ns: Option<u64>) -> bool {
+        let age = sequence.saturating_sub(self.last_sequence);
+        let idle = self.last_cpu_ns.is_some() && self.last_cpu_ns == cpu_ns;
+        self.last_sequence == 0 || age >= RARE_SWEEPS || (!idle && age >= SLOW_SWEEPS)
+    }
+
+    /// Makes the next sweep's pass due.
+    pub fn hurry(&mut self) {
+        self.last_sequence = 0;
+    }
+
+    /// One pass. Faults are reported to the context; a missing file is none.
+    pub fn read(
+        &mut self,
+        group: &GroupFiles,
+        cpu_ns: Option<u64>,
+        extras: Extras<'_>,
+        ctx: &mut SweepContext<'_>,
+    ) {
+        let first = self.last_rare_sequence == 0;
+        let rare = first || ctx.sequence.saturating_sub(self.last_rare_sequence) >= RARE_SWEEPS;
+        if rare {
+            self.missing = 0;
+        }
+        let before_ns = ctx.clock.monotonic_ns();
+        let mut next = std::mem::take(&mut self.spare);
+        if Arc::get_mut(&mut next).is_none() {
+            next = Arc::new(Details::clone(&self.details));
+        }
+        if let Some(next) = Arc::get_mut(&mut next) {
+            next.clone_from(&self.details);
+            next.clear_all_but_limits();
+            self.read_files(group, rare, next, ctx);
+            read_processes(group, rare, extras, next, ctx);
+            next.unix_ms = ctx.anchor.middle_unix_ms(before_ns, ctx.clock.monotonic_ns());
+        }
+        self.spare = std::mem::replace(&mut self.details, next);
+        self.last_cpu_ns = cpu_ns;
+        let turn = |sweeps: u64| if first { group.inode() % sweeps } else { 0 };
+        self.last_sequence = ctx.sequence.saturating_sub(turn(SLOW_SWEEPS)).max(1);
+        if rare {
+            self.last_rare_sequence = ctx.sequence.saturating_sub(turn(RARE_SWEEPS)).max(1);
+        }
+    }
+
+    fn read_files(&mut self, group: &GroupFiles, rare: bool, to: &mut Details, ctx: &mut SweepContext<'_>) {
+        let mut folders: [Option<OwnedFd>; TREES_LIMIT] = [const { None }; TREES_LIMIT];
+        for (at, reader) in ctx.plan.slow.iter().enumerate() {
+            let bit = 1_u64.checked_shl(at as u32).unwrap_or(0);
+            if self.missing & bit != 0 || (reader.pace == Pace::Rare && !rare) {
+                continue;
+            }
+            let text = folder(&mut folders, reader.tree, group.path(), ctx.trees)
+                .and_then(|folder| files::read_at(folder, &reader.file, ctx.buffer));
+            match text {
+                Ok(text) => (reader.take)(text, reader.argument, to),
+                Err(ReadFault::Gone) => return,
+                Err(fault) => {
+                    // Of nothing nothing is made: an empty text clears what the reader took the last time.
+                    (reader.take)(b"", reader.argument, to);
+                    self.missing |= bit;
+                    if fault != ReadFault::Missing {
+                        (ctx.faults)(fault);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The group's folder in a tree, opened when it is first wanted.
+fn folder<'f>(
+    folders: &'f mut [Option<OwnedFd>; TREES_LIMIT],
+    tree: usize,
+    path: &str,
+    trees: &'f [OwnedFd],
+) -> Result<&'f OwnedFd, ReadFault> {
+    let (Some(root), Some(slot)) = (trees.get(tree), folders.get_mut(tree)) else {
+        return Err(ReadFault::Other);
+    };
+    if path.is_empty() {
+        return Ok(root);
+    }
+    match slot {
+        Some(folder) => Ok(folder),
+        None => Ok(slot.insert(files::open_folder_at(root, path)?)),
+    }
+}
+
+/// What only processes tell: interfaces, descriptors.
+fn read_processes(
+    group: &GroupFiles,
+    rare: bool,
+    extras: Extras<'_>,
+    to: &mut Details,
+    ctx: &mut SweepContext<'_>,
+) {
+    if !extras.network && !extras.descriptors {
+        return;
+    }
+    ctx.path.clear();
+    let _ = match group.path() {
+        "" => ctx.path.write_str("cgroup.procs"),
+        path => write!(ctx.path, "{path}/cgroup.procs"),
+    };
+    let Some(tree) = ctx.trees.first() else { return };
+    let Ok(text) = files::read_at(tree, ctx.path, ctx.buffer) else { return };
+    let mut pids = [0_u32; COUNTED_PROCESSES_LIMIT];
+    let mut count = 0;
+    for pid in parse::pids(text) {
+        if let Some(slot) = pids.get_mut(count) {
+            *slot = pid;
+        }
+        count += 1;
+    }
+    let pids = pids.get(..count.min(COUNTED_PROCESSES_LIMIT)).unwrap_or_default();
+    if extras.network {
+        // Any process will do; the first may have ended meanwhile.
+        for pid in pids.iter().take(4) {
+            if network::read(*pid, extras.proc_root, &mut to.network, ctx) {
+                break;
+            }
+        }
+    }
+    if extras.descriptors {
+        to.tasks.descriptors =
+            (count <= COUNTED_PROCESSES_LIMIT).then(|| descriptors(pids, extras.proc_root, ctx));
+        if rare {
+            to.tasks.descriptors_soft_limit = pids.first().and_then(|pid| {
+                ctx.path.clear();
+                let _ = write!(ctx.path, "{pid}/limits");
+                let text = files::read_at(extras.proc_root, ctx.path, ctx.buffer).ok()?;
+                parse::soft_limit(text, OPEN_FILES)
+            });
+        }
+    }
+}
+
+/// Open descriptors of processes. The size of `/proc/PID/fd` is their number since Linux 6.2, and anyone may ask for it;
+/// a process that ended meanwhile has none.
+fn descriptors(pids: &[u32], proc_root: &OwnedFd, ctx: &mut SweepContext<'_>) -> u64 {
+    let mut count = 0;
+    for pid in pids {
+        ctx.path.clear();
+        let _ = write!(ctx.path, "{pid}/fd");
+        if let Ok(stat) = rustix::fs::statat(proc_root, ctx.path.as_str(), rustix::fs::AtFlags::empty()) {
+            count += u64::try_from(stat.st_size).unwrap_or(0);
+        }
+    }
+    count
+}
