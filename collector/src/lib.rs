@@ -41,6 +41,7 @@ pub mod selection;
 pub mod serve;
 pub mod slow;
 pub mod start;
+pub mod summary;
 pub mod sweeper;
 pub mod table;
 mod tracked;

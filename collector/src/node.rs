@@ -15,7 +15,8 @@
 
 use crate::group::{GroupFiles, SweepContext};
 use crate::sample::{Cpu, Memory, Reading, Swap, working_set_bytes};
-use procfs::{FromRead, FromReadSI, KernelStats, LocalSystemInfo, Meminfo};
+use crate::summary::{Rlimit, Time};
+use procfs::{FromRead, FromReadSI, KernelStats, LoadAverage, LocalSystemInfo, Meminfo};
 use std::path::{Path, PathBuf};
 
 /// Nanoseconds in a second.
@@ -98,6 +99,13 @@ impl NodeReader {
         let usage_bytes = info.swap_total.saturating_sub(info.swap_free);
         reading.swap = Some(Swap { usage_bytes, limit_bytes: Some(info.swap_total), unix_ms });
     }
+}
+
+/// Tasks of the machine and the most there can be: `/proc/loadavg` and `/proc/sys/kernel/pid_max`.
+pub fn rlimit(proc_root: &Path, unix_ms: i64) -> Option<Rlimit> {
+    let maxpid = std::fs::read_to_string(proc_root.join("sys/kernel/pid_max")).ok()?.trim().parse().ok()?;
+    let load = LoadAverage::from_file(proc_root.join("loadavg")).ok()?;
+    Some(Rlimit { time: Time(unix_ms), maxpid, curproc: u64::from(load.max) })
 }
 
 /// Clock ticks as /proc counts them, in nanoseconds.

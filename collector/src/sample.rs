@@ -15,6 +15,15 @@ pub struct Cpu {
     pub unix_ms: i64,
 }
 
+impl Cpu {
+    /// Rate since an earlier reading, billionths of a core; `None` when time or counter did not go on.
+    pub fn rate_nanocores(&self, earlier: &Cpu) -> Option<u64> {
+        let used_ns = self.usage_ns.checked_sub(earlier.usage_ns)?;
+        let ms = u64::try_from(self.unix_ms - earlier.unix_ms).ok().filter(|ms| *ms > 0)?;
+        u64::try_from(u128::from(used_ns) * 1_000 / u128::from(ms)).ok()
+    }
+}
+
 /// Memory of a group. Each part is absent when its file could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
@@ -44,6 +53,8 @@ pub struct Swap {
 pub struct Reading {
     /// CPU.
     pub cpu: Option<Cpu>,
+    /// CPU time per time between the last two sweeps, in billionths of a core.
+    pub cpu_rate_nanocores: Option<u64>,
     /// Memory.
     pub memory: Option<Memory>,
     /// Swap, where the kernel accounts it.
@@ -171,6 +182,15 @@ mod tests {
             "known sandbox"
         );
         assert_eq!(count(vec![container("a", true, Some(1)), container("a", false, Some(2))]), 1);
+    }
+
+    #[test]
+    fn rates() {
+        let cpu = |usage_ns, unix_ms| Cpu { usage_ns, unix_ms };
+        assert_eq!(cpu(1_500_000_000, 2_000).rate_nanocores(&cpu(1_000_000_000, 1_000)), Some(500_000_000));
+        assert_eq!(cpu(1, 2_000).rate_nanocores(&cpu(2, 1_000)), None, "a counter that went back");
+        assert_eq!(cpu(2, 1_000).rate_nanocores(&cpu(1, 1_000)), None, "no time has passed");
+        assert_eq!(cpu(2, 900).rate_nanocores(&cpu(1, 1_000)), None);
     }
 
     #[test]

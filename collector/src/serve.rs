@@ -9,8 +9,10 @@ use crate::error::CollectorError;
 use crate::machine::MachineFacts;
 use crate::names::Names;
 use crate::own::SweepMetrics;
+use crate::sample::Sweep;
 use crate::selection::Selection;
-use crate::{cadvisor, resource, watch};
+use crate::summary::Extent;
+use crate::{cadvisor, node, resource, summary, watch};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -25,6 +27,7 @@ use flyball_model::exposition::Format;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
@@ -37,7 +40,9 @@ pub const SWEEP_INTERVAL_HEADER: &str = "flyball-sweep-interval-ms";
 pub const RESOURCE_PATH: &str = "/metrics/resource";
 /// The kubelet's endpoint for everything cAdvisor knows.
 pub const CADVISOR_PATH: &str = "/metrics/cadvisor";
-/// Bodies of [`CADVISOR_PATH`] that are made at once; each may take tens of megabytes. Further requests wait.
+/// The kubelet's summary.
+pub const SUMMARY_PATH: &str = "/stats/summary";
+/// Bodies of [`CADVISOR_PATH`] and [`SUMMARY_PATH`] that are made at once; each may take tens of megabytes. Further requests wait.
 const BODIES_AT_ONCE: usize = 2;
 
 /// How long answers of the cluster are believed: a kubelet's times (`authentication.webhook.cacheTTL`,
@@ -173,8 +178,7 @@ pub struct Collector {
     metrics: SweepMetrics,
     names: Arc<Names>,
     interval: Duration,
-    machine: Arc<MachineFacts>,
-    selection: Arc<Selection>,
+    facts: Arc<Facts>,
 }
 
 impl Collector {
@@ -186,9 +190,13 @@ impl Collector {
         let metrics = SweepMetrics::register(&own, sweeper.source());
         let observed = metrics.clone();
         let agent = Arc::new(Agent::start(sweeper, config.interval, move |turn| observed.observe(turn))?);
-        let machine = Arc::new(MachineFacts::new(&config.proc_root, &config.sys_root));
-        let selection = Arc::new(config.selection.clone());
-        Ok(Collector { agent, own, metrics, names, interval: config.interval, machine, selection })
+        let facts = Arc::new(Facts {
+            node_name: config.node_name.clone(),
+            machine: MachineFacts::new(&config.proc_root, &config.sys_root),
+            selection: config.selection.clone(),
+            proc_root: config.proc_root.clone(),
+        });
+        Ok(Collector { agent, own, metrics, names, interval: config.interval, facts })
     }
 
     /// The table to fill with names, see [`watch::watch_pods`].
@@ -219,8 +227,7 @@ impl Collector {
             metrics: self.metrics.clone(),
             probes: probes.with_advice(advice),
             interval_ms: HeaderValue::from(u64::try_from(self.interval.as_millis()).unwrap_or(u64::MAX)),
-            machine: self.machine.clone(),
-            selection: self.selection.clone(),
+            facts: self.facts.clone(),
             bodies: Arc::new(Semaphore::new(BODIES_AT_ONCE)),
         }
     }
@@ -233,8 +240,7 @@ pub struct CollectorHandler {
     metrics: SweepMetrics,
     probes: Probes,
     interval_ms: HeaderValue,
-    machine: Arc<MachineFacts>,
-    selection: Arc<Selection>,
+    facts: Arc<Facts>,
     bodies: Arc<Semaphore>,
 }
 
@@ -263,29 +269,66 @@ impl CollectorHandler {
             0 => resource::render_error(format),
             _ => resource::render(&sweep, format),
         };
-        let mut response = exposition(Body::of(body, headers), format);
+        let mut response = answer(Body::of(body, headers), format.content_type());
         response.headers_mut().insert(SWEEP_INTERVAL_HEADER, self.interval_ms.clone());
         response
     }
 
     /// Rendering tens of thousands of series takes milliseconds, so it happens beside the threads that serve.
-    async fn cadvisor(&self, headers: HeaderMap) -> Response {
-        let format = Format::from_accept(text_of(&headers, header::ACCEPT));
+    async fn large(&self, wanted: Large, headers: HeaderMap) -> Response {
         let sweep = self.agent.latest().get();
-        let (machine, selection) = (self.machine.clone(), self.selection.clone());
+        if sweep.sequence == 0 && matches!(wanted, Large::Summary(_)) {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "503 the first sweep is not finished\n");
+        }
+        let facts = self.facts.clone();
         let Ok(_turn) = self.bodies.acquire().await else {
             return text(StatusCode::SERVICE_UNAVAILABLE, "503 stopping\n");
         };
-        let made = tokio::task::spawn_blocking(move || {
-            let body = match sweep.sequence {
-                0 => cadvisor::render_error(format),
-                _ => cadvisor::render(&sweep, &machine.get(Instant::now()), &selection, format),
-            };
-            Body::of(body, &headers)
-        });
+        let made = tokio::task::spawn_blocking(move || Body::of(facts.body(wanted, &sweep), &headers));
         match made.await {
-            Ok(body) => exposition(body, format),
+            Ok(body) => answer(body, wanted.content_type()),
             Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "500 the body could not be made\n"),
+        }
+    }
+}
+
+/// An answer that takes long to write.
+#[derive(Debug, Clone, Copy)]
+enum Large {
+    Cadvisor(Format),
+    Summary(Extent),
+}
+
+impl Large {
+    fn content_type(self) -> &'static str {
+        match self {
+            Large::Cadvisor(format) => format.content_type(),
+            Large::Summary(_) => "application/json",
+        }
+    }
+}
+
+/// What bodies are made of beside a sweep.
+struct Facts {
+    node_name: String,
+    machine: MachineFacts,
+    selection: Selection,
+    proc_root: PathBuf,
+}
+
+impl Facts {
+    fn body(&self, wanted: Large, sweep: &Sweep) -> String {
+        match wanted {
+            Large::Cadvisor(format) if sweep.sequence == 0 => cadvisor::render_error(format),
+            Large::Cadvisor(format) => {
+                cadvisor::render(sweep, &self.machine.get(Instant::now()), &self.selection, format)
+            }
+            Large::Summary(extent) => {
+                let rlimit = node::rlimit(&self.proc_root, sweep.finished_unix_ms);
+                let summary = summary::summary(sweep, &self.node_name, rlimit, extent);
+                // Numbers and text only: nothing that could fail.
+                serde_json::to_string(&summary).unwrap_or_default()
+            }
         }
     }
 }
@@ -307,11 +350,11 @@ impl Body {
     }
 }
 
-fn exposition(body: Body, format: Format) -> Response {
+fn answer(body: Body, content_type: &'static str) -> Response {
     let mut response = http::Response::new(full(Bytes::new()));
-    let answer = response.headers_mut();
-    answer.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
-    answer.insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
     *response.body_mut() = match body {
         Body::Gzip(compressed) => {
             response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -324,8 +367,19 @@ fn exposition(body: Body, format: Format) -> Response {
 
 impl Handler for CollectorHandler {
     fn handle<'a>(&'a self, request: Request) -> BoxFuture<'a, Response> {
-        if request.path() == CADVISOR_PATH && matches!(*request.method(), Method::GET | Method::HEAD) {
-            return Box::pin(self.cadvisor(request.parts.headers));
+        let wanted = match request.path() {
+            _ if !matches!(*request.method(), Method::GET | Method::HEAD) => None,
+            CADVISOR_PATH => {
+                Some(Large::Cadvisor(Format::from_accept(text_of(&request.parts.headers, header::ACCEPT))))
+            }
+            SUMMARY_PATH => {
+                let only = request.query().flag("only_cpu_and_memory");
+                Some(Large::Summary(if only { Extent::CpuAndMemory } else { Extent::All }))
+            }
+            _ => None,
+        };
+        if let Some(wanted) = wanted {
+            return Box::pin(self.large(wanted, request.parts.headers));
         }
         Box::pin(std::future::ready(self.respond(&request)))
     }

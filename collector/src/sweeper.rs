@@ -16,7 +16,7 @@ use crate::mounts::{FilePlan, Hierarchies, Version};
 use crate::names::Names;
 use crate::node::NodeReader;
 use crate::processes::Processes;
-use crate::sample::{Reading, Sweep};
+use crate::sample::{Cpu, Reading, Sweep};
 use crate::slow::{Extras, SlowTier};
 use crate::tracked::{Group, Kind, add};
 use rustix::fd::OwnedFd;
@@ -102,6 +102,7 @@ pub struct Sweeper {
     names_generation: Option<u64>,
     counts_descriptors: bool,
     node_slow: SlowTier,
+    last_node_cpu: Option<Cpu>,
     devices: Devices,
     clock: Box<dyn Clock>,
     buffer: Vec<u8>,
@@ -153,6 +154,7 @@ impl Sweeper {
             counts_descriptors: config.counts_descriptors,
             node_slow: SlowTier::new(&plan.huge_page_sizes),
             devices: Devices::default(),
+            last_node_cpu: None,
             proc_root: open(&config.proc_root)?,
             plan,
             trees,
@@ -264,7 +266,9 @@ impl Sweeper {
         if let Some(processes) = &mut self.processes {
             processes.refresh(&self.proc_root, &mut ctx);
         }
-        let reading = self.node.read(&mut ctx);
+        let mut reading = self.node.read(&mut ctx);
+        let last = std::mem::replace(&mut self.last_node_cpu, reading.cpu);
+        reading.cpu_rate_nanocores = reading.cpu.zip(last).and_then(|(cpu, last)| cpu.rate_nanocores(&last));
         let cpu_ns = reading.cpu.map(|cpu| cpu.usage_ns);
         if self.processes.is_none() && self.node_slow.is_due(ctx.sequence, cpu_ns) {
             let extras = Extras { proc_root: &self.proc_root, network: false, descriptors: false };

@@ -30,7 +30,7 @@ pub(crate) struct Group {
     pub(crate) family: Lineage,
     first_sequence: u64,
     pub(crate) read_sequence: u64,
-    last_cpu_ns: Option<u64>,
+    last_cpu: Option<Cpu>,
     pub(crate) reading: Reading,
 }
 
@@ -66,19 +66,25 @@ impl Group {
             family: Lineage::default(),
             first_sequence: sequence,
             read_sequence: 0,
-            last_cpu_ns: None,
+            last_cpu: None,
             reading: Reading::default(),
         }
     }
 
     /// Takes over new values; 1 when the CPU counter went back, which starts a new epoch.
     pub(crate) fn take(&mut self, values: GroupValues) -> u64 {
+        let last = self.last_cpu.take();
         self.reading.cpu = values.cpu;
+        self.reading.cpu_rate_nanocores =
+            values.cpu.zip(last).and_then(|(cpu, last)| cpu.rate_nanocores(&last));
         self.reading.memory = values.memory;
         self.reading.swap = values.swap;
-        let Some(cpu) = values.cpu else { return 0 };
-        let went_back = self.last_cpu_ns.is_some_and(|last| cpu.usage_ns < last);
-        self.last_cpu_ns = Some(cpu.usage_ns);
+        let Some(cpu) = values.cpu else {
+            self.last_cpu = last;
+            return 0;
+        };
+        let went_back = last.is_some_and(|last| cpu.usage_ns < last.usage_ns);
+        self.last_cpu = Some(cpu);
         self.reading.epoch += u32::from(went_back);
         u64::from(went_back)
     }
@@ -148,6 +154,9 @@ pub(crate) fn add(sum: &mut Reading, container: &Reading, ended_cpu_ns: u64) {
     if let Some(cpu) = container.cpu {
         let so_far = sum.cpu.map_or(ended_cpu_ns, |sum| sum.usage_ns);
         sum.cpu = Some(Cpu { usage_ns: so_far + cpu.usage_ns, unix_ms: cpu.unix_ms });
+        if let Some(rate) = container.cpu_rate_nanocores {
+            sum.cpu_rate_nanocores = Some(sum.cpu_rate_nanocores.unwrap_or(0) + rate);
+        }
     }
     if let Some(memory) = container.memory {
         let so_far = sum.memory;

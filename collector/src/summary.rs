@@ -1,0 +1,452 @@
+//! `/stats/summary`: a sweep as the kubelet's summary API has it.
+//!
+//! Shape, names and units: kubernetes/kubelet `pkg/apis/stats/v1alpha1/types.go`. Times are RFC 3339 in whole seconds. What is
+//! not known is absent. `usageNanoCores` is the rate between the last two sweeps, absent in a group's first sweep and when
+//! its counter went back. Totals of pressure are microseconds, as the kubelet copies them.
+
+use crate::details::{Details, Interface, Pressure, Stall};
+use crate::names::PodName;
+use crate::parse::Limit;
+use crate::sample::{ContainerReading, PodReading, Reading, Sweep};
+use jiff::Timestamp;
+use serde::Serialize;
+use std::collections::HashMap;
+
+/// Interface whose counters are also the pod's own.
+const DEFAULT_INTERFACE: &str = "eth0";
+
+/// The whole answer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    node: Node,
+    pods: Vec<Pod>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Node {
+    node_name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start_time: Option<Time>,
+    #[serde(flatten)]
+    usage: Usage,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rlimit: Option<Rlimit>,
+}
+
+/// Number of tasks of the machine and the most there can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Rlimit {
+    /// When.
+    pub time: Time,
+    /// Most process ids.
+    pub maxpid: u64,
+    /// Tasks now.
+    pub curproc: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Pod {
+    pod_ref: PodRef,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start_time: Option<Time>,
+    containers: Vec<Container>,
+    #[serde(flatten)]
+    usage: Usage,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    network: Option<Network>,
+    #[serde(rename = "process_stats", skip_serializing_if = "Option::is_none")]
+    process_stats: Option<ProcessStats>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct PodRef {
+    name: String,
+    namespace: String,
+    uid: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Container {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start_time: Option<Time>,
+    #[serde(flatten)]
+    usage: Usage,
+}
+
+/// What every level has.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+struct Usage {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu: Option<Cpu>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<Memory>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    io: Option<Io>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    swap: Option<Swap>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Cpu {
+    time: Time,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage_nano_cores: Option<u64>,
+    usage_core_nano_seconds: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    psi: Option<Psi>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Memory {
+    time: Time,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    available_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    working_set_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rss_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    page_faults: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    major_page_faults: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    psi: Option<Psi>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Io {
+    time: Time,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    psi: Option<Psi>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Swap {
+    time: Time,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    swap_available_bytes: Option<u64>,
+    swap_usage_bytes: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Psi {
+    full: PsiData,
+    some: PsiData,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct PsiData {
+    total: u64,
+    avg10: f64,
+    avg60: f64,
+    avg300: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Network {
+    time: Time,
+    /// Of the default interface; all zero and without a name where there is none, as the kubelet has it.
+    #[serde(flatten)]
+    default: InterfaceStats,
+    interfaces: Vec<InterfaceStats>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct InterfaceStats {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rx_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rx_errors: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tx_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tx_errors: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename = "process_stats")]
+struct ProcessStats {
+    process_count: u64,
+}
+
+/// Unix milliseconds, written as RFC 3339 in whole seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Time(pub i64);
+
+impl Serialize for Time {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let whole = Timestamp::from_second(self.0.div_euclid(1_000)).unwrap_or_default();
+        serializer.collect_str(&whole)
+    }
+}
+
+/// How much of the summary is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// Everything.
+    All,
+    /// `only_cpu_and_memory=true`: CPU, memory and swap.
+    CpuAndMemory,
+}
+
+/// The summary of a finished sweep. Pods and containers without a name are left out; sandboxes too.
+pub fn summary(sweep: &Sweep, node_name: &str, rlimit: Option<Rlimit>, extent: Extent) -> Summary {
+    let mut containers: HashMap<&str, Vec<&ContainerReading>> = HashMap::new();
+    for container in &sweep.containers {
+        containers.entry(&container.pod_uid).or_default().push(container);
+    }
+    let mut pods: Vec<Pod> = sweep
+        .pods
+        .iter()
+        .filter_map(|pod| {
+            let members = containers.get(&*pod.uid).map_or(&[][..], Vec::as_slice);
+            Some(Pod::of(pod, pod.name.as_deref()?, members, extent))
+        })
+        .collect();
+    pods.sort_by(|a, b| {
+        (&a.pod_ref.namespace, &a.pod_ref.name, &a.pod_ref.uid).cmp(&(
+            &b.pod_ref.namespace,
+            &b.pod_ref.name,
+            &b.pod_ref.uid,
+        ))
+    });
+    let node = Node {
+        node_name: node_name.to_owned(),
+        start_time: sweep.node.start_unix_ms.map(Time),
+        usage: Usage::of(&sweep.node, &sweep.node_details, extent),
+        rlimit: rlimit.filter(|_| extent == Extent::All),
+    };
+    Summary { node, pods }
+}
+
+impl Pod {
+    fn of(pod: &PodReading, name: &PodName, members: &[&ContainerReading], extent: Extent) -> Pod {
+        let mut containers: Vec<Container> = members
+            .iter()
+            .filter_map(|container| {
+                Some(Container {
+                    name: container.name.as_deref()?.container.clone(),
+                    start_time: container.reading.start_unix_ms.map(Time),
+                    usage: Usage::of(&container.reading, &container.details, extent),
+                })
+            })
+            .collect();
+        containers.sort_by(|a, b| a.name.cmp(&b.name));
+        let all = extent == Extent::All;
+        let starts = members.iter().filter_map(|container| container.reading.start_unix_ms);
+        let processes = members.iter().filter_map(|container| container.details.tasks.processes);
+        let carrier = members.iter().find(|container| !container.details.network.is_empty());
+        Pod {
+            pod_ref: PodRef {
+                name: name.pod.clone(),
+                namespace: name.namespace.clone(),
+                uid: pod.uid.to_string(),
+            },
+            // The sandbox is the first to start.
+            start_time: starts.min().map(Time),
+            containers,
+            usage: Usage::of(&pod.reading, &pod.details, extent),
+            network: carrier
+                .filter(|_| all)
+                .map(|carrier| Network::of(&carrier.details.network, carrier.details.unix_ms)),
+            process_stats: processes
+                .reduce(|a, b| a + b)
+                .filter(|_| all)
+                .map(|process_count| ProcessStats { process_count }),
+        }
+    }
+}
+
+impl Usage {
+    fn of(reading: &Reading, details: &Details, extent: Extent) -> Usage {
+        let limit = bytes(details.memory.limit);
+        let cpu = reading.cpu.map(|cpu| Cpu {
+            time: Time(cpu.unix_ms),
+            usage_nano_cores: reading.cpu_rate_nanocores,
+            usage_core_nano_seconds: cpu.usage_ns,
+            psi: psi(details.cpu_pressure),
+        });
+        let memory = reading.memory.map(|memory| Memory {
+            time: Time(memory.unix_ms),
+            available_bytes: limit
+                .zip(memory.working_set_bytes)
+                .map(|(limit, working_set)| limit.saturating_sub(working_set)),
+            usage_bytes: memory.usage_bytes,
+            working_set_bytes: memory.working_set_bytes,
+            rss_bytes: memory.rss_bytes,
+            page_faults: details.memory.page_faults,
+            major_page_faults: details.memory.major_page_faults,
+            psi: psi(details.memory_pressure),
+        });
+        let io = details.io_pressure.filter(|_| extent == Extent::All);
+        let swap = reading.swap.map(|swap| Swap {
+            time: Time(swap.unix_ms),
+            swap_available_bytes: swap.limit_bytes.map(|limit| limit.saturating_sub(swap.usage_bytes)),
+            swap_usage_bytes: swap.usage_bytes,
+        });
+        Usage {
+            cpu,
+            memory,
+            io: io.map(|pressure| Io { time: Time(details.unix_ms), psi: psi(Some(pressure)) }),
+            swap,
+        }
+    }
+}
+
+impl Network {
+    fn of(interfaces: &[Interface], unix_ms: i64) -> Network {
+        let stats = |interface: &Interface| InterfaceStats {
+            name: interface.name.to_string(),
+            rx_bytes: Some(interface.receive.bytes),
+            rx_errors: Some(interface.receive.errors),
+            tx_bytes: Some(interface.transmit.bytes),
+            tx_errors: Some(interface.transmit.errors),
+        };
+        let interfaces: Vec<InterfaceStats> = interfaces.iter().map(stats).collect();
+        let default = interfaces.iter().find(|stats| stats.name == DEFAULT_INTERFACE).cloned();
+        Network { time: Time(unix_ms), default: default.unwrap_or_default(), interfaces }
+    }
+}
+
+fn bytes(limit: Option<Limit>) -> Option<u64> {
+    match limit? {
+        Limit::Bytes(bytes) => Some(bytes),
+        Limit::Unlimited => None,
+    }
+}
+
+fn psi(pressure: Option<Pressure>) -> Option<Psi> {
+    let data = |stall: Stall| PsiData {
+        total: stall.total_us,
+        avg10: f64::from(stall.avg10_centipercent) / 100.0,
+        avg60: f64::from(stall.avg60_centipercent) / 100.0,
+        avg300: f64::from(stall.avg300_centipercent) / 100.0,
+    };
+    let pressure = pressure?;
+    Some(Psi { full: data(pressure.full?), some: data(pressure.some) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::details::{MemoryDetails, Traffic};
+    use crate::layout::Qos;
+    use crate::names::ContainerName;
+    use crate::sample;
+    use std::sync::Arc;
+
+    fn sweep() -> Sweep {
+        let name = Arc::new(PodName { namespace: "shop".to_owned(), pod: "web-1".to_owned() });
+        let reading = Reading {
+            cpu: Some(sample::Cpu { usage_ns: 5_000_000_000, unix_ms: 1_767_225_607_900 }),
+            cpu_rate_nanocores: Some(250_000_000),
+            memory: Some(sample::Memory {
+                usage_bytes: Some(300),
+                working_set_bytes: Some(200),
+                rss_bytes: Some(100),
+                unix_ms: 1_767_225_607_900,
+            }),
+            start_unix_ms: Some(1_767_225_600_000),
+            ..Reading::default()
+        };
+        let traffic = Traffic { bytes: 7, packets: 1, errors: 2, dropped: 0 };
+        let details = Arc::new(Details {
+            unix_ms: 1_767_225_606_000,
+            memory: MemoryDetails { limit: Some(Limit::Bytes(1_000)), ..MemoryDetails::default() },
+            cpu_pressure: Some(Pressure {
+                some: Stall { avg10_centipercent: 125, total_us: 9, ..Stall::default() },
+                full: Some(Stall::default()),
+            }),
+            network: vec![Interface { name: "eth0".into(), receive: traffic, transmit: traffic }],
+            ..Details::default()
+        });
+        let container = |container_name: Option<&str>, details: &Arc<Details>| ContainerReading {
+            id: "id".into(),
+            pod_uid: "uid".into(),
+            name: container_name.map(|container| {
+                Arc::new(ContainerName {
+                    container: container.to_owned(),
+                    pod: name.clone(),
+                    image: String::new(),
+                    started_unix_ms: None,
+                })
+            }),
+            pod_name: Some(name.clone()),
+            looks_like_sandbox: container_name.is_none(),
+            reading,
+            path: "/kubepods/poduid/id".into(),
+            details: details.clone(),
+        };
+        let pod = |uid: &str, name| PodReading {
+            uid: uid.into(),
+            qos: Qos::Guaranteed,
+            name,
+            reading,
+            path: "/kubepods/poduid".into(),
+            details: Arc::default(),
+        };
+        Sweep {
+            pods: vec![pod("uid", Some(name.clone())), pod("unnamed", None)],
+            containers: vec![container(Some("app"), &Arc::default()), container(None, &details)],
+            node: reading,
+            node_details: details.clone(),
+            ..Sweep::default()
+        }
+    }
+
+    #[test]
+    fn shape_and_units() {
+        let rlimit = Rlimit { time: Time(1_767_225_607_000), maxpid: 4_194_304, curproc: 321 };
+        let found = serde_json::to_value(summary(&sweep(), "node1", Some(rlimit), Extent::All)).unwrap();
+        let cpu = serde_json::json!({
+            "time": "2026-01-01T00:00:07Z", "usageNanoCores": 250_000_000, "usageCoreNanoSeconds": 5_000_000_000_u64
+        });
+        let memory = serde_json::json!({
+            "time": "2026-01-01T00:00:07Z", "usageBytes": 300, "workingSetBytes": 200, "rssBytes": 100
+        });
+        let mut node_cpu = cpu.clone();
+        node_cpu["psi"] = serde_json::json!({
+            "full": {"total": 0, "avg10": 0.0, "avg60": 0.0, "avg300": 0.0},
+            "some": {"total": 9, "avg10": 1.25, "avg60": 0.0, "avg300": 0.0}
+        });
+        let mut node_memory = memory.clone();
+        node_memory["availableBytes"] = 800.into();
+        let eth0 =
+            serde_json::json!({"name": "eth0", "rxBytes": 7, "rxErrors": 2, "txBytes": 7, "txErrors": 2});
+        let mut network = eth0.clone();
+        network["time"] = "2026-01-01T00:00:06Z".into();
+        network["interfaces"] = serde_json::json!([eth0]);
+        let expected = serde_json::json!({
+            "node": {
+                "nodeName": "node1", "startTime": "2026-01-01T00:00:00Z", "cpu": node_cpu, "memory": node_memory,
+                "rlimit": {"time": "2026-01-01T00:00:07Z", "maxpid": 4_194_304, "curproc": 321}
+            },
+            "pods": [{
+                "podRef": {"name": "web-1", "namespace": "shop", "uid": "uid"},
+                "startTime": "2026-01-01T00:00:00Z",
+                "containers": [{"name": "app", "startTime": "2026-01-01T00:00:00Z", "cpu": cpu, "memory": memory}],
+                "cpu": cpu, "memory": memory, "network": network
+            }]
+        });
+        assert_eq!(found, expected, "{found:#}");
+    }
+
+    #[test]
+    fn the_reduced_form_has_cpu_and_memory_only() {
+        let found = serde_json::to_value(summary(&sweep(), "node1", None, Extent::CpuAndMemory)).unwrap();
+        let pod = &found["pods"][0];
+        assert!(pod.get("network").is_none() && found["node"].get("rlimit").is_none(), "{found:#}");
+        assert!(pod.get("cpu").is_some() && pod.get("memory").is_some());
+    }
+}
