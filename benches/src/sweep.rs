@@ -11,16 +11,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use flyball_collector::{Config, Names, Sweeper};
+use flyball_collector::{Config, Names, Sweeper, detect};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::Figure;
 
 /// Sweeps before the measured ones: they open files and fill buffers.
 const WARM_UP: u32 = 4;
-/// Measured sweeps.
-const ROUNDS: u32 = 20;
-/// Where a v1 machine mounts what the collector reads.
+/// Measured sweeps: two rounds of the slower tier, whose cost is averaged in.
+const ROUNDS: u32 = 120;
+/// Where a v1 machine mounts what each sweep reads.
 const V1_MOUNTS: [&str; 2] = ["/sys/fs/cgroup/cpuacct", "/sys/fs/cgroup/memory"];
 /// Files the floor holds open at once.
 const FLOOR_FILES: usize = 5_000;
@@ -49,20 +49,25 @@ pub fn figures() -> Vec<Figure> {
 }
 
 /// The groups of one run; removes them when it goes.
-struct Groups {
+pub struct Groups {
     folders: Vec<PathBuf>,
-    root: String,
+    /// Path below the mount points.
+    pub root: String,
 }
 
 impl Groups {
-    fn make(containers: usize) -> anyhow::Result<Self> {
+    /// Makes them: two containers a pod.
+    pub fn make(containers: usize) -> anyhow::Result<Self> {
         let root = format!("flyball-bench-{}", std::process::id());
         let mut groups = Self { folders: Vec::new(), root };
         for mount in V1_MOUNTS {
             if !Path::new(mount).is_dir() {
                 bail!("{mount} is not there: this row needs cgroup v1 hierarchies and root");
             }
-            let base = Path::new(mount).join(&groups.root);
+        }
+        // In every hierarchy of the machine, as a runtime makes them.
+        for mount in detect::on_this_machine()?.plan(&[]).trees {
+            let base = mount.join(&groups.root);
             groups.folder(base.clone())?;
             groups.folder(base.join("kubepods"))?;
             let besteffort = base.join("kubepods/besteffort");

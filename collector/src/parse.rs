@@ -228,6 +228,17 @@ pub fn pids(text: &[u8]) -> impl Iterator<Item = u32> {
     lines(text).filter_map(number).filter_map(|pid| u32::try_from(pid).ok()).filter(|pid| *pid != 0)
 }
 
+/// Number of processes in a `cgroup.procs` file, those outside the reader's pid namespace too. An empty file is a group
+/// without processes; `None` for text that is none of pids.
+pub fn processes(text: &[u8]) -> Option<u64> {
+    let mut count = 0;
+    for line in lines(text).filter(|line| !line.is_empty()) {
+        number(line)?;
+        count += 1;
+    }
+    Some(count)
+}
+
 /// `/proc/PID/stat`. The command name may hold anything, so fields are counted from the last `)`.
 pub fn process_stat(text: &[u8]) -> Option<ProcessStat<'_>> {
     let open = text.iter().position(|byte| *byte == b'(')?;
@@ -451,6 +462,9 @@ mod tests {
         assert_eq!(uptime_ms(b"123.45 600.00\n"), Some(123_450));
         assert_eq!(uptime_ms(b"123\n"), None);
         assert_eq!(pids(b"1\n22\n0\n333\n").collect::<Vec<_>>(), vec![1, 22, 333]);
+        assert_eq!(processes(b"1\n0\n0\n"), Some(3));
+        assert_eq!(processes(b""), Some(0));
+        assert_eq!(processes(b"x\n"), None);
     }
 
     proptest! {

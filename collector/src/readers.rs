@@ -80,7 +80,7 @@ pub fn plan(places: &Places<'_>) -> Vec<Reader> {
         plan.slow(tree, "io.pressure", |text, _, to| to.io_pressure = parse::pressure(text));
     }
     // Every hierarchy has it; the first is the one whose folders are listed.
-    plan.slow(0, "cgroup.procs", |text, _, to| to.tasks.processes = Some(parse::pids(text).count() as u64));
+    plan.slow(0, "cgroup.procs", |text, _, to| to.tasks.processes = parse::processes(text));
     plan.0
 }
 

@@ -128,8 +128,10 @@ impl SlowTier {
                 Ok(text) => (reader.take)(text, reader.argument, to),
                 Err(ReadFault::Gone) => return,
                 Err(fault) => {
-                    // Of nothing nothing is made: an empty text clears what the reader took the last time.
-                    (reader.take)(b"", reader.argument, to);
+                    // Limits are kept from pass to pass: an empty text clears the one that cannot be read now.
+                    if reader.pace == Pace::Rare {
+                        (reader.take)(b"", reader.argument, to);
+                    }
                     self.missing |= bit;
                     if fault != ReadFault::Missing {
                         (ctx.faults)(fault);

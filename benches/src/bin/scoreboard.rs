@@ -6,13 +6,14 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use flyball_benches::counting::{Counting, allocations};
-use flyball_benches::{decision, idle, reaction, sweep, table};
+use flyball_benches::{bodies, decision, idle, reaction, sweep, table};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
 fn main() -> anyhow::Result<()> {
     let mut figures = sweep::figures();
+    figures.extend(bodies::figures());
     figures.extend(reaction::figures());
     figures.extend(decision::figures(allocations));
     figures.extend(idle::figures(&flyball()?));

@@ -27,6 +27,19 @@ pub struct CollectorArgs {
     /// Control group below which the pods' groups stand, as the kubelet's --cgroup-root.
     #[arg(long, default_value = "/", value_name = "PATH")]
     pub cgroup_root: PathBuf,
+    /// Families of /metrics/cadvisor: resource (what metrics-server reads), dashboards (what kubernetes-mixin and the usual
+    /// dashboards ask for), full, or names separated by commas; docs/metrics.md lists them all.
+    #[arg(long, default_value = "full", value_name = "SET|NAME,…")]
+    pub metrics: flyball_collector::selection::Families,
+    /// Labels left out of /metrics/cadvisor: id, image, name.
+    #[arg(long, value_delimiter = ',', value_name = "LABEL,…")]
+    pub drop_labels: Vec<String>,
+    /// Also count the open descriptors of containers; needs the host's process ids.
+    #[arg(long)]
+    pub count_descriptors: bool,
+    /// Where this machine's /sys is mounted.
+    #[arg(long, default_value = "/sys", value_name = "PATH")]
+    pub sys_root: PathBuf,
     /// Where this machine's /proc is mounted.
     #[arg(long, default_value = "/proc", value_name = "PATH")]
     pub proc_root: PathBuf,

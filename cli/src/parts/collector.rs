@@ -8,6 +8,7 @@ use std::sync::Arc;
 use flyball_apiserver::ServingTls;
 use flyball_apiserver::certs::ReloadingCertificate;
 use flyball_apiserver::permissions;
+use flyball_collector::selection::Selection;
 use flyball_collector::{CertificateReady, SourceChoice};
 use kube::Client;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +28,10 @@ pub async fn collector(args: CollectorArgs, shutdown: CancellationToken) -> anyh
     config.source = SourceChoice::Detect;
     config.cgroup_root = args.cgroup_root.to_string_lossy().into_owned();
     config.proc_root = args.proc_root;
+    config.sys_root = args.sys_root;
+    config.counts_descriptors = args.count_descriptors;
+    config.selection =
+        Selection::new(args.metrics, args.drop_labels, &flyball_collector::cadvisor::metrics())?;
     let client = Client::try_from(kube)?;
     let listener = listen(SocketAddr::new(args.bind_address, args.secure_port)).await?;
     let (tls, ready): (ServingTls, CertificateReady) = match expected_certificate(&args.tls, &shutdown)? {

@@ -10,15 +10,21 @@
 pub mod families;
 mod subject;
 
-use crate::machine::Machine;
+use crate::machine::{self, Machine};
 use crate::sample::Sweep;
 use crate::selection::Selection;
+use crate::table::Metric;
 use families::{FAMILIES, Family};
 use flyball_model::exposition::{Format, MetricType, Writer};
 use subject::{Sink, Subject};
 
 /// Bytes of one series, roughly; for the first size of the body.
 const SERIES_BYTES: usize = 280;
+
+/// All rows of the endpoint.
+pub fn metrics() -> Vec<&'static Metric> {
+    FAMILIES.iter().map(|family| &family.metric).chain(&machine::FAMILIES).collect()
+}
 
 /// The body for a finished sweep.
 pub fn render(sweep: &Sweep, machine: &Machine, selection: &Selection, format: Format) -> String {

@@ -1,0 +1,99 @@
+//! How long the collector takes to write its bodies for 1,000 containers, on idle control groups of this machine.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::bail;
+use flyball_collector::cadvisor;
+use flyball_collector::machine::Machine;
+use flyball_collector::names::{ContainerFacts, NameTable, PodFacts, PodName};
+use flyball_collector::selection::Selection;
+use flyball_collector::summary::{self, Extent};
+use flyball_collector::{Config, Names, Sweep, Sweeper, resource};
+use flyball_model::exposition::Format;
+
+use crate::Figure;
+use crate::sweep::Groups;
+
+const CONTAINERS: usize = 1_000;
+/// Bodies written per figure.
+const ROUNDS: usize = 300;
+
+/// The figures of the row.
+#[must_use]
+pub fn figures() -> Vec<Figure> {
+    match measure() {
+        Ok(figures) => figures,
+        Err(error) => vec![Figure::skipped("1", "bodies of the collector", format!("{error:#}"))],
+    }
+}
+
+fn measure() -> anyhow::Result<Vec<Figure>> {
+    let groups = Groups::make(CONTAINERS)?;
+    let mut config = Config::new("bench");
+    config.cgroup_root = format!("/{}", groups.root);
+    let names = Arc::new(Names::default());
+    names.publish(table());
+    let mut sweeper = Sweeper::new(&config, names)?;
+    sweeper.sweep_once();
+    let sweep = sweeper.sweep_once().clone();
+    let named = sweep.containers.iter().filter(|container| container.name.is_some()).count();
+    if named != CONTAINERS {
+        bail!("{named} of {CONTAINERS} containers have a name");
+    }
+    let machine = Machine::read(&config.proc_root, &config.sys_root);
+    let selection = Selection::default();
+    let format = Format::Text004;
+    Ok(vec![
+        figure("/metrics/resource", "≤ 2 ms", || resource::render(&sweep, format)),
+        figure("/metrics/cadvisor, full set", "≤ 15 ms", || {
+            cadvisor::render(&sweep, &machine, &selection, format)
+        }),
+        figure("/stats/summary", "", || summary_text(&sweep)),
+    ])
+}
+
+fn summary_text(sweep: &Sweep) -> String {
+    serde_json::to_string(&summary::summary(sweep, "bench", None, Extent::All)).unwrap_or_default()
+}
+
+fn figure(what: &str, promise: &'static str, body: impl Fn() -> String) -> Figure {
+    let mut took_ms: Vec<f64> = (0..ROUNDS)
+        .map(|_| {
+            let started = Instant::now();
+            std::hint::black_box(body());
+            started.elapsed().as_secs_f64() * 1e3
+        })
+        .collect();
+    took_ms.sort_by(f64::total_cmp);
+    let body = body();
+    let series = body.lines().filter(|line| !line.starts_with('#')).count();
+    let beside =
+        format!("p50 {:.2} ms; {:.1} MB, {series} lines", took_ms[ROUNDS / 2], body.len() as f64 / 1e6);
+    let what = format!("{what} of {CONTAINERS} containers and their pods, p99");
+    Figure::new("1", what, took_ms[ROUNDS * 99 / 100], "ms").promise(promise).beside(beside)
+}
+
+/// Names of the groups, as [`Groups::make`] numbers them.
+fn table() -> NameTable {
+    let mut table = NameTable::default();
+    for pod in 0..CONTAINERS / 2 {
+        let uid = format!("00000000-0000-4000-8000-{pod:012x}");
+        let container = |index: usize| ContainerFacts {
+            name: format!("container-{}", index % 2),
+            id: format!("containerd://{index:064x}"),
+            image: "registry.example.com/team/application:v1.2.3".to_owned(),
+            started_unix_ms: Some(1_700_000_000_000),
+        };
+        table.apply(&PodFacts {
+            uid: uid.clone(),
+            cgroup_uid: uid,
+            name: PodName {
+                namespace: "production".to_owned(),
+                pod: format!("application-7d9c5b6f4-{pod:05}"),
+            },
+            containers: vec![container(pod * 2), container(pod * 2 + 1)],
+        });
+    }
+    table
+}
