@@ -3,16 +3,19 @@
 //!
 //! Reads of kernel files block, so they have a thread of their own and never run on the workers that answer requests.
 //! The thread keeps to the grid of [`Schedule`], hands each sweep to [`Latest`], and ends when the [`Agent`] is
-//! dropped.
+//! dropped. Between sweeps it wakes when groups come or go, and hands out the last sweep with the new ones in it and
+//! without those that went.
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::CollectorError;
 use crate::phase::PhaseLearner;
 use crate::schedule::Schedule;
 use crate::sweeper::{Latest, Source, SweepReport, Sweeper};
+use crate::watches::Watches;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::time::{ClockId, clock_gettime};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -21,6 +24,11 @@ use std::time::Duration;
 const STUCK_AFTER_INTERVALS: u64 = 5;
 /// Shortest time without a sweep that counts as stuck, whatever the interval.
 const STUCK_AFTER_NS: u64 = 10_000_000_000;
+/// Time between a group's creation and the look at it: runtimes make a group in one hierarchy after the other, and several
+/// groups one after the other.
+const SETTLING_NS: u64 = 10_000_000;
+/// Looks between sweeps take at most this part of the time: a tenth.
+const LOOKS_DIVISOR: u64 = 10;
 /// Weight of the newest sweep in the estimate of how long a sweep takes: an eighth.
 const DURATION_WEIGHT_DIVISOR: u64 = 8;
 
@@ -42,7 +50,7 @@ pub struct Agent {
     latest: Arc<Latest>,
     source: Source,
     shared: Arc<Shared>,
-    stop: Option<Sender<()>>,
+    stop: Arc<OwnedFd>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -68,14 +76,16 @@ impl Agent {
             interval_ns,
             clock,
         });
-        let (stop, stopped) = channel();
+        let failed = |error| CollectorError::Thread { reason: format!("could not be started: {error}") };
+        let stop = eventfd(0, EventfdFlags::CLOEXEC).map_err(|errno| failed(std::io::Error::from(errno)))?;
+        let stop = Arc::new(stop);
         let (latest, source) = (sweeper.latest(), sweeper.source());
-        let for_thread = shared.clone();
+        let for_thread = (shared.clone(), stop.clone());
         let thread = std::thread::Builder::new()
             .name("flyball-sweep".to_owned())
-            .spawn(move || turn(sweeper, &for_thread, &stopped, observe))
-            .map_err(|error| CollectorError::Thread { reason: format!("could not be started: {error}") })?;
-        Ok(Agent { latest, source, shared, stop: Some(stop), thread: Some(thread) })
+            .spawn(move || turn(sweeper, &for_thread.0, &for_thread.1, observe))
+            .map_err(failed)?;
+        Ok(Agent { latest, source, shared, stop, thread: Some(thread) })
     }
 
     /// Where the last sweep is found.
@@ -120,23 +130,22 @@ impl Agent {
 impl Drop for Agent {
     /// Ends the thread after the sweep it is in.
     fn drop(&mut self) {
-        drop(self.stop.take());
+        // The counter of an eventfd is eight bytes in the machine's order.
+        let _ = rustix::io::write(&*self.stop, &1_u64.to_ne_bytes());
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-fn turn(mut sweeper: Sweeper, shared: &Shared, stopped: &Receiver<()>, mut observe: impl FnMut(&Turn)) {
+fn turn(mut sweeper: Sweeper, shared: &Shared, stop: &OwnedFd, mut observe: impl FnMut(&Turn)) {
     let mut schedule = Schedule::new(shared.clock.monotonic_ns(), shared.interval_ns);
     let mut sweep_ns = 0;
     loop {
         let phase_ns = shared.phase.lock().unwrap_or_else(PoisonError::into_inner).finish_phase_ns();
         let tick = schedule.next(shared.clock.monotonic_ns(), phase_ns, sweep_ns);
-        let wait_ns = tick.at_ns.saturating_sub(shared.clock.monotonic_ns());
-        match stopped.recv_timeout(Duration::from_nanos(wait_ns)) {
-            Err(RecvTimeoutError::Timeout) => {}
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+        if wait(&mut sweeper, shared, stop, tick.at_ns).is_stop() {
+            return;
         }
         let late_ns = shared.clock.monotonic_ns().saturating_sub(tick.at_ns);
         let cpu_before_ns = thread_cpu_ns();
@@ -150,6 +159,81 @@ fn turn(mut sweeper: Sweeper, shared: &Shared, stopped: &Receiver<()>, mut obser
         };
         let cpu_ns = thread_cpu_ns().saturating_sub(cpu_before_ns);
         observe(&Turn { report, cpu_ns, late_ns, missed_ticks: tick.missed });
+    }
+}
+
+/// Why a wait ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Woken {
+    /// The time is over.
+    Due,
+    /// The agent was dropped.
+    Stop,
+    /// Groups came or went.
+    Changes,
+}
+
+impl Woken {
+    fn is_stop(self) -> bool {
+        self == Woken::Stop
+    }
+}
+
+/// Waits for a time, looking at what comes and goes meanwhile.
+fn wait(sweeper: &mut Sweeper, shared: &Shared, stop: &OwnedFd, until_ns: u64) -> Woken {
+    let mut quiet_until_ns = 0;
+    loop {
+        let now_ns = shared.clock.monotonic_ns();
+        let woken = match sweeper.watches() {
+            Some(_) if now_ns < quiet_until_ns => {
+                wait_once(stop, None, quiet_until_ns.min(until_ns).saturating_sub(now_ns))
+            }
+            watches => wait_once(stop, watches, until_ns.saturating_sub(now_ns)),
+        };
+        match woken {
+            Woken::Stop => return Woken::Stop,
+            Woken::Due if shared.clock.monotonic_ns() >= until_ns => return Woken::Due,
+            Woken::Due => {}
+            Woken::Changes => {
+                let settled_ns = (now_ns + SETTLING_NS).min(until_ns);
+                let settled_ns = settled_ns.saturating_sub(shared.clock.monotonic_ns());
+                if wait_once(stop, None, settled_ns).is_stop() {
+                    return Woken::Stop;
+                }
+                let before_ns = shared.clock.monotonic_ns();
+                sweeper.look_again();
+                let after_ns = shared.clock.monotonic_ns();
+                shared.last_turn_ns.store(after_ns, Ordering::Relaxed);
+                quiet_until_ns = after_ns + after_ns.saturating_sub(before_ns) * LOOKS_DIVISOR;
+            }
+        }
+    }
+}
+
+/// Waits at most so long. An interrupted wait counts as over.
+fn wait_once(stop: &OwnedFd, watches: Option<&Watches>, wait_ns: u64) -> Woken {
+    let timeout = Timespec {
+        tv_sec: i64::try_from(wait_ns / 1_000_000_000).unwrap_or(i64::MAX),
+        tv_nsec: (wait_ns % 1_000_000_000) as _,
+    };
+    let stopped = PollFd::new(stop, PollFlags::IN);
+    let ended = |fd: &PollFd<'_>| !fd.revents().is_empty();
+    match watches {
+        None => {
+            let mut fds = [stopped];
+            let _ = poll(&mut fds, Some(&timeout));
+            if ended(&fds[0]) { Woken::Stop } else { Woken::Due }
+        }
+        Some(watches) => {
+            let watches = watches.as_fd();
+            let mut fds = [stopped, PollFd::new(&watches, PollFlags::IN)];
+            let _ = poll(&mut fds, Some(&timeout));
+            match (ended(&fds[0]), ended(&fds[1])) {
+                (true, _) => Woken::Stop,
+                (_, true) => Woken::Changes,
+                _ => Woken::Due,
+            }
+        }
     }
 }
 

@@ -1,11 +1,13 @@
 //! Finding the groups of pods and containers, anew at each sweep.
 //!
-//! A folder is listed again when its link count changed (on cgroup file systems it counts the child folders), when a
+//! Folders whose children are pods or containers are watched ([`crate::watches`]), so that the agent can look again at
+//! once. A folder is listed again when its link count changed (on cgroup file systems it counts the child folders), when a
 //! group in it turned out to be gone, and now and then in any case. A group is its path and its inode: a recreated
 //! path is a new group. Only folders named as kubelets name them are entered, below the configured root.
 
 use crate::files::{self, Budget};
 use crate::layout::{self, Qos};
+use crate::watches::{Seen, WatchId, Watches};
 use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, Mode, OFlags, RawDir};
 use std::collections::HashSet;
@@ -71,6 +73,7 @@ struct Folder {
     name: String,
     inode: u64,
     kept: Option<OwnedFd>,
+    watch: Option<WatchId>,
     links: u64,
     role: Role,
     folders: Vec<Folder>,
@@ -98,6 +101,9 @@ struct Lister {
     trust_links: bool,
     next_group: GroupId,
     groups: usize,
+    watches: Option<Watches>,
+    /// Events were lost: every folder is listed.
+    lists_all: bool,
     buffer: Vec<MaybeUninit<u8>>,
     names: Vec<(String, u64)>,
 }
@@ -119,6 +125,8 @@ impl Discovery {
             trust_links,
             next_group: 1,
             groups: 0,
+            watches: if trust_links { Watches::new() } else { None },
+            lists_all: false,
             buffer: vec![MaybeUninit::uninit(); LISTING_BYTES],
             names: Vec::new(),
         };
@@ -140,6 +148,19 @@ impl Discovery {
         for base in &mut self.bases {
             self.lister.refresh(base, sequence, gone, budget, changes);
         }
+        self.lister.lists_all = false;
+    }
+
+    /// The watches, to wait for.
+    pub fn watches(&self) -> Option<&Watches> {
+        self.lister.watches.as_ref()
+    }
+
+    /// Takes the events that are there; whether there were any. After lost events the next refresh lists every folder.
+    pub fn take_events(&mut self) -> bool {
+        let seen = self.lister.watches.as_mut().map_or(Seen::Nothing, Watches::drain);
+        self.lister.lists_all |= seen == Seen::Overflow;
+        seen != Seen::Nothing
     }
 
     fn refresh_bases(&mut self, budget: &Budget, changes: &mut Vec<Change>) {
@@ -211,6 +232,13 @@ impl Lister {
                 budget.give_back(0, 1);
             }
         }
+        if folder.watch.is_none()
+            && folder.links == 0
+            && !folder.path.is_empty()
+            && let Some(watches) = &mut self.watches
+        {
+            folder.watch = watches.add(&self.root, &folder.path);
+        }
         let links = match &folder.kept {
             Some(kept) => files::inode_and_links(kept, ""),
             None => files::inode_and_links(&self.root, &folder.path),
@@ -218,7 +246,9 @@ impl Lister {
         // A folder that went while its parent kept its number of children: the parent's next full listing shows it.
         let Ok((_, links)) = links else { return };
         // Folders take turns, so that no sweep lists all of them.
-        let due = !self.trust_links || (sequence + folder.inode).is_multiple_of(FULL_LISTING_SWEEPS);
+        let due = !self.trust_links
+            || self.lists_all
+            || (sequence + folder.inode).is_multiple_of(FULL_LISTING_SWEEPS);
         if (due || links != folder.links || folder.holds_any(gone))
             && self.list(folder.kept.as_ref(), &folder.path).is_ok()
         {
@@ -317,6 +347,9 @@ impl Lister {
         if folder.kept.take().is_some() {
             budget.give_back(0, 1);
         }
+        if let (Some(watches), Some(watch)) = (&mut self.watches, folder.watch.take()) {
+            watches.remove(watch);
+        }
         for container in folder.containers.drain(..) {
             changes.push(Change::Removed(container.group));
             self.groups -= 1;
@@ -358,7 +391,17 @@ impl Lister {
 impl Folder {
     fn new(path: String, inode: u64, role: Role) -> Folder {
         let name = path.rsplit('/').next().unwrap_or_default().to_owned();
-        Folder { path, name, inode, kept: None, links: 0, role, folders: Vec::new(), containers: Vec::new() }
+        Folder {
+            path,
+            name,
+            inode,
+            kept: None,
+            watch: None,
+            links: 0,
+            role,
+            folders: Vec::new(),
+            containers: Vec::new(),
+        }
     }
 
     fn holds_any(&self, gone: &HashSet<GroupId>) -> bool {

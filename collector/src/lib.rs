@@ -46,6 +46,7 @@ pub mod sweeper;
 pub mod table;
 mod tracked;
 pub mod watch;
+pub mod watches;
 
 pub use agent::Agent;
 pub use config::{Config, SourceChoice};

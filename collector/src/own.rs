@@ -33,6 +33,8 @@ pub struct SweepMetrics {
     missed_ticks: Counter,
     groups: Family<KindLabel, Gauge>,
     unnamed_containers: Gauge,
+    watches: Gauge,
+    watches_refused: Gauge,
     changes: Family<KindLabel, Counter>,
     resets: Counter,
     read_errors: Family<KindLabel, Counter>,
@@ -50,6 +52,8 @@ impl SweepMetrics {
             missed_ticks: Counter::default(),
             groups: Family::default(),
             unnamed_containers: Gauge::default(),
+            watches: Gauge::default(),
+            watches_refused: Gauge::default(),
             changes: Family::default(),
             resets: Counter::default(),
             read_errors: Family::default(),
@@ -93,6 +97,16 @@ impl SweepMetrics {
             "Containers without series because no pod of the API server has their id; sandboxes left out",
             metrics.unnamed_containers.clone(),
         );
+        of.register(
+            "inotify_watches",
+            "Folders watched for groups that come and go",
+            metrics.watches.clone(),
+        );
+        of.register(
+            "inotify_watches_refused",
+            "Watches that the kernel did not give since the start; groups there are seen by the next sweep",
+            metrics.watches_refused.clone(),
+        );
         of.register("group_changes", "Groups that appeared or went", metrics.changes.clone());
         of.register("counter_resets", "CPU counters that went back", metrics.resets.clone());
         of.register(
@@ -121,6 +135,8 @@ impl SweepMetrics {
         self.groups.get_or_create(&KindLabel { kind: "pod" }).set(gauge(report.pods));
         self.groups.get_or_create(&KindLabel { kind: "container" }).set(gauge(report.containers));
         self.unnamed_containers.set(gauge(report.unnamed_containers));
+        self.watches.set(gauge(report.watches));
+        self.watches_refused.set(i64::try_from(report.watches_refused).unwrap_or(i64::MAX));
         self.changes.get_or_create(&KindLabel { kind: "added" }).inc_by(report.added);
         self.changes.get_or_create(&KindLabel { kind: "removed" }).inc_by(report.removed);
         self.resets.inc_by(report.resets);

@@ -19,6 +19,7 @@ use crate::processes::Processes;
 use crate::sample::{Cpu, Reading, Sweep};
 use crate::slow::{Extras, SlowTier};
 use crate::tracked::{Group, Kind, add};
+use crate::watches::Watches;
 use rustix::fd::OwnedFd;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -77,10 +78,27 @@ pub struct SweepReport {
     pub removed: u64,
     /// CPU counters that went back.
     pub resets: u64,
+    /// Folders watched for groups that come and go.
+    pub watches: usize,
+    /// Watches that the kernel did not give, since the start.
+    pub watches_refused: u64,
     /// Containers whose first process was found.
     pub started: u64,
     /// Files that could not be read, in the order of [`READ_FAULTS`].
     pub faults: [u64; READ_FAULTS.len()],
+}
+
+impl SweepReport {
+    /// Adds what is counted, not what is measured.
+    fn add_counts(&mut self, other: &SweepReport) {
+        self.added += other.added;
+        self.removed += other.removed;
+        self.resets += other.resets;
+        self.started += other.started;
+        for (count, more) in self.faults.iter_mut().zip(other.faults) {
+            *count += more;
+        }
+    }
 }
 
 /// Reads all groups of a machine, once per call.
@@ -112,6 +130,8 @@ pub struct Sweeper {
     spare: Arc<Sweep>,
     latest: Arc<Latest>,
     report: SweepReport,
+    /// What looks between sweeps met, for the report of the next sweep.
+    looks: SweepReport,
 }
 
 impl Sweeper {
@@ -173,6 +193,7 @@ impl Sweeper {
             spare: Arc::default(),
             latest,
             report: SweepReport::default(),
+            looks: SweepReport::default(),
         })
     }
 
@@ -213,7 +234,37 @@ impl Sweeper {
         self.choose_networks();
         self.resolve_names();
         self.publish(anchor, started_ns, node);
+        self.report.add_counts(&std::mem::take(&mut self.looks));
         &self.current
+    }
+
+    /// Looks for groups that came or went since the last sweep, if the kernel says that there are any, reads the new ones
+    /// and hands out the last sweep with them in it. Whether anything changed.
+    pub fn look_again(&mut self) -> bool {
+        if self.sequence == 0 || !self.discovery.take_events() {
+            return false;
+        }
+        let started_ns = self.clock.monotonic_ns();
+        let anchor = Anchor::now(self.clock.as_ref());
+        let before = std::mem::take(&mut self.report);
+        self.gone.clear();
+        self.discover();
+        self.read_groups(anchor);
+        let changed = self.report.added > 0 || self.report.removed > 0;
+        if changed {
+            self.choose_networks();
+            self.resolve_names();
+            let node = self.current.node;
+            self.publish(anchor, started_ns, node);
+        }
+        self.looks.add_counts(&self.report);
+        self.report = before;
+        changed
+    }
+
+    /// What wakes before the next sweep is due: readable when groups came or went.
+    pub fn watches(&self) -> Option<&Watches> {
+        self.discovery.watches()
     }
 
     fn discover(&mut self) {
@@ -395,6 +446,9 @@ impl Sweeper {
             self.report.pods = sweep.pods.len();
             self.report.containers = sweep.containers.len();
             self.report.unnamed_containers = sweep.unnamed_containers();
+            let watches = self.discovery.watches();
+            self.report.watches = watches.map_or(0, Watches::count);
+            self.report.watches_refused = watches.map_or(0, Watches::refused);
         }
         self.current = sweep.clone();
         self.spare = self.latest.put(sweep);

@@ -7,8 +7,9 @@
 
 use flyball_collector::files;
 use flyball_collector::sample::{ContainerReading, Sweep};
-use flyball_collector::{Config, Names, Sweeper, detect};
+use flyball_collector::{Agent, Config, Names, Sweeper, detect};
 use std::io::Write;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -238,6 +239,64 @@ fn groups_beyond_the_kept_files_read_the_same() {
 
 fn open_files() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// How many watches the kernel has for a sweeper.
+fn kernel_watches(sweeper: &Sweeper) -> usize {
+    let fd = sweeper.watches().unwrap().as_fd().as_raw_fd();
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).unwrap();
+    text.lines().filter(|line| line.starts_with("inotify ")).count()
+}
+
+#[test]
+fn what_comes_and_goes_between_sweeps_is_seen_and_no_watch_is_left() {
+    let Some(ground) = Ground::new() else { return };
+    ground.group("kubepods/besteffort");
+    let mut sweeper = ground.sweeper();
+    sweeper.sweep_once();
+    assert!(!sweeper.look_again(), "nothing happened");
+    let watches = sweeper.watches().unwrap().count();
+    let pod = format!("kubepods/besteffort/pod{UID}");
+    let container = format!("{pod}/{}", "c".repeat(64));
+    // The pod and what is in it come at once; the second is below a folder that was not watched yet.
+    ground.group(&container);
+    assert!(sweeper.look_again());
+    let sweep = sweeper.latest().get();
+    assert_eq!((sweep.sequence, sweep.pods.len(), sweep.containers.len()), (1, 1, 1));
+    assert!(sweep.containers[0].reading.cpu.is_some(), "it is read, too");
+    ground.remove(&container);
+    assert!(sweeper.look_again());
+    assert_eq!(sweeper.latest().get().containers.len(), 0);
+    for round in 0..20 {
+        ground.group(&format!("{pod}/{}", "d".repeat(64)));
+        sweeper.look_again();
+        if round % 2 == 0 {
+            sweeper.sweep_once();
+        }
+        ground.remove(&pod);
+        sweeper.look_again();
+    }
+    assert_eq!(sweeper.latest().get().pods.len(), 0);
+    assert_eq!(sweeper.watches().unwrap().count(), watches, "watches of removed groups are given back");
+    assert_eq!(kernel_watches(&sweeper), watches, "to the kernel, too");
+}
+
+#[test]
+fn a_container_is_served_within_moments_of_its_making() {
+    let Some(ground) = Ground::new() else { return };
+    ground.group("kubepods/besteffort");
+    // An interval in which the test cannot end by the sweeps alone.
+    let agent = Agent::start(ground.sweeper(), Duration::from_secs(60), |_| {}).unwrap();
+    let started = Instant::now();
+    while agent.latest().get().sequence == 0 {
+        assert!(started.elapsed() < PATIENCE, "no sweep");
+        std::thread::yield_now();
+    }
+    ground.group(&format!("kubepods/besteffort/pod{UID}/{}", "c".repeat(64)));
+    while agent.latest().get().containers.is_empty() {
+        assert!(started.elapsed() < PATIENCE, "the container is not seen");
+        std::thread::yield_now();
+    }
 }
 
 #[test]
