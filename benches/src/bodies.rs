@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::bail;
 use flyball_collector::cadvisor;
+use flyball_collector::disk::DiskUse;
 use flyball_collector::machine::Machine;
 use flyball_collector::names::{ContainerFacts, NameTable, PodFacts, PodName};
 use flyball_collector::selection::Selection;
@@ -47,14 +48,15 @@ fn measure() -> anyhow::Result<Vec<Figure>> {
     Ok(vec![
         figure("/metrics/resource", "≤ 2 ms", || resource::render(&sweep, format)),
         figure("/metrics/cadvisor, full set", "≤ 15 ms", || {
-            cadvisor::render(&sweep, &machine, &selection, format)
+            cadvisor::render(&sweep, &DiskUse::default(), &machine, &selection, format)
         }),
         figure("/stats/summary", "", || summary_text(&sweep)),
     ])
 }
 
 fn summary_text(sweep: &Sweep) -> String {
-    serde_json::to_string(&summary::summary(sweep, "bench", None, Extent::All)).unwrap_or_default()
+    serde_json::to_string(&summary::summary(sweep, &DiskUse::default(), "bench", None, Extent::All))
+        .unwrap_or_default()
 }
 
 fn figure(what: &str, promise: &'static str, body: impl Fn() -> String) -> Figure {

@@ -1,5 +1,6 @@
 //! Settings of the collector.
 
+use crate::disk::DiskConfig;
 use crate::error::CollectorError;
 use crate::mounts::Hierarchies;
 use crate::selection::Selection;
@@ -50,6 +51,8 @@ pub struct Config {
     /// Also count the open descriptors of each container's processes: one more system call per process and pass of the
     /// slower tier.
     pub counts_descriptors: bool,
+    /// How disk use is measured; `None` leaves it unmeasured.
+    pub disk: Option<DiskConfig>,
     /// Families and labels of `/metrics/cadvisor`.
     pub selection: Selection,
 }
@@ -64,6 +67,7 @@ impl Config {
             proc_root: PathBuf::from("/proc"),
             sys_root: PathBuf::from("/sys"),
             counts_descriptors: false,
+            disk: None,
             selection: Selection::default(),
             interval: Duration::from_secs(1),
             kept_files_limit: 4_096,

@@ -18,6 +18,7 @@ pub mod details;
 pub mod detect;
 mod devices;
 pub mod discover;
+pub mod disk;
 pub mod error;
 pub mod files;
 pub mod group;

@@ -5,6 +5,8 @@
 
 use crate::agent::Agent;
 use crate::config::Config;
+use crate::disk::DiskMeter;
+use crate::disk::places::Places;
 use crate::error::CollectorError;
 use crate::machine::MachineFacts;
 use crate::names::Names;
@@ -12,6 +14,7 @@ use crate::own::SweepMetrics;
 use crate::sample::Sweep;
 use crate::selection::Selection;
 use crate::summary::Extent;
+use crate::sweeper::Source;
 use crate::{cadvisor, node, resource, summary, watch};
 use bytes::Bytes;
 use flate2::Compression;
@@ -188,12 +191,22 @@ impl Collector {
         let own = OwnMetrics::new();
         let sweeper = crate::sweeper::Sweeper::new(config, names.clone())?;
         let metrics = SweepMetrics::register(&own, sweeper.source());
+        let disk = match (&config.disk, sweeper.source()) {
+            (Some(disk), Source::Cgroups(_)) => {
+                let places = Places::new(disk.clone(), &config.proc_root, sweeper.groups_root());
+                Some(DiskMeter::start(sweeper.latest(), places).map_err(|error| CollectorError::Thread {
+                    reason: format!("of disk use could not be started: {error}"),
+                })?)
+            }
+            _ => None,
+        };
         let observed = metrics.clone();
         let agent = Arc::new(Agent::start(sweeper, config.interval, move |turn| observed.observe(turn))?);
         let facts = Arc::new(Facts {
             node_name: config.node_name.clone(),
             machine: MachineFacts::new(&config.proc_root, &config.sys_root),
             selection: config.selection.clone(),
+            disk,
             proc_root: config.proc_root.clone(),
         });
         Ok(Collector { agent, own, metrics, names, interval: config.interval, facts })
@@ -313,19 +326,21 @@ struct Facts {
     node_name: String,
     machine: MachineFacts,
     selection: Selection,
+    disk: Option<DiskMeter>,
     proc_root: PathBuf,
 }
 
 impl Facts {
     fn body(&self, wanted: Large, sweep: &Sweep) -> String {
+        let disk = self.disk.as_ref().map(|disk| disk.latest().get()).unwrap_or_default();
         match wanted {
             Large::Cadvisor(format) if sweep.sequence == 0 => cadvisor::render_error(format),
             Large::Cadvisor(format) => {
-                cadvisor::render(sweep, &self.machine.get(Instant::now()), &self.selection, format)
+                cadvisor::render(sweep, &disk, &self.machine.get(Instant::now()), &self.selection, format)
             }
             Large::Summary(extent) => {
                 let rlimit = node::rlimit(&self.proc_root, sweep.finished_unix_ms);
-                let summary = summary::summary(sweep, &self.node_name, rlimit, extent);
+                let summary = summary::summary(sweep, &disk, &self.node_name, rlimit, extent);
                 // Numbers and text only: nothing that could fail.
                 serde_json::to_string(&summary).unwrap_or_default()
             }

@@ -5,6 +5,7 @@
 //! its counter went back. Totals of pressure are microseconds, as the kubelet copies them.
 
 use crate::details::{Details, Interface, Pressure, Stall};
+use crate::disk::{DiskUse, Use};
 use crate::names::PodName;
 use crate::parse::Limit;
 use crate::sample::{ContainerReading, PodReading, Reading, Sweep};
@@ -56,6 +57,10 @@ struct Pod {
     usage: Usage,
     #[serde(skip_serializing_if = "Option::is_none")]
     network: Option<Network>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    volume: Vec<Volume>,
+    #[serde(rename = "ephemeral-storage", skip_serializing_if = "Option::is_none")]
+    ephemeral_storage: Option<FsStats>,
     #[serde(rename = "process_stats", skip_serializing_if = "Option::is_none")]
     process_stats: Option<ProcessStats>,
 }
@@ -75,6 +80,37 @@ struct Container {
     start_time: Option<Time>,
     #[serde(flatten)]
     usage: Usage,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rootfs: Option<FsStats>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logs: Option<FsStats>,
+}
+
+/// Use of a folder, and the file system it is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FsStats {
+    time: Time,
+    #[serde(flatten)]
+    space: Option<FsSpace>,
+    used_bytes: u64,
+    inodes_used: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FsSpace {
+    available_bytes: u64,
+    capacity_bytes: u64,
+    inodes_free: u64,
+    inodes: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Volume {
+    #[serde(flatten)]
+    stats: FsStats,
+    name: String,
 }
 
 /// What every level has.
@@ -201,7 +237,13 @@ pub enum Extent {
 }
 
 /// The summary of a finished sweep. Pods and containers without a name are left out; sandboxes too.
-pub fn summary(sweep: &Sweep, node_name: &str, rlimit: Option<Rlimit>, extent: Extent) -> Summary {
+pub fn summary(
+    sweep: &Sweep,
+    disk: &DiskUse,
+    node_name: &str,
+    rlimit: Option<Rlimit>,
+    extent: Extent,
+) -> Summary {
     let mut containers: HashMap<&str, Vec<&ContainerReading>> = HashMap::new();
     for container in &sweep.containers {
         containers.entry(&container.pod_uid).or_default().push(container);
@@ -211,7 +253,7 @@ pub fn summary(sweep: &Sweep, node_name: &str, rlimit: Option<Rlimit>, extent: E
         .iter()
         .filter_map(|pod| {
             let members = containers.get(&*pod.uid).map_or(&[][..], Vec::as_slice);
-            Some(Pod::of(pod, pod.name.as_deref()?, members, extent))
+            Some(Pod::of(pod, pod.name.as_deref()?, members, disk, extent))
         })
         .collect();
     pods.sort_by(|a, b| {
@@ -231,11 +273,21 @@ pub fn summary(sweep: &Sweep, node_name: &str, rlimit: Option<Rlimit>, extent: E
 }
 
 impl Pod {
-    fn of(pod: &PodReading, name: &PodName, members: &[&ContainerReading], extent: Extent) -> Pod {
+    fn of(
+        pod: &PodReading,
+        name: &PodName,
+        members: &[&ContainerReading],
+        disk: &DiskUse,
+        extent: Extent,
+    ) -> Pod {
+        let all = extent == Extent::All;
         let mut containers: Vec<Container> = members
             .iter()
             .filter_map(|container| {
+                let used = disk.containers.get(&container.id).filter(|_| all);
                 Some(Container {
+                    rootfs: used.and_then(|used| used.root).map(FsStats::of),
+                    logs: used.and_then(|used| used.logs).map(FsStats::of),
                     name: container.name.as_deref()?.container.clone(),
                     start_time: container.reading.start_unix_ms.map(Time),
                     usage: Usage::of(&container.reading, &container.details, extent),
@@ -243,7 +295,12 @@ impl Pod {
             })
             .collect();
         containers.sort_by(|a, b| a.name.cmp(&b.name));
-        let all = extent == Extent::All;
+        let volume: Vec<Volume> = disk.volumes.get(&pod.uid).filter(|_| all).map_or(Vec::new(), |volumes| {
+            volumes
+                .iter()
+                .map(|(name, used)| Volume { stats: FsStats::of(*used), name: name.clone() })
+                .collect()
+        });
         let starts = members.iter().filter_map(|container| container.reading.start_unix_ms);
         let processes = members.iter().filter_map(|container| container.details.tasks.processes);
         let carrier = members.iter().find(|container| !container.details.network.is_empty());
@@ -255,8 +312,10 @@ impl Pod {
             },
             // The sandbox is the first to start.
             start_time: starts.min().map(Time),
-            containers,
             usage: Usage::of(&pod.reading, &pod.details, extent),
+            ephemeral_storage: ephemeral_storage(&containers, &volume),
+            containers,
+            volume,
             network: carrier
                 .filter(|_| all)
                 .map(|carrier| Network::of(&carrier.details.network, carrier.details.unix_ms)),
@@ -319,6 +378,36 @@ impl Network {
     }
 }
 
+impl FsStats {
+    fn of(used: Use) -> FsStats {
+        let space = used.space.map(|space| FsSpace {
+            available_bytes: space.available_bytes,
+            capacity_bytes: space.capacity_bytes,
+            inodes_free: space.inodes_free,
+            inodes: space.inodes,
+        });
+        let Use { amount, unix_ms, .. } = used;
+        FsStats { time: Time(unix_ms), space, used_bytes: amount.bytes, inodes_used: amount.inodes }
+    }
+}
+
+/// Writable layers, logs and volumes of a pod together. Absent while any container's layer is: a part would be taken for
+/// the whole. The file system is that of the logs, which the kubelet keeps on the node's own.
+fn ephemeral_storage(containers: &[Container], volumes: &[Volume]) -> Option<FsStats> {
+    if containers.iter().any(|container| container.rootfs.is_none()) {
+        return None;
+    }
+    let layers = containers.iter().filter_map(|container| container.rootfs);
+    let logs = containers.iter().filter_map(|container| container.logs);
+    let parts = logs.chain(layers).chain(volumes.iter().map(|volume| volume.stats));
+    parts.reduce(|sum, part| FsStats {
+        time: Time(sum.time.0.min(part.time.0)),
+        space: sum.space,
+        used_bytes: sum.used_bytes + part.used_bytes,
+        inodes_used: sum.inodes_used + part.inodes_used,
+    })
+}
+
 fn bytes(limit: Option<Limit>) -> Option<u64> {
     match limit? {
         Limit::Bytes(bytes) => Some(bytes),
@@ -341,6 +430,8 @@ fn psi(pressure: Option<Pressure>) -> Option<Psi> {
 mod tests {
     use super::*;
     use crate::details::{MemoryDetails, Traffic};
+    use crate::disk::walk::Amount;
+    use crate::disk::{ContainerUse, Space};
     use crate::layout::Qos;
     use crate::names::ContainerName;
     use crate::sample;
@@ -405,10 +496,26 @@ mod tests {
         }
     }
 
+    /// Of every container of [`sweep`], and one volume.
+    fn disk() -> DiskUse {
+        let used = |bytes| Use {
+            amount: Amount { bytes, inodes: 2 },
+            space: Some(Space { capacity_bytes: 900, available_bytes: 800, inodes: 70, inodes_free: 60 }),
+            device: (8, 1),
+            unix_ms: 1_767_225_605_000,
+        };
+        let container = ContainerUse { root: Some(used(10)), logs: Some(used(20)) };
+        DiskUse {
+            containers: HashMap::from([(Arc::from("id"), container)]),
+            volumes: HashMap::from([(Arc::from("uid"), vec![("cache".to_owned(), used(30))])]),
+        }
+    }
+
     #[test]
     fn shape_and_units() {
         let rlimit = Rlimit { time: Time(1_767_225_607_000), maxpid: 4_194_304, curproc: 321 };
-        let found = serde_json::to_value(summary(&sweep(), "node1", Some(rlimit), Extent::All)).unwrap();
+        let found =
+            serde_json::to_value(summary(&sweep(), &disk(), "node1", Some(rlimit), Extent::All)).unwrap();
         let cpu = serde_json::json!({
             "time": "2026-01-01T00:00:07Z", "usageNanoCores": 250_000_000, "usageCoreNanoSeconds": 5_000_000_000_u64
         });
@@ -427,6 +534,14 @@ mod tests {
         let mut network = eth0.clone();
         network["time"] = "2026-01-01T00:00:06Z".into();
         network["interfaces"] = serde_json::json!([eth0]);
+        let fs = |bytes: u64, inodes: u64| {
+            serde_json::json!({
+                "time": "2026-01-01T00:00:05Z", "availableBytes": 800, "capacityBytes": 900, "inodesFree": 60,
+                "inodes": 70, "usedBytes": bytes, "inodesUsed": inodes
+            })
+        };
+        let mut volume = fs(30, 2);
+        volume["name"] = "cache".into();
         let expected = serde_json::json!({
             "node": {
                 "nodeName": "node1", "startTime": "2026-01-01T00:00:00Z", "cpu": node_cpu, "memory": node_memory,
@@ -435,8 +550,10 @@ mod tests {
             "pods": [{
                 "podRef": {"name": "web-1", "namespace": "shop", "uid": "uid"},
                 "startTime": "2026-01-01T00:00:00Z",
-                "containers": [{"name": "app", "startTime": "2026-01-01T00:00:00Z", "cpu": cpu, "memory": memory}],
-                "cpu": cpu, "memory": memory, "network": network
+                "containers": [{"name": "app", "startTime": "2026-01-01T00:00:00Z", "cpu": cpu, "memory": memory,
+                    "rootfs": fs(10, 2), "logs": fs(20, 2)}],
+                "cpu": cpu, "memory": memory, "network": network,
+                "volume": [volume], "ephemeral-storage": fs(60, 6)
             }]
         });
         assert_eq!(found, expected, "{found:#}");
@@ -444,7 +561,8 @@ mod tests {
 
     #[test]
     fn the_reduced_form_has_cpu_and_memory_only() {
-        let found = serde_json::to_value(summary(&sweep(), "node1", None, Extent::CpuAndMemory)).unwrap();
+        let found =
+            serde_json::to_value(summary(&sweep(), &disk(), "node1", None, Extent::CpuAndMemory)).unwrap();
         let pod = &found["pods"][0];
         assert!(pod.get("network").is_none() && found["node"].get("rlimit").is_none(), "{found:#}");
         assert!(pod.get("cpu").is_some() && pod.get("memory").is_some());

@@ -202,6 +202,11 @@ impl Sweeper {
         self.source
     }
 
+    /// A mount point in which the groups of containers are.
+    pub fn groups_root(&self) -> &Path {
+        self.plan.trees.first().map_or(Path::new("/"), PathBuf::as_path)
+    }
+
     /// Where readers find the last sweep.
     pub fn latest(&self) -> Arc<Latest> {
         self.latest.clone()

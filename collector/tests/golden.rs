@@ -2,6 +2,7 @@
 //! Captured machines: one sweep over each must give the body beside it, byte by byte.
 
 use flyball_collector::clock::Clock;
+use flyball_collector::disk::DiskUse;
 use flyball_collector::machine::Machine;
 use flyball_collector::names::NameTable;
 use flyball_collector::selection::Selection;
@@ -79,7 +80,7 @@ fn check(name: &str, source: &str, pods: usize, containers: usize, unnamed: usiz
 fn check_cadvisor(machine: &Path, sweep: &Sweep) {
     let facts = Machine { boot_id: "boot".to_owned(), cores: Some(2), ..Machine::default() };
     let selection = Selection::default();
-    let body = cadvisor::render(sweep, &facts, &selection, Format::Text004);
+    let body = cadvisor::render(sweep, &DiskUse::default(), &facts, &selection, Format::Text004);
     let path = machine.join("metrics-cadvisor.txt");
     if std::env::var_os("FLYBALL_ACCEPT_GOLDEN").is_some() {
         std::fs::write(&path, &body).unwrap();
@@ -87,7 +88,7 @@ fn check_cadvisor(machine: &Path, sweep: &Sweep) {
     let expected = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(body == expected, "body differs from {}\n{body}", path.display());
     for format in [Format::Text004, Format::OpenMetrics10] {
-        let body = cadvisor::render(sweep, &facts, &selection, format);
+        let body = cadvisor::render(sweep, &DiskUse::default(), &facts, &selection, format);
         let faults: Vec<_> = Reader::new(&body, format).filter_map(Result::err).collect();
         assert!(faults.is_empty(), "{faults:?}");
     }

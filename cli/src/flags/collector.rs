@@ -34,6 +34,12 @@ pub struct CollectorArgs {
     /// Labels left out of /metrics/cadvisor: id, image, name.
     #[arg(long, value_delimiter = ',', value_name = "LABEL,…")]
     pub drop_labels: Vec<String>,
+    /// Measure the disk use of containers: writable layers, logs, emptyDir volumes. Needs the host's process ids and files.
+    #[arg(long)]
+    pub disk_usage: bool,
+    /// Where the host's root folder is, for --disk-usage.
+    #[arg(long, default_value = "/", value_name = "PATH")]
+    pub host_root: PathBuf,
     /// Also count the open descriptors of containers; needs the host's process ids.
     #[arg(long)]
     pub count_descriptors: bool,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use flyball_apiserver::ServingTls;
 use flyball_apiserver::certs::ReloadingCertificate;
 use flyball_apiserver::permissions;
+use flyball_collector::disk::DiskConfig;
 use flyball_collector::selection::Selection;
 use flyball_collector::{CertificateReady, SourceChoice};
 use kube::Client;
@@ -30,6 +31,7 @@ pub async fn collector(args: CollectorArgs, shutdown: CancellationToken) -> anyh
     config.proc_root = args.proc_root;
     config.sys_root = args.sys_root;
     config.counts_descriptors = args.count_descriptors;
+    config.disk = args.disk_usage.then(|| DiskConfig { host_root: args.host_root, ..DiskConfig::default() });
     config.selection =
         Selection::new(args.metrics, args.drop_labels, &flyball_collector::cadvisor::metrics())?;
     let client = Client::try_from(kube)?;

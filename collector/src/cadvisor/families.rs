@@ -6,6 +6,7 @@
 
 use super::subject::{Place, Sink, Subject};
 use crate::details::{DeviceIo, HugePages, Interface, Stall};
+use crate::disk::Use;
 use crate::parse::Limit;
 use crate::readers::finite;
 use crate::sample::Memory;
@@ -179,6 +180,48 @@ pub const FAMILIES: &[Family] = &[
     },
     Family {
         metric: Metric {
+            unit: None,
+            sets: Sets::FULL,
+            ..Metric::new(
+                "container_fs_inodes_free",
+                Gauge,
+                &["container", "device", "id", "image", "name", "namespace", "pod"],
+                "Number of available Inodes",
+                Source::both("statvfs of that folder"),
+            )
+        },
+        values: |s, sink| file_system(s, sink, |used| used.space.map(|space| space.inodes_free)),
+    },
+    Family {
+        metric: Metric {
+            unit: None,
+            sets: Sets::FULL,
+            ..Metric::new(
+                "container_fs_inodes_total",
+                Gauge,
+                &["container", "device", "id", "image", "name", "namespace", "pod"],
+                "Number of Inodes",
+                Source::both("walk of the upper folder of its root overlay"),
+            )
+        },
+        values: |s, sink| file_system(s, sink, |used| Some(used.amount.inodes)),
+    },
+    Family {
+        metric: Metric {
+            unit: Some("bytes"),
+            sets: Sets::FULL,
+            ..Metric::new(
+                "container_fs_limit_bytes",
+                Gauge,
+                &["container", "device", "id", "image", "name", "namespace", "pod"],
+                "Number of bytes that can be consumed by the container on this filesystem.",
+                Source::both("statvfs of that folder"),
+            )
+        },
+        values: |s, sink| file_system(s, sink, |used| used.space.map(|space| space.capacity_bytes)),
+    },
+    Family {
+        metric: Metric {
             unit: Some("bytes"),
             sets: Sets::FULL.and(Sets::DASHBOARDS),
             ..Metric::new(
@@ -207,6 +250,20 @@ pub const FAMILIES: &[Family] = &[
             )
         },
         values: |s, sink| devices(s, sink, |io| io.reads),
+    },
+    Family {
+        metric: Metric {
+            unit: Some("bytes"),
+            sets: Sets::FULL,
+            ..Metric::new(
+                "container_fs_usage_bytes",
+                Gauge,
+                &["container", "device", "id", "image", "name", "namespace", "pod"],
+                "Number of bytes that are consumed by the container on this filesystem.",
+                Source::both("walk of the upper folder of its root overlay"),
+            )
+        },
+        values: |s, sink| file_system(s, sink, |used| Some(used.amount.bytes)),
     },
     Family {
         metric: Metric {
@@ -1029,6 +1086,12 @@ fn devices(s: &Subject<'_>, sink: &mut Sink<'_, '_>, field: fn(&DeviceIo) -> Opt
     }
 }
 
+fn file_system(s: &Subject<'_>, sink: &mut Sink<'_, '_>, field: fn(&Use) -> Option<u64>) {
+    let Some(used) = s.disk else { return };
+    let device = sink.device(used.device);
+    sink.put_labelled(s, Place::BeforeId, ("device", &device), field(used).map(Count), Some(used.unix_ms));
+}
+
 fn blkio_usage(s: &Subject<'_>, sink: &mut Sink<'_, '_>) {
     for io in &s.details.io {
         for (operation, value) in [("Read", io.read_bytes), ("Write", io.written_bytes)] {
@@ -1070,7 +1133,8 @@ mod tests {
     fn the_table_is_whole() {
         let rows: Vec<Metric> = FAMILIES.iter().map(|family| family.metric).collect();
         // cAdvisor's own names.
-        let exceptions = ["container_memory_failcnt", "container_hugetlb_failcnt"];
+        let exceptions =
+            ["container_memory_failcnt", "container_hugetlb_failcnt", "container_fs_inodes_total"];
         assert_eq!(table::faults(&rows, &exceptions), Vec::<String>::new());
         assert!(rows.is_sorted_by(|a, b| a.name < b.name));
     }

@@ -10,6 +10,7 @@
 pub mod families;
 mod subject;
 
+use crate::disk::DiskUse;
 use crate::machine::{self, Machine};
 use crate::sample::Sweep;
 use crate::selection::Selection;
@@ -27,9 +28,15 @@ pub fn metrics() -> Vec<&'static Metric> {
 }
 
 /// The body for a finished sweep.
-pub fn render(sweep: &Sweep, machine: &Machine, selection: &Selection, format: Format) -> String {
+pub fn render(
+    sweep: &Sweep,
+    disk: &DiskUse,
+    machine: &Machine,
+    selection: &Selection,
+    format: Format,
+) -> String {
     let mut writer = Writer::new(format);
-    let subjects = Subject::all(sweep, selection);
+    let subjects = Subject::all(sweep, disk, selection);
     let families: Vec<&Family> = FAMILIES.iter().filter(|family| selection.has(&family.metric)).collect();
     writer.reserve(subjects.len() * families.len() * SERIES_BYTES);
     write_version(&mut writer, machine);

@@ -1,6 +1,7 @@
 //! A group as cAdvisor labels it, and where its values go.
 
 use crate::details::Details;
+use crate::disk::{DiskUse, Use};
 use crate::sample::{ContainerReading, PodReading, Reading, Sweep};
 use crate::selection::Selection;
 use crate::table::Metric;
@@ -16,6 +17,8 @@ pub struct Subject<'a> {
     pub details: &'a Details,
     /// The interfaces shown with it.
     pub network: &'a Details,
+    /// What its writable layer takes.
+    pub disk: Option<&'a Use>,
     /// Its label `container`, and what comes before `id`.
     container: String,
     /// `id` and `image`.
@@ -29,7 +32,7 @@ static NO_DETAILS: std::sync::LazyLock<Details> = std::sync::LazyLock::new(Detai
 
 impl<'a> Subject<'a> {
     /// The machine, its pods and its containers, by path.
-    pub fn all(sweep: &'a Sweep, selection: &Selection) -> Vec<Subject<'a>> {
+    pub fn all(sweep: &'a Sweep, disk: &'a DiskUse, selection: &Selection) -> Vec<Subject<'a>> {
         // The interfaces of pods whose sandbox is not known, by pod.
         let mut networks: HashMap<&str, &Details> = HashMap::new();
         for container in sweep.containers.iter().filter(|container| !container.looks_like_sandbox) {
@@ -43,8 +46,11 @@ impl<'a> Subject<'a> {
             let network = networks.get(&*pod.uid).copied().unwrap_or(&NO_DETAILS);
             Subject::pod(pod, network, selection)
         }));
-        subjects
-            .extend(sweep.containers.iter().filter_map(|container| Subject::container(container, selection)));
+        subjects.extend(sweep.containers.iter().filter_map(|container| {
+            let mut subject = Subject::container(container, selection)?;
+            subject.disk = disk.containers.get(&container.id).and_then(|used| used.root.as_ref());
+            Some(subject)
+        }));
         subjects.sort_unstable_by_key(|subject| subject.order);
         subjects
     }
@@ -99,6 +105,7 @@ impl<'a> Subject<'a> {
             reading,
             details,
             network,
+            disk: None,
             container: piece(&[("container", labels.container)]),
             id_image: piece(&[("id", labels.id), ("image", labels.image)]),
             name_pod: piece(&[("name", labels.name), ("namespace", labels.namespace), ("pod", labels.pod)]),

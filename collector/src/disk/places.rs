@@ -1,0 +1,162 @@
+#![allow(clippy::disallowed_methods, reason = "reads /proc, control groups and the kubelet's folders")]
+//! Where the files of a container are.
+
+use super::DiskConfig;
+use crate::parse;
+use std::path::{Path, PathBuf};
+
+/// Most volumes of one pod.
+const VOLUMES_LIMIT: usize = 256;
+/// Longest mountinfo read, bytes.
+const MOUNTINFO_BYTES: u64 = 1 << 20;
+
+/// Folders of a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    config: DiskConfig,
+    proc_root: PathBuf,
+    /// A mount point in which the groups of containers are.
+    groups: PathBuf,
+}
+
+impl Places {
+    /// `groups`: the hierarchy in which groups are found.
+    pub fn new(config: DiskConfig, proc_root: &Path, groups: &Path) -> Places {
+        Places { config, proc_root: proc_root.to_owned(), groups: groups.to_owned() }
+    }
+
+    /// The first process of a group that can be seen.
+    pub fn first_pid(&self, group: &str) -> Option<u32> {
+        let text =
+            std::fs::read(self.groups.join(group.trim_start_matches('/')).join("cgroup.procs")).ok()?;
+        parse::pids(&text).next()
+    }
+
+    /// The mounts of a process.
+    pub fn mountinfo(&self, pid: u32) -> Option<String> {
+        use std::io::Read as _;
+        let file = std::fs::File::open(self.proc_root.join(format!("{pid}/mountinfo"))).ok()?;
+        let mut text = String::new();
+        file.take(MOUNTINFO_BYTES).read_to_string(&mut text).ok()?;
+        Some(text)
+    }
+
+    /// A path of the host.
+    pub fn on_host(&self, path: &Path) -> PathBuf {
+        self.config.host_root.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// The folder of a pod's logs.
+    pub fn logs(&self, namespace: &str, pod: &str, uid: &str) -> PathBuf {
+        self.on_host(&self.config.logs).join(format!("{namespace}_{pod}_{uid}"))
+    }
+
+    /// The pod's `emptyDir`s that are on a disk: name and folder. Those in memory are charged to the pod's memory.
+    pub fn empty_dirs(&self, uid: &str) -> Vec<(String, PathBuf)> {
+        let pod = self.on_host(&self.config.kubelet).join("pods").join(uid);
+        let Ok(entries) = std::fs::read_dir(pod.join("volumes/kubernetes.io~empty-dir")) else {
+            return Vec::new();
+        };
+        entries
+            .filter_map(Result::ok)
+            .filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())))
+            .filter(|(_, folder)| !is_in_memory(folder))
+            .take(VOLUMES_LIMIT)
+            .collect()
+    }
+}
+
+fn is_in_memory(folder: &Path) -> bool {
+    const TMPFS_MAGIC: u64 = 0x0102_1994;
+    rustix::fs::statfs(folder).is_ok_and(|stat| stat.f_type as u64 == TMPFS_MAGIC)
+}
+
+/// The upper folder of the overlay at `/`, by the lines of a mountinfo file (proc(5)). `None` where the root is no overlay.
+pub fn upper_folder(mountinfo: &str) -> Option<PathBuf> {
+    // Later mounts lie over earlier ones.
+    let root = mountinfo.lines().rev().find(|line| line.split(' ').nth(4) == Some("/"))?;
+    let (_, after) = root.split_once(" - ")?;
+    let mut fields = after.split(' ');
+    if fields.next() != Some("overlay") {
+        return None;
+    }
+    let options = fields.nth(1)?;
+    let upper = split_options(options).find_map(|option| option.strip_prefix("upperdir="))?;
+    Some(PathBuf::from(unescape(upper)))
+}
+
+/// Options are separated by commas; a comma in a folder's name is written with a backslash.
+fn split_options(options: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(options);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let end = (0..text.len())
+            .find(|at| text.as_bytes()[*at] == b',' && (*at == 0 || text.as_bytes()[*at - 1] != b'\\'));
+        rest = end.map(|end| &text[end + 1..]);
+        Some(&text[..end.unwrap_or(text.len())])
+    })
+}
+
+/// Octal escapes of mountinfo (`\040` is a blank), and the overlay's escaped commas and colons.
+fn unescape(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        let octal = |digits: &[u8]| {
+            digits.iter().try_fold(0_u32, |value, digit| match digit {
+                b'0'..=b'7' => Some(value * 8 + u32::from(digit - b'0')),
+                _ => None,
+            })
+        };
+        let code = after.get(..3).and_then(octal).and_then(|value| u8::try_from(value).ok());
+        match (first, code) {
+            (b'\\', Some(code)) => {
+                bytes.push(code);
+                rest = &after[3..];
+            }
+            (b'\\', None) if matches!(after.first(), Some(b',' | b':' | b'\\')) => {}
+            _ => bytes.push(*first),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_overlay_at_the_root() {
+        let line = |options: &str| {
+            format!(
+                "1 0 8:1 / / rw - ext4 /dev/vda rw\n700 651 0:60 / / rw,relatime master:1 - overlay overlay rw,{options}\n\
+                 701 700 0:5 / /proc rw - proc proc rw\n"
+            )
+        };
+        let upper = |options: &str| upper_folder(&line(options));
+        let containerd = "lowerdir=/a:/b,upperdir=/var/lib/containerd/snapshots/7/fs,workdir=/w,index=off";
+        assert_eq!(upper(containerd), Some(PathBuf::from("/var/lib/containerd/snapshots/7/fs")));
+        let docker = "lowerdir=/l/X,upperdir=/var/lib/docker/overlay2/ab/diff,workdir=/w";
+        assert_eq!(upper(docker), Some(PathBuf::from("/var/lib/docker/overlay2/ab/diff")));
+        assert_eq!(
+            upper("lowerdir=/a,upperdir=/with\\040blank\\,comma,workdir=/w"),
+            Some(PathBuf::from("/with blank,comma"))
+        );
+        assert_eq!(upper("lowerdir=/a:/b"), None, "a read-only overlay has no upper folder");
+        assert_eq!(upper_folder("1 0 8:1 / / rw - ext4 /dev/vda rw\n"), None);
+        assert_eq!(upper_folder("garbage\n - overlay\n"), None);
+    }
+
+    #[test]
+    fn the_kubelets_folders() {
+        let root = tempfile::tempdir().unwrap();
+        let config = DiskConfig { host_root: root.path().to_owned(), ..DiskConfig::default() };
+        let places = Places::new(config, Path::new("/proc"), Path::new("/sys/fs/cgroup"));
+        assert_eq!(places.logs("shop", "web-1", "uid"), root.path().join("var/log/pods/shop_web-1_uid"));
+        assert!(places.empty_dirs("uid").is_empty());
+        let volumes = root.path().join("var/lib/kubelet/pods/uid/volumes/kubernetes.io~empty-dir");
+        std::fs::create_dir_all(volumes.join("cache")).unwrap();
+        assert_eq!(places.empty_dirs("uid").len(), usize::from(!is_in_memory(&volumes)));
+    }
+}
