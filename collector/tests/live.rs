@@ -6,6 +6,7 @@
 //! The control groups of this machine, with real load. Skipped, and said so, where groups cannot be made.
 
 use flyball_collector::files;
+use flyball_collector::parse::Limit;
 use flyball_collector::sample::{ContainerReading, Sweep};
 use flyball_collector::{Agent, Config, Names, Sweeper, detect};
 use std::io::Write;
@@ -182,6 +183,68 @@ fn load_is_measured_as_the_kernel_counts_it() {
     let sweep = sweeper.sweep_once();
     assert_eq!((sweep.containers.len(), sweep.pods.len()), (0, 1));
     assert_eq!(sweeper.report().removed, 1);
+}
+
+/// A key of a `key value` file of v1 or v2, from whichever hierarchy has the file.
+fn keyed(ground: &Ground, path: &str, file: &str, key: &str) -> Option<u64> {
+    ground.trees.iter().find_map(|tree| {
+        let text = std::fs::read_to_string(tree.join(&ground.root).join(path).join(file)).ok()?;
+        text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+    })
+}
+
+#[test]
+fn limits_and_throttling_are_those_of_the_kernel() {
+    let Some(mut ground) = Ground::new() else { return };
+    let id = "a1".repeat(32);
+    let path = format!("kubepods/burstable/pod{UID}/{id}");
+    ground.group(&path);
+    // A tenth of a CPU and 64 MiB, in the words of either version.
+    let limits = [
+        ("cpu.cfs_period_us", "100000"),
+        ("cpu.cfs_quota_us", "10000"),
+        ("cpu.max", "10000 100000"),
+        ("memory.limit_in_bytes", "67108864"),
+        ("memory.max", "67108864"),
+        ("pids.max", "50"),
+    ];
+    for tree in &ground.trees {
+        for (file, value) in limits {
+            let file = tree.join(&ground.root).join(&path).join(file);
+            if file.exists() {
+                std::fs::write(&file, value).unwrap();
+            }
+        }
+    }
+    if !ground.trees.iter().any(|tree| tree.join(&ground.root).join(&path).join("cpu.stat").exists()) {
+        eprintln!("SKIPPED: limits and throttling: no hierarchy of this machine limits CPU");
+        return;
+    }
+    ground.burn(&path);
+    let mut sweeper = ground.sweeper();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let before = keyed(&ground, &path, "cpu.stat", "nr_throttled").unwrap_or(0);
+        let sweep = sweeper.sweep_once();
+        let after = keyed(&ground, &path, "cpu.stat", "nr_throttled").unwrap_or(0);
+        let details = &container(sweep, &id).unwrap().details;
+        assert_eq!(details.cpu.period_us, Some(100_000));
+        assert_eq!(details.cpu.quota_us, Some(Limit::Bytes(10_000)));
+        assert_eq!(details.memory.limit, Some(Limit::Bytes(64 << 20)));
+        assert_eq!(details.tasks.limit, Some(Limit::Bytes(50)));
+        assert_eq!((details.tasks.current, details.tasks.processes), (Some(1), Some(1)));
+        assert!(details.memory.rss_bytes.is_some() && details.memory.page_faults.is_some());
+        let throttled = details.cpu.throttled_periods.unwrap();
+        // Between passes the last one's values stand.
+        assert!(throttled <= after, "{throttled} {after}");
+        if throttled >= 5 {
+            assert!(details.cpu.throttled_ns.unwrap() > 0 && details.cpu.periods.unwrap() >= throttled);
+            assert!(throttled >= before || sweep.sequence > 1);
+            break;
+        }
+        assert!(Instant::now() < deadline, "not throttled after {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]
