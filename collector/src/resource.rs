@@ -7,6 +7,7 @@
 
 use crate::names::{ContainerName, PodName};
 use crate::sample::{Reading, Sweep};
+use crate::table::{Metric, Sets, Source, Stability};
 use flyball_model::exposition::{Format, MetricType, Writer};
 
 /// A value and its time, Unix milliseconds.
@@ -14,95 +15,181 @@ type Point = (f64, Option<i64>);
 
 /// A family of the kubelet.
 struct Family {
-    name: &'static str,
-    help: &'static str,
-    kind: MetricType,
-    unit: &'static str,
+    metric: Metric,
     value: fn(&Reading) -> Option<Point>,
 }
 
-const CONTAINER_FAMILIES: [Family; 5] = [
+const CPU: Source = Source { v1: "cpuacct.usage", v2: "cpu.stat usage_usec" };
+const WORKING_SET: Source = Source {
+    v1: "memory.usage_in_bytes less memory.stat total_inactive_file",
+    v2: "memory.current less memory.stat inactive_file",
+};
+const SWAP: Source = Source { v1: "memory.stat total_swap", v2: "memory.swap.current" };
+const NODE_MEMORY: Source =
+    Source::both("/proc/meminfo AnonPages + Cached + Buffers + SwapCached - Inactive(file)");
+
+/// A row of this endpoint; its stability is the one its help text begins with.
+const fn row(
+    name: &'static str,
+    kind: MetricType,
+    labels: &'static [&'static str],
+    unit: &'static str,
+    stability: Stability,
+    help: &'static str,
+    source: Source,
+) -> Metric {
+    let sets = Sets::FULL.and(Sets::RESOURCE);
+    Metric { unit: Some(unit), stability, sets, ..Metric::new(name, kind, labels, help, source) }
+}
+
+/// All rows of the endpoint.
+pub fn metrics() -> Vec<&'static Metric> {
+    let families = CONTAINER_FAMILIES.iter().chain(&NODE_FAMILIES).chain(&POD_FAMILIES);
+    families.map(|family| &family.metric).collect()
+}
+
+static CONTAINER_FAMILIES: [Family; 5] = [
     Family {
-        name: "container_cpu_usage_seconds_total",
-        help: "[STABLE] Cumulative cpu time consumed by the container in core-seconds",
-        kind: MetricType::Counter,
-        unit: "seconds",
+        metric: row(
+            "container_cpu_usage_seconds_total",
+            MetricType::Counter,
+            &["container", "namespace", "pod"],
+            "seconds",
+            Stability::Stable,
+            "[STABLE] Cumulative cpu time consumed by the container in core-seconds",
+            CPU,
+        ),
         value: cpu_seconds,
     },
     Family {
-        name: "container_memory_working_set_bytes",
-        help: "[STABLE] Current working set of the container in bytes",
-        kind: MetricType::Gauge,
-        unit: "bytes",
+        metric: row(
+            "container_memory_working_set_bytes",
+            MetricType::Gauge,
+            &["container", "namespace", "pod"],
+            "bytes",
+            Stability::Stable,
+            "[STABLE] Current working set of the container in bytes",
+            WORKING_SET,
+        ),
         value: working_set_bytes,
     },
     Family {
-        name: "container_start_time_seconds",
-        help: "[STABLE] Start time of the container since unix epoch in seconds",
-        kind: MetricType::Gauge,
-        unit: "seconds",
+        metric: row(
+            "container_start_time_seconds",
+            MetricType::Gauge,
+            &["container", "namespace", "pod"],
+            "seconds",
+            Stability::Stable,
+            "[STABLE] Start time of the container since unix epoch in seconds",
+            Source::both(
+                "/proc/PID/stat starttime of the first process; pod status where that cannot be seen",
+            ),
+        ),
         value: start_seconds,
     },
     Family {
-        name: "container_swap_limit_bytes",
-        help: "[ALPHA] Current amount of the container swap limit in bytes. Reported only on non-windows systems",
-        kind: MetricType::Gauge,
-        unit: "bytes",
+        metric: row(
+            "container_swap_limit_bytes",
+            MetricType::Gauge,
+            &["container", "namespace", "pod"],
+            "bytes",
+            Stability::Alpha,
+            "[ALPHA] Current amount of the container swap limit in bytes. Reported only on non-windows systems",
+            Source { v1: "none", v2: "memory.swap.max" },
+        ),
         value: swap_limit_bytes,
     },
     Family {
-        name: "container_swap_usage_bytes",
-        help: "[ALPHA] Current amount of the container swap usage in bytes. Reported only on non-windows systems",
-        kind: MetricType::Gauge,
-        unit: "bytes",
+        metric: row(
+            "container_swap_usage_bytes",
+            MetricType::Gauge,
+            &["container", "namespace", "pod"],
+            "bytes",
+            Stability::Alpha,
+            "[ALPHA] Current amount of the container swap usage in bytes. Reported only on non-windows systems",
+            SWAP,
+        ),
         value: swap_usage_bytes,
     },
 ];
 
-const NODE_FAMILIES: [Family; 3] = [
+static NODE_FAMILIES: [Family; 3] = [
     Family {
-        name: "node_cpu_usage_seconds_total",
-        help: "[STABLE] Cumulative cpu time consumed by the node in core-seconds",
-        kind: MetricType::Counter,
-        unit: "seconds",
+        metric: row(
+            "node_cpu_usage_seconds_total",
+            MetricType::Counter,
+            &[],
+            "seconds",
+            Stability::Stable,
+            "[STABLE] Cumulative cpu time consumed by the node in core-seconds",
+            Source {
+                v1: "cpuacct.usage of the root, else /proc/stat",
+                v2: "cpu.stat usage_usec of the root, else /proc/stat",
+            },
+        ),
         value: cpu_seconds,
     },
     Family {
-        name: "node_memory_working_set_bytes",
-        help: "[STABLE] Current working set of the node in bytes",
-        kind: MetricType::Gauge,
-        unit: "bytes",
+        metric: row(
+            "node_memory_working_set_bytes",
+            MetricType::Gauge,
+            &[],
+            "bytes",
+            Stability::Stable,
+            "[STABLE] Current working set of the node in bytes",
+            NODE_MEMORY,
+        ),
         value: working_set_bytes,
     },
     Family {
-        name: "node_swap_usage_bytes",
-        help: "[ALPHA] Current swap usage of the node in bytes. Reported only on non-windows systems",
-        kind: MetricType::Gauge,
-        unit: "bytes",
+        metric: row(
+            "node_swap_usage_bytes",
+            MetricType::Gauge,
+            &[],
+            "bytes",
+            Stability::Alpha,
+            "[ALPHA] Current swap usage of the node in bytes. Reported only on non-windows systems",
+            Source::both("/proc/meminfo SwapTotal - SwapFree"),
+        ),
         value: swap_usage_bytes,
     },
 ];
 
-const POD_FAMILIES: [Family; 3] = [
+static POD_FAMILIES: [Family; 3] = [
     Family {
-        name: "pod_cpu_usage_seconds_total",
-        help: "[STABLE] Cumulative cpu time consumed by the pod in core-seconds",
-        kind: MetricType::Counter,
-        unit: "seconds",
+        metric: row(
+            "pod_cpu_usage_seconds_total",
+            MetricType::Counter,
+            &["namespace", "pod"],
+            "seconds",
+            Stability::Stable,
+            "[STABLE] Cumulative cpu time consumed by the pod in core-seconds",
+            CPU,
+        ),
         value: cpu_seconds,
     },
     Family {
-        name: "pod_memory_working_set_bytes",
-        help: "[STABLE] Current working set of the pod in bytes",
-        kind: MetricType::Gauge,
-        unit: "bytes",
+        metric: row(
+            "pod_memory_working_set_bytes",
+            MetricType::Gauge,
+            &["namespace", "pod"],
+            "bytes",
+            Stability::Stable,
+            "[STABLE] Current working set of the pod in bytes",
+            WORKING_SET,
+        ),
         value: working_set_bytes,
     },
     Family {
-        name: "pod_swap_usage_bytes",
-        help: "[ALPHA] Current amount of the pod swap usage in bytes. Reported only on non-windows systems",
-        kind: MetricType::Gauge,
-        unit: "bytes",
+        metric: row(
+            "pod_swap_usage_bytes",
+            MetricType::Gauge,
+            &["namespace", "pod"],
+            "bytes",
+            Stability::Alpha,
+            "[ALPHA] Current amount of the pod swap usage in bytes. Reported only on non-windows systems",
+            SWAP,
+        ),
         value: swap_usage_bytes,
     },
 ];
@@ -154,10 +241,10 @@ fn write_family<'a, const LABELS: usize>(
     for (labels, reading) in series {
         let Some((value, unix_ms)) = (family.value)(reading) else { continue };
         if !introduced {
-            writer.family(family.name, family.help, family.kind, Some(family.unit));
+            writer.family(family.metric.name, family.metric.help, family.metric.kind, family.metric.unit);
             introduced = true;
         }
-        writer.sample(family.name, &labels, value, unix_ms);
+        writer.sample(family.metric.name, &labels, value, unix_ms);
     }
 }
 
@@ -253,6 +340,12 @@ mod tests {
             path: "/".into(),
             details: Arc::default(),
         }
+    }
+
+    #[test]
+    fn the_table_is_whole() {
+        let rows: Vec<Metric> = metrics().into_iter().copied().collect();
+        assert_eq!(crate::table::faults(&rows, &[]), Vec::<String>::new());
     }
 
     #[test]

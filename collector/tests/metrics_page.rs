@@ -1,0 +1,41 @@
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test: reads and, when told to, writes a page"
+)]
+//! `docs/metrics.md` is made of the tables that the endpoints are written from. `FLYBALL_ACCEPT_GOLDEN=1 cargo test --workspace`
+//! writes it anew.
+
+use flyball_collector::table::{Metric, markdown};
+use flyball_collector::{cadvisor, resource};
+use std::path::Path;
+
+const HEAD: &str = "# Metrics of the collector
+
+Made from the tables in the source; do not edit. A family is absent where the machine or the group does not have its
+file: absent is not zero. `--metrics` chooses a set (resource, dashboards, full) or names of families for
+`/metrics/cadvisor`, `--drop-labels` leaves out `id`, `image` or `name`.
+
+What a family costs: one series for each pod and each container (and one for the node), times the values of its own
+labels. A node of 100 pods with one container and one sandbox each has 301 groups, so a family without labels of its own
+has 301 series there, and one by interface as many as there are pods with a network of their own.
+";
+
+fn page() -> String {
+    let rows = |metrics: &[&Metric]| markdown(&metrics.iter().map(|metric| **metric).collect::<Vec<_>>());
+    format!(
+        "{HEAD}\n## `/metrics/resource`\n\n{}\n## `/metrics/cadvisor`\n\n{}",
+        rows(&resource::metrics()),
+        rows(&cadvisor::metrics())
+    )
+}
+
+#[test]
+fn the_page_is_current() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics.md");
+    if std::env::var_os("FLYBALL_ACCEPT_GOLDEN").is_some() {
+        std::fs::write(&path, page()).unwrap();
+    }
+    let there = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(there == page(), "{} is not what the tables say; see the head of this test", path.display());
+}
