@@ -95,6 +95,7 @@ fn table() -> NameTable {
                 pod: format!("application-7d9c5b6f4-{pod:05}"),
             },
             containers: vec![container(pod * 2), container(pod * 2 + 1)],
+            sandboxes: Vec::new(),
         });
     }
     table

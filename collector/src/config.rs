@@ -3,6 +3,7 @@
 use crate::disk::DiskConfig;
 use crate::error::CollectorError;
 use crate::mounts::Hierarchies;
+use crate::name_source::NameSource;
 use crate::selection::Selection;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -51,6 +52,8 @@ pub struct Config {
     /// Also count the open descriptors of each container's processes: one more system call per process and pass of the
     /// slower tier.
     pub counts_descriptors: bool,
+    /// Where names come from: the first of these that is there.
+    pub names: Vec<NameSource>,
     /// How disk use is measured; `None` leaves it unmeasured.
     pub disk: Option<DiskConfig>,
     /// Families and labels of `/metrics/cadvisor`.
@@ -67,6 +70,7 @@ impl Config {
             proc_root: PathBuf::from("/proc"),
             sys_root: PathBuf::from("/sys"),
             counts_descriptors: false,
+            names: vec![NameSource::ApiServer],
             disk: None,
             selection: Selection::default(),
             interval: Duration::from_secs(1),

@@ -1,12 +1,13 @@
 //! Pod UIDs and container ids to the names users know.
 //!
-//! Filled from the pods of the API server (by `watch`) and looked up once per new group, outside of the reading of
+//! Filled by one of the sources of [`crate::name_source`] and looked up once per new group, outside of the reading of
 //! counters. An id that no pod claims has no name: it stays out of the named series. In particular the sandbox
 //! ("pause") container, which appears in no pod's status, is never listed as a container.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Notify;
 
 /// Most pods the table holds. Beyond it new pods stay unnamed; a node has at most a few hundred.
 pub const PODS_LIMIT: usize = 10_000;
@@ -44,6 +45,8 @@ pub struct PodFacts {
     pub name: PodName,
     /// Regular, init and ephemeral containers; those without an id yet are left out.
     pub containers: Vec<ContainerFacts>,
+    /// Ids of its sandboxes, as far as the source tells.
+    pub sandboxes: Vec<String>,
 }
 
 /// What a pod says about one of its containers.
@@ -64,6 +67,7 @@ pub struct ContainerFacts {
 pub struct NameTable {
     pods: HashMap<String, Arc<PodName>>,
     containers: HashMap<String, Arc<ContainerName>>,
+    sandboxes: HashSet<String>,
     claims: HashMap<String, Claim>,
 }
 
@@ -72,6 +76,7 @@ pub struct NameTable {
 struct Claim {
     cgroup_uid: String,
     container_ids: Vec<String>,
+    sandbox_ids: Vec<String>,
 }
 
 impl NameTable {
@@ -83,6 +88,11 @@ impl NameTable {
     /// The container with this id (64 hexadecimal digits, without a scheme).
     pub fn container(&self, id: &str) -> Option<&Arc<ContainerName>> {
         self.containers.get(id)
+    }
+
+    /// Whether a container is a pod's sandbox, by the word of the source.
+    pub fn is_sandbox(&self, id: &str) -> bool {
+        self.sandboxes.contains(id)
     }
 
     /// Number of pods known.
@@ -118,7 +128,9 @@ impl NameTable {
             container_ids.push(id.to_owned());
         }
         self.pods.insert(facts.cgroup_uid.clone(), pod);
-        let claim = Claim { cgroup_uid: facts.cgroup_uid.clone(), container_ids };
+        let sandbox_ids: Vec<String> = facts.sandboxes.iter().map(|id| bare_id(id).to_owned()).collect();
+        self.sandboxes.extend(sandbox_ids.iter().cloned());
+        let claim = Claim { cgroup_uid: facts.cgroup_uid.clone(), container_ids, sandbox_ids };
         self.claims.insert(facts.uid.clone(), claim);
     }
 
@@ -128,6 +140,9 @@ impl NameTable {
             self.pods.remove(&claim.cgroup_uid);
             for id in claim.container_ids {
                 self.containers.remove(&id);
+            }
+            for id in claim.sandbox_ids {
+                self.sandboxes.remove(&id);
             }
         }
     }
@@ -144,6 +159,7 @@ pub fn bare_id(scheme_and_id: &str) -> &str {
 pub struct Names {
     table: Mutex<Arc<NameTable>>,
     generation: AtomicU64,
+    wanted: Notify,
 }
 
 impl Names {
@@ -155,6 +171,16 @@ impl Names {
     /// The table published last.
     pub fn table(&self) -> Arc<NameTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// There are groups whose names are not known: sources that are asked, not watched, are asked now.
+    pub fn want(&self) {
+        self.wanted.notify_one();
+    }
+
+    /// Ends when names are wanted; at once if they were since it ended last.
+    pub async fn wanted(&self) {
+        self.wanted.notified().await;
     }
 
     /// Replaces the table.
@@ -181,6 +207,7 @@ mod tests {
                     ..ContainerFacts::default()
                 })
                 .collect(),
+            sandboxes: Vec::new(),
         }
     }
 

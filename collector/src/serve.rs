@@ -15,7 +15,7 @@ use crate::sample::Sweep;
 use crate::selection::Selection;
 use crate::summary::Extent;
 use crate::sweeper::Source;
-use crate::{cadvisor, node, resource, summary, watch};
+use crate::{cadvisor, name_source, node, resource, summary};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -157,10 +157,16 @@ pub async fn run_with(
         metrics: ServerMetrics::register(&collector.own),
     });
     let stop = shutdown.clone();
+    let source = name_source::first_usable(&config.names, client.is_some());
+    match &source {
+        Some(source) => tracing::info!(%source, "names of pods and containers"),
+        None => tracing::warn!("no source of names is there: containers are measured but not served by name"),
+    }
     let watching = async {
-        if let Some(client) = client {
+        if let Some(source) = &source {
             let failed = || metrics.name_watch_failed();
-            stop.run_until_cancelled(watch::watch_pods(client, &config.node_name, &names, failed)).await;
+            let following = name_source::follow(source, client, &config.node_name, &names, failed);
+            stop.run_until_cancelled(following).await;
         }
     };
     tracing::info!(address, source = %collector.agent.source(), node = config.node_name, "collector serves");
@@ -212,7 +218,7 @@ impl Collector {
         Ok(Collector { agent, own, metrics, names, interval: config.interval, facts })
     }
 
-    /// The table to fill with names, see [`watch::watch_pods`].
+    /// The table to fill with names, see [`name_source::follow`].
     pub fn names(&self) -> Arc<Names> {
         self.names.clone()
     }

@@ -82,7 +82,7 @@ pub struct SweepReport {
     pub watches: usize,
     /// Watches that the kernel did not give, since the start.
     pub watches_refused: u64,
-    /// Containers whose first process was found.
+    /// Containers whose first process was found, or that turned out to be sandboxes.
     pub started: u64,
     /// Files that could not be read, in the order of [`READ_FAULTS`].
     pub faults: [u64; READ_FAULTS.len()],
@@ -236,8 +236,8 @@ impl Sweeper {
             self.discover();
             self.read_groups(anchor);
         }
-        self.choose_networks();
         self.resolve_names();
+        self.choose_networks();
         self.publish(anchor, started_ns, node);
         self.report.add_counts(&std::mem::take(&mut self.looks));
         &self.current
@@ -257,8 +257,8 @@ impl Sweeper {
         self.read_groups(anchor);
         let changed = self.report.added > 0 || self.report.removed > 0;
         if changed {
-            self.choose_networks();
             self.resolve_names();
+            self.choose_networks();
             let node = self.current.node;
             self.publish(anchor, started_ns, node);
         }
@@ -412,11 +412,18 @@ impl Sweeper {
             return;
         }
         self.names_generation = Some(generation);
+        if self.report.added > 0 {
+            self.names.want();
+        }
         let table = self.names.table();
         for group in &mut self.groups {
             match &mut group.kind {
                 Kind::Pod { name: name @ None, .. } => *name = table.pod(&group.pod_uid).cloned(),
-                Kind::Container { id, name, pod_name, .. } => {
+                Kind::Container { id, name, pod_name, looks_like_sandbox } => {
+                    if !*looks_like_sandbox && table.is_sandbox(id) {
+                        *looks_like_sandbox = true;
+                        self.report.started += 1;
+                    }
                     if name.is_none() {
                         *name = table.container(id).cloned();
                     }

@@ -86,6 +86,8 @@ pub fn facts(pod: &Pod) -> Option<PodFacts> {
         uid,
         name: PodName { namespace: metadata.namespace.clone()?, pod: metadata.name.clone()? },
         containers,
+        // A pod's status does not tell them.
+        sandboxes: Vec::new(),
     })
 }
 

@@ -34,6 +34,11 @@ pub struct CollectorArgs {
     /// Labels left out of /metrics/cadvisor: id, image, name.
     #[arg(long, value_delimiter = ',', value_name = "LABEL,…")]
     pub drop_labels: Vec<String>,
+    /// Where names of pods and containers come from, the first that is there: cri (the runtime's socket; cri=/SOCKET for an
+    /// unusual one), logs (the kubelet's links in /var/log/containers, which do not tell images), api (a watch of this node's
+    /// pods).
+    #[arg(long, value_delimiter = ',', default_value = "cri,logs,api", value_name = "SOURCE,…")]
+    pub names: Vec<flyball_collector::name_source::NameSource>,
     /// Measure the disk use of containers: writable layers, logs, emptyDir volumes. Needs the host's process ids and files.
     #[arg(long)]
     pub disk_usage: bool,

@@ -31,6 +31,7 @@ pub async fn collector(args: CollectorArgs, shutdown: CancellationToken) -> anyh
     config.proc_root = args.proc_root;
     config.sys_root = args.sys_root;
     config.counts_descriptors = args.count_descriptors;
+    config.names = args.names;
     config.disk = args.disk_usage.then(|| DiskConfig { host_root: args.host_root, ..DiskConfig::default() });
     config.selection =
         Selection::new(args.metrics, args.drop_labels, &flyball_collector::cadvisor::metrics())?;

@@ -1,0 +1,316 @@
+#![allow(clippy::disallowed_methods, reason = "connects to the container runtime's socket")]
+//! Names of pods and containers from the container runtime: CRI's `ListPodSandbox` and `ListContainers`, gRPC over a local
+//! socket. Costs the cluster nothing.
+//!
+//! Messages hold only the fields that are used; their numbers are those of kubernetes/cri-api `pkg/apis/runtime/v1/api.proto`.
+//! The whole list is asked for when new groups have no name: one question for any number of them.
+
+use crate::names::{ContainerFacts, NameTable, PodFacts, PodName};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use prost::Message;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::net::UnixStream;
+
+/// Where runtimes listen: containerd, CRI-O, cri-dockerd, containerd of k3s.
+pub const SOCKETS: [&str; 4] = [
+    "/run/containerd/containerd.sock",
+    "/run/crio/crio.sock",
+    "/run/cri-dockerd.sock",
+    "/run/k3s/containerd/containerd.sock",
+];
+/// How long a runtime may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest answer, bytes.
+const ANSWER_BYTES: usize = 32 << 20;
+/// Bytes before a gRPC message: a flag for compression and the length.
+const PREFIX_BYTES: usize = 5;
+
+#[derive(Clone, PartialEq, Message)]
+struct ListPodSandboxResponse {
+    #[prost(message, repeated, tag = "1")]
+    items: Vec<PodSandbox>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct PodSandbox {
+    #[prost(string, tag = "1")]
+    id: String,
+    #[prost(message, optional, tag = "2")]
+    metadata: Option<PodSandboxMetadata>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct PodSandboxMetadata {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, tag = "2")]
+    uid: String,
+    #[prost(string, tag = "3")]
+    namespace: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ListContainersResponse {
+    #[prost(message, repeated, tag = "1")]
+    containers: Vec<Container>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Container {
+    #[prost(string, tag = "1")]
+    id: String,
+    #[prost(string, tag = "2")]
+    pod_sandbox_id: String,
+    #[prost(message, optional, tag = "3")]
+    metadata: Option<ContainerMetadata>,
+    #[prost(message, optional, tag = "4")]
+    image: Option<ImageSpec>,
+    /// Unix nanoseconds.
+    #[prost(int64, tag = "7")]
+    created_at: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ContainerMetadata {
+    #[prost(string, tag = "1")]
+    name: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ImageSpec {
+    /// Often the image's digest.
+    #[prost(string, tag = "1")]
+    image: String,
+    /// As the pod names it; empty before CRI of Kubernetes 1.29.
+    #[prost(string, tag = "18")]
+    user_specified_image: String,
+}
+
+/// Why the runtime gave no names.
+#[derive(Debug, thiserror::Error)]
+pub enum CriError {
+    /// The socket cannot be reached, or the answer broke off.
+    #[error("{socket}: {reason}")]
+    Io {
+        /// The runtime's socket.
+        socket: PathBuf,
+        /// What happened.
+        reason: String,
+    },
+    /// No answer in time.
+    #[error("{socket}: no answer for {} s", TIMEOUT.as_secs())]
+    Timeout {
+        /// The runtime's socket.
+        socket: PathBuf,
+    },
+    /// The runtime refused.
+    #[error("{socket}: {method} was refused: gRPC status {status}: {message}")]
+    Refused {
+        /// The runtime's socket.
+        socket: PathBuf,
+        /// What was asked.
+        method: &'static str,
+        /// gRPC's number.
+        status: String,
+        /// The runtime's words.
+        message: String,
+    },
+}
+
+/// The first of the usual sockets that can be asked.
+pub fn usual_socket() -> Option<PathBuf> {
+    SOCKETS.iter().map(PathBuf::from).find(|path| can_be_asked(path))
+}
+
+/// Whether somebody listens at a socket whom this process may ask.
+pub fn can_be_asked(socket: &Path) -> bool {
+    std::os::unix::net::UnixStream::connect(socket).is_ok()
+}
+
+/// Asks for everything the runtime runs.
+///
+/// # Errors
+/// The runtime cannot be asked or refuses.
+pub async fn names(socket: &Path) -> Result<NameTable, CriError> {
+    match tokio::time::timeout(TIMEOUT, ask(socket)).await {
+        Ok(answer) => answer,
+        Err(_) => Err(CriError::Timeout { socket: socket.to_owned() }),
+    }
+}
+
+async fn ask(socket: &Path) -> Result<NameTable, CriError> {
+    let io = |reason: String| CriError::Io { socket: socket.to_owned(), reason };
+    let stream = UnixStream::connect(socket).await.map_err(|error| io(error.to_string()))?;
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .map_err(|error| io(error.to_string()))?;
+    let asking = async {
+        let sandboxes: ListPodSandboxResponse = call(socket, &mut sender, "ListPodSandbox").await?;
+        let containers: ListContainersResponse = call(socket, &mut sender, "ListContainers").await?;
+        Ok(table(&sandboxes, containers))
+    };
+    tokio::select! {
+        answer = asking => answer,
+        ended = connection => Err(io(ended.err().map_or("closed".to_owned(), |error| error.to_string()))),
+    }
+}
+
+type Sender = hyper::client::conn::http2::SendRequest<Full<Bytes>>;
+
+async fn call<M: Message + Default>(
+    socket: &Path,
+    sender: &mut Sender,
+    method: &'static str,
+) -> Result<M, CriError> {
+    let io = |reason: String| CriError::Io { socket: socket.to_owned(), reason };
+    // An empty message without compression is its prefix alone.
+    let request = http::Request::post(format!("http://localhost/runtime.v1.RuntimeService/{method}"))
+        .header(http::header::CONTENT_TYPE, "application/grpc")
+        .header(http::header::TE, "trailers")
+        .body(Full::new(Bytes::from_static(&[0; PREFIX_BYTES])))
+        .map_err(|error| io(error.to_string()))?;
+    let response = sender.send_request(request).await.map_err(|error| io(error.to_string()))?;
+    // A refusal may come without a body, its status among the headers.
+    refused(socket, method, response.headers())?;
+    let body = Limited::new(response.into_body(), ANSWER_BYTES);
+    let body = body.collect().await.map_err(|error| io(error.to_string()))?;
+    if let Some(trailers) = body.trailers() {
+        refused(socket, method, trailers)?;
+    }
+    message(&body.to_bytes()).ok_or_else(|| io(format!("the answer to {method} is no message")))
+}
+
+fn refused(socket: &Path, method: &'static str, headers: &http::HeaderMap) -> Result<(), CriError> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match text("grpc-status") {
+        "" | "0" => Ok(()),
+        status => Err(CriError::Refused {
+            socket: socket.to_owned(),
+            method,
+            status: status.to_owned(),
+            message: text("grpc-message").to_owned(),
+        }),
+    }
+}
+
+/// The message of a gRPC body; `None` for a compressed or broken one.
+fn message<M: Message + Default>(body: &[u8]) -> Option<M> {
+    let (prefix, rest) = body.split_at_checked(PREFIX_BYTES)?;
+    let [0, length @ ..] = prefix else { return None };
+    let length = usize::try_from(u32::from_be_bytes(length.try_into().ok()?)).ok()?;
+    M::decode(rest.get(..length)?).ok()
+}
+
+/// Sandboxes are pods; a pod whose sandbox was made anew has containers in both.
+fn table(sandboxes: &ListPodSandboxResponse, containers: ListContainersResponse) -> NameTable {
+    let mut pods: HashMap<&str, PodFacts> = HashMap::new();
+    let mut pod_of: HashMap<&str, &str> = HashMap::new();
+    for sandbox in &sandboxes.items {
+        let Some(metadata) = &sandbox.metadata else { continue };
+        pod_of.insert(&sandbox.id, &metadata.uid);
+        let facts = pods.entry(&metadata.uid).or_insert_with(|| PodFacts {
+            uid: metadata.uid.clone(),
+            // The runtime knows a static pod by the hash that its control group bears, too.
+            cgroup_uid: metadata.uid.clone(),
+            name: PodName { namespace: metadata.namespace.clone(), pod: metadata.name.clone() },
+            containers: Vec::new(),
+            sandboxes: Vec::new(),
+        });
+        facts.sandboxes.push(sandbox.id.clone());
+    }
+    for container in containers.containers {
+        let pod = pod_of.get(container.pod_sandbox_id.as_str()).and_then(|uid| pods.get_mut(uid));
+        let (Some(pod), Some(metadata)) = (pod, container.metadata) else { continue };
+        let image = container.image.unwrap_or_default();
+        let image = match image.user_specified_image {
+            name if name.is_empty() => image.image,
+            name => name,
+        };
+        pod.containers.push(ContainerFacts {
+            name: metadata.name,
+            id: container.id,
+            image,
+            started_unix_ms: Some(container.created_at / 1_000_000).filter(|unix_ms| *unix_ms > 0),
+        });
+    }
+    let mut table = NameTable::default();
+    for facts in pods.values() {
+        table.apply(facts);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sandbox(id: &str, uid: &str) -> PodSandbox {
+        let metadata = PodSandboxMetadata { name: "web-1".into(), uid: uid.into(), namespace: "shop".into() };
+        PodSandbox { id: id.into(), metadata: Some(metadata) }
+    }
+
+    fn container(id: &str, sandbox: &str, name: &str, image: ImageSpec) -> Container {
+        Container {
+            id: id.into(),
+            pod_sandbox_id: sandbox.into(),
+            metadata: Some(ContainerMetadata { name: name.into() }),
+            image: Some(image),
+            created_at: 1_767_225_607_123_456_789,
+        }
+    }
+
+    #[test]
+    fn sandboxes_and_containers_become_names() {
+        let sandboxes = ListPodSandboxResponse {
+            items: vec![
+                sandbox("old", "u1"),
+                sandbox("new", "u1"),
+                PodSandbox { id: "x".into(), metadata: None },
+            ],
+        };
+        let named = ImageSpec { image: "sha256:1".into(), user_specified_image: "registry/web:1".into() };
+        let digest = ImageSpec { image: "sha256:2".into(), user_specified_image: String::new() };
+        let containers = ListContainersResponse {
+            containers: vec![
+                container("a", "old", "init", digest),
+                container("b", "new", "app", named),
+                container("c", "nobody", "lost", ImageSpec::default()),
+            ],
+        };
+        let table = table(&sandboxes, containers);
+        assert_eq!(table.pod("u1").unwrap().namespace, "shop");
+        let (init, app) = (table.container("a").unwrap(), table.container("b").unwrap());
+        assert_eq!((init.container.as_str(), init.image.as_str()), ("init", "sha256:2"));
+        assert_eq!((app.container.as_str(), app.image.as_str()), ("app", "registry/web:1"));
+        assert_eq!(app.started_unix_ms, Some(1_767_225_607_123));
+        assert!(table.container("c").is_none());
+        assert!(table.is_sandbox("old") && table.is_sandbox("new") && !table.is_sandbox("a"));
+    }
+
+    #[test]
+    fn messages_have_a_prefix() {
+        let sent = ListPodSandboxResponse { items: vec![sandbox("s", "u")] };
+        let bytes = sent.encode_to_vec();
+        let mut body = vec![0];
+        body.extend(u32::try_from(bytes.len()).unwrap().to_be_bytes());
+        body.extend(&bytes);
+        assert_eq!(message::<ListPodSandboxResponse>(&body), Some(sent));
+        assert_eq!(message::<ListPodSandboxResponse>(&body[..body.len() - 1]), None);
+        body[0] = 1;
+        assert_eq!(message::<ListPodSandboxResponse>(&body), None, "compressed");
+        assert_eq!(message::<ListPodSandboxResponse>(&[]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_panics(body in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = (message::<ListPodSandboxResponse>(&body), message::<ListContainersResponse>(&body));
+        }
+    }
+}
