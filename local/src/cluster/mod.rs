@@ -100,7 +100,7 @@ impl Cluster {
         let identity = Arc::new(Identity::open(&dir, address.ip())?);
         let accounting = accounting::accounting(&dir);
         let machine = Machine::read();
-        let node_name = machine.hostname.clone();
+        let node_name = machine.node_name();
         // Before any pod runs: restored pods read the Services' addresses from their environment.
         net::prepare(&registry, &NetConfig { services: network.services(), api_server: address });
         let runtime = start_runtime(&config, &dir, &registry, &network, &accounting, &machine, address)?;
@@ -253,7 +253,7 @@ fn start_runtime(
         INHERITED.into_iter().filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)));
     let runtime = RuntimeConfig {
         dir: dir.to_owned(),
-        node_name: machine.hostname.clone(),
+        node_name: machine.node_name(),
         node_address: IpAddr::V4(network.node_address()),
         machine: machine.clone(),
         cgroup_root: match accounting {

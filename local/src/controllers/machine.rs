@@ -24,7 +24,25 @@ pub struct Machine {
     pub boot_id: Option<String>,
 }
 
+/// Name of a node whose host name has nothing that a name may have.
+const NAMELESS: &str = "node";
+/// Longest name of an object.
+const NAME_LIMIT: usize = 253;
+
 impl Machine {
+    /// The name of its Node: the host name, made one that an object may have. Host names may hold capitals (the kubelet
+    /// writes them small, too), underscores, or, where none was set, `(none)`.
+    pub fn node_name(&self) -> String {
+        let name: String = self.hostname.to_lowercase().chars().take(NAME_LIMIT).collect();
+        let allowed = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit();
+        let labels = name.split('.').map(|label| {
+            let label: String = label.chars().map(|c| if allowed(c) { c } else { '-' }).collect();
+            label.trim_matches('-').to_owned()
+        });
+        let name = labels.filter(|label| !label.is_empty()).collect::<Vec<_>>().join(".");
+        if name.is_empty() { NAMELESS.to_owned() } else { name }
+    }
+
     /// Reads this machine.
     pub fn read() -> Self {
         let uname = rustix::system::uname();
@@ -76,5 +94,26 @@ mod tests {
         assert_eq!(pretty_name("ID=x\nPRETTY_NAME=\"Some OS 1\"\n"), Some("Some OS 1".to_owned()));
         assert_eq!(go_architecture("x86_64"), "amd64");
         assert!(Machine::read().cpu_milli >= 1000);
+    }
+
+    #[test]
+    fn any_host_name_gives_a_name_of_a_node() {
+        let long = "x".repeat(300);
+        for (hostname, expected) in [
+            ("node1", "node1"),
+            ("node1.example.com", "node1.example.com"),
+            ("Annas-Laptop", "annas-laptop"),
+            ("build_host.Example.com", "build-host.example.com"),
+            ("(none)", "none"),
+            ("-a-..b.", "a.b"),
+            ("", NAMELESS),
+            ("___", NAMELESS),
+            (&long, &long[..NAME_LIMIT]),
+        ] {
+            let machine = Machine { hostname: hostname.to_owned(), ..Machine::default() };
+            let name = machine.node_name();
+            assert_eq!(name, expected, "{hostname}");
+            assert!(flyball_model::names::dns1123_subdomain(&name).is_empty(), "{hostname}");
+        }
     }
 }
