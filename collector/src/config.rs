@@ -44,6 +44,8 @@ pub struct Config {
     pub proc_root: PathBuf,
     /// The host's /sys.
     pub sys_root: PathBuf,
+    /// The root of the host's files, for sizes of its mounts and its os-release in `/metrics/node`.
+    pub root: PathBuf,
     /// Time between sweeps.
     pub interval: Duration,
     /// Most counter files held open; each costs the kernel about 6 KiB of memory that is charged to this process.
@@ -69,6 +71,7 @@ impl Config {
             cgroup_root: "/".to_owned(),
             proc_root: PathBuf::from("/proc"),
             sys_root: PathBuf::from("/sys"),
+            root: PathBuf::from("/"),
             counts_descriptors: false,
             names: vec![NameSource::ApiServer],
             disk: None,

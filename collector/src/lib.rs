@@ -5,7 +5,8 @@
 //! [`discover`] keeps the list of groups; [`group`] reads one group's files, [`parse`] makes numbers of them;
 //! [`sweeper`] does all that once per call and stamps every value; [`agent`] calls it on a schedule in a thread of its
 //! own; [`watch`] brings names from the API server; [`serve`] answers requests from the last finished sweep and never
-//! sweeps itself.
+//! sweeps itself. Beside that way stands [`node_exporter`], which reads the machine's own numbers when asked for them;
+//! [`table`] says of each metric what it is.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("Flyball runs on Linux only: it reads the Linux kernel's control groups.");
@@ -33,6 +34,7 @@ pub mod names;
 mod needs;
 mod network;
 pub mod node;
+pub mod node_exporter;
 pub mod own;
 pub mod parse;
 pub mod phase;

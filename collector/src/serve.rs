@@ -1,15 +1,17 @@
-//! The endpoints: a kubelet's `/metrics/resource`, own metrics and probes.
+//! The endpoints: a kubelet's `/metrics/resource`, the machine's `/metrics/node`, own metrics and probes.
 //!
-//! Requests get the last finished sweep with its true times; none of them makes a sweep. Who may ask is decided as a
+//! Requests get the last finished sweep with its true times; none of them makes a sweep. The machine's own numbers are
+//! read when they are asked for (see [`crate::node_exporter`]). Who may ask is decided as a
 //! kubelet decides: `/metrics…` is `get nodes/metrics` on the node's own name. Probes are open to all.
 
 use crate::agent::Agent;
 use crate::config::Config;
 use crate::disk::DiskMeter;
-use crate::disk::places::Places;
+use crate::disk::places::Places as DiskPlaces;
 use crate::error::CollectorError;
 use crate::machine::MachineFacts;
 use crate::names::Names;
+use crate::node_exporter::{NodeEndpoint, Places};
 use crate::own::SweepMetrics;
 use crate::sample::Sweep;
 use crate::selection::Selection;
@@ -47,6 +49,8 @@ pub const CADVISOR_PATH: &str = "/metrics/cadvisor";
 pub const SUMMARY_PATH: &str = "/stats/summary";
 /// Bodies of [`CADVISOR_PATH`] and [`SUMMARY_PATH`] that are made at once; each may take tens of megabytes. Further requests wait.
 const BODIES_AT_ONCE: usize = 2;
+/// The machine under node_exporter's names.
+pub const NODE_PATH: &str = "/metrics/node";
 
 /// How long answers of the cluster are believed: a kubelet's times (`authentication.webhook.cacheTTL`,
 /// `authorization.webhook.cache…TTL`), so that scraping goes on while the API server restarts.
@@ -188,6 +192,7 @@ pub struct Collector {
     names: Arc<Names>,
     interval: Duration,
     facts: Arc<Facts>,
+    node: NodeEndpoint,
 }
 
 impl Collector {
@@ -199,7 +204,7 @@ impl Collector {
         let metrics = SweepMetrics::register(&own, sweeper.source());
         let disk = match (&config.disk, sweeper.source()) {
             (Some(disk), Source::Cgroups(_)) => {
-                let places = Places::new(disk.clone(), &config.proc_root, sweeper.groups_root());
+                let places = DiskPlaces::new(disk.clone(), &config.proc_root, sweeper.groups_root());
                 Some(DiskMeter::start(sweeper.latest(), places).map_err(|error| CollectorError::Thread {
                     reason: format!("of disk use could not be started: {error}"),
                 })?)
@@ -215,7 +220,9 @@ impl Collector {
             disk,
             proc_root: config.proc_root.clone(),
         });
-        Ok(Collector { agent, own, metrics, names, interval: config.interval, facts })
+        let places = Places::find(&config.proc_root, &config.sys_root, &config.root, &config.node_name);
+        let node = NodeEndpoint::new(places, gzip);
+        Ok(Collector { agent, own, metrics, names, interval: config.interval, facts, node })
     }
 
     /// The table to fill with names, see [`name_source::follow`].
@@ -248,6 +255,7 @@ impl Collector {
             interval_ms: HeaderValue::from(u64::try_from(self.interval.as_millis()).unwrap_or(u64::MAX)),
             facts: self.facts.clone(),
             bodies: Arc::new(Semaphore::new(BODIES_AT_ONCE)),
+            node: self.node.clone(),
         }
     }
 }
@@ -261,6 +269,7 @@ pub struct CollectorHandler {
     interval_ms: HeaderValue,
     facts: Arc<Facts>,
     bodies: Arc<Semaphore>,
+    node: NodeEndpoint,
 }
 
 impl CollectorHandler {
@@ -307,6 +316,15 @@ impl CollectorHandler {
         match made.await {
             Ok(body) => answer(body, wanted.content_type()),
             Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "500 the body could not be made\n"),
+        }
+    }
+
+    async fn node(&self, headers: &HeaderMap) -> Response {
+        let format = Format::from_accept(text_of(headers, header::ACCEPT));
+        let compress = accepts_gzip(text_of(headers, header::ACCEPT_ENCODING));
+        match self.node.body(format, compress).await {
+            Some(body) => answer(Body::Made(body.bytes, body.gzip), format.content_type()),
+            None => text(StatusCode::SERVICE_UNAVAILABLE, "503 the machine could not be read\n"),
         }
     }
 }
@@ -358,6 +376,8 @@ impl Facts {
 enum Body {
     Plain(String),
     Gzip(Vec<u8>),
+    /// Made by someone else; whether it is compressed.
+    Made(Bytes, bool),
 }
 
 impl Body {
@@ -376,18 +396,23 @@ fn answer(body: Body, content_type: &'static str) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
-    *response.body_mut() = match body {
-        Body::Gzip(compressed) => {
-            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            full(compressed)
-        }
-        Body::Plain(body) => full(body),
+    let (bytes, compressed) = match body {
+        Body::Plain(body) => (Bytes::from(body), false),
+        Body::Gzip(body) => (Bytes::from(body), true),
+        Body::Made(body, compressed) => (body, compressed),
     };
+    if compressed {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    *response.body_mut() = full(bytes);
     response
 }
 
 impl Handler for CollectorHandler {
     fn handle<'a>(&'a self, request: Request) -> BoxFuture<'a, Response> {
+        if request.path() == NODE_PATH && matches!(*request.method(), Method::GET | Method::HEAD) {
+            return Box::pin(async move { self.node(&request.parts.headers).await });
+        }
         let wanted = match request.path() {
             _ if !matches!(*request.method(), Method::GET | Method::HEAD) => None,
             CADVISOR_PATH => {

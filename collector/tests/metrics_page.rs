@@ -7,7 +7,7 @@
 //! writes it anew.
 
 use flyball_collector::table::{Metric, markdown};
-use flyball_collector::{cadvisor, resource};
+use flyball_collector::{cadvisor, node_exporter, resource};
 use std::path::Path;
 
 const HEAD: &str = "# Metrics of the collector
@@ -24,9 +24,11 @@ has 301 series there, and one by interface as many as there are pods with a netw
 fn page() -> String {
     let rows = |metrics: &[&Metric]| markdown(&metrics.iter().map(|metric| **metric).collect::<Vec<_>>());
     format!(
-        "{HEAD}\n## `/metrics/resource`\n\n{}\n## `/metrics/cadvisor`\n\n{}",
+        "{HEAD}\n## `/metrics/resource`\n\n{}\n## `/metrics/cadvisor`\n\n{}\n{}\n{}",
         rows(&resource::metrics()),
-        rows(&cadvisor::metrics())
+        rows(&cadvisor::metrics()),
+        node_exporter::PAGE,
+        rows(&node_exporter::metrics())
     )
 }
 
