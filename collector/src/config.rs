@@ -23,7 +23,7 @@ pub enum SourceChoice {
     /// folder. For captured trees, and for a host's file system mounted in a container.
     Tree(PathBuf),
     /// These hierarchies and no others.
-    Hierarchies(Hierarchies),
+    Hierarchies(Box<Hierarchies>),
     /// No control groups: a plain folder `<folder>/kubepods/<qos>/pod<uid>/<64 hex>/cgroup.procs` written by the
     /// runtime, each file holding the pids of the container's root processes. Values are taken per process from
     /// `proc_root`.

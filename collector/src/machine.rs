@@ -166,8 +166,9 @@ impl MachineFacts {
         }
     }
 
-    /// What is known at `now`.
-    pub fn get(&self, now: Instant) -> Arc<Machine> {
+    /// What is known now.
+    pub fn get(&self) -> Arc<Machine> {
+        let now = Instant::now();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         match &*known {
             Some((read, machine)) if now.duration_since(*read) < BELIEVED => machine.clone(),

@@ -34,7 +34,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -360,7 +360,7 @@ impl Facts {
         match wanted {
             Large::Cadvisor(format) if sweep.sequence == 0 => cadvisor::render_error(format),
             Large::Cadvisor(format) => {
-                cadvisor::render(sweep, &disk, &self.machine.get(Instant::now()), &self.selection, format)
+                cadvisor::render(sweep, &disk, &self.machine.get(), &self.selection, format)
             }
             Large::Summary(extent) => {
                 let rlimit = node::rlimit(&self.proc_root, sweep.finished_unix_ms);

@@ -150,7 +150,7 @@ impl Sweeper {
         let hierarchies = match &config.source {
             SourceChoice::Detect => Some(detect::on_this_machine()?),
             SourceChoice::Tree(folder) => Some(detect::below(folder)?),
-            SourceChoice::Hierarchies(hierarchies) => Some(hierarchies.clone()),
+            SourceChoice::Hierarchies(hierarchies) => Some(Hierarchies::clone(hierarchies)),
             SourceChoice::Processes(_) => None,
         };
         let plan = match (&hierarchies, &config.source) {

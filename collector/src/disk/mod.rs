@@ -1,3 +1,4 @@
+#![allow(clippy::disallowed_methods, reason = "owns the walking thread, whose rounds take time")]
 //! Disk use of containers: writable layer, logs, and the pod's own volumes, measured by walking them in a thread of its
 //! own, beside the sweeps.
 //!
