@@ -154,10 +154,25 @@ async fn a_scraper_gets_named_series_of_the_last_sweep() {
         assert!(body.contains(&format!("flyball_collector_{name}")), "{name}\n{body}");
     }
 
+    let (parts, body) = get(&scraper, "/metrics/node", "text/plain").await;
+    assert_eq!(parts.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    assert!(body.contains("\nnode_memory_MemTotal_bytes ") && body.contains("node_scrape_collector_success"));
+    let (parts, body) = get(&scraper, "/metrics/node", "application/openmetrics-text; version=1.0.0").await;
+    assert!(parts.headers["content-type"].to_str().unwrap().starts_with("application/openmetrics-text"));
+    assert!(body.ends_with("# EOF\n"));
+    let zipped = http::Request::get("/metrics/node").header("accept-encoding", "gzip");
+    let zipped = scraper.send(zipped.body(kube::client::Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(zipped.headers()["content-encoding"], "gzip");
+
     let stranger = trust.client(port, None);
-    for (path, status) in
-        [("/metrics/resource", 403), ("/metrics", 403), ("/healthz", 200), ("/livez", 200), ("/readyz", 200)]
-    {
+    for (path, status) in [
+        ("/metrics/resource", 403),
+        ("/metrics/node", 403),
+        ("/metrics", 403),
+        ("/healthz", 200),
+        ("/livez", 200),
+        ("/readyz", 200),
+    ] {
         assert_eq!(get(&stranger, path, "*/*").await.0.status, status, "{path}");
     }
     assert_eq!(get(&scraper, "/nothing", "*/*").await.0.status, 404);

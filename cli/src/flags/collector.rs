@@ -42,16 +42,16 @@ pub struct CollectorArgs {
     /// Measure the disk use of containers: writable layers, logs, emptyDir volumes. Needs the host's process ids and files.
     #[arg(long)]
     pub disk_usage: bool,
-    /// Where the host's root folder is, for --disk-usage.
-    #[arg(long, default_value = "/", value_name = "PATH")]
-    pub host_root: PathBuf,
     /// Also count the open descriptors of containers; needs the host's process ids.
     #[arg(long)]
     pub count_descriptors: bool,
-    /// Where this machine's /sys is mounted.
-    #[arg(long, default_value = "/sys", value_name = "PATH")]
-    pub sys_root: PathBuf,
     /// Where this machine's /proc is mounted.
     #[arg(long, default_value = "/proc", value_name = "PATH")]
     pub proc_root: PathBuf,
+    /// Where this machine's /sys is mounted; for /metrics/node.
+    #[arg(long, default_value = "/sys", value_name = "PATH")]
+    pub sys_root: PathBuf,
+    /// Where this machine's root is mounted; for the sizes of file systems in /metrics/node, and for --disk-usage.
+    #[arg(long, default_value = "/", value_name = "PATH")]
+    pub root: PathBuf,
 }

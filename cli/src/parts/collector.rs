@@ -32,9 +32,10 @@ pub async fn collector(args: CollectorArgs, shutdown: CancellationToken) -> anyh
     config.sys_root = args.sys_root;
     config.counts_descriptors = args.count_descriptors;
     config.names = args.names;
-    config.disk = args.disk_usage.then(|| DiskConfig { host_root: args.host_root, ..DiskConfig::default() });
+    config.disk = args.disk_usage.then(|| DiskConfig { host_root: args.root.clone(), ..DiskConfig::default() });
     config.selection =
         Selection::new(args.metrics, args.drop_labels, &flyball_collector::cadvisor::metrics())?;
+    config.root = args.root;
     let client = Client::try_from(kube)?;
     let listener = listen(SocketAddr::new(args.bind_address, args.secure_port)).await?;
     let (tls, ready): (ServingTls, CertificateReady) = match expected_certificate(&args.tls, &shutdown)? {

@@ -15,6 +15,7 @@ fn access_is_asked_for_as_a_kubelet_asks() {
     for (verb, path, expected) in [
         ("get", "/metrics/resource", "get nodes/metrics node1"),
         ("get", "/metrics", "get nodes/metrics node1"),
+        ("get", "/metrics/node", "get nodes/metrics node1"),
         ("head", "/metrics", "get nodes/metrics node1"),
         ("get", "/metricsx", "get nodes/proxy node1"),
         ("get", "/stats/summary", "get nodes/stats node1"),
