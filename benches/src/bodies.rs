@@ -88,6 +88,7 @@ fn table() -> NameTable {
             id: format!("containerd://{index:064x}"),
             image: "registry.example.com/team/application:v1.2.3".to_owned(),
             started_unix_ms: Some(1_700_000_000_000),
+            oom_killed: None,
         };
         table.apply(&PodFacts {
             uid: uid.clone(),

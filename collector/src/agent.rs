@@ -9,6 +9,7 @@
 use crate::clock::{Clock, SystemClock};
 use crate::error::CollectorError;
 use crate::phase::PhaseLearner;
+use crate::sample::Sweep;
 use crate::schedule::Schedule;
 use crate::sweeper::{Latest, Source, SweepReport, Sweeper};
 use crate::watches::Watches;
@@ -62,10 +63,12 @@ struct Shared {
 }
 
 impl Agent {
-    /// Sweeps from now on, once every `interval`. `observe` is called after each sweep, on the sweeping thread.
+    /// Sweeps from now on, once every `interval`. `record` gets each sweep when it was handed out, `observe` what it all
+    /// cost; both are called on the sweeping thread.
     pub fn start(
         sweeper: Sweeper,
         interval: Duration,
+        record: impl FnMut(&Sweep) + Send + 'static,
         observe: impl FnMut(&Turn) + Send + 'static,
     ) -> Result<Agent, CollectorError> {
         let interval_ns = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
@@ -83,7 +86,7 @@ impl Agent {
         let for_thread = (shared.clone(), stop.clone());
         let thread = std::thread::Builder::new()
             .name("flyball-sweep".to_owned())
-            .spawn(move || turn(sweeper, &for_thread.0, &for_thread.1, observe))
+            .spawn(move || turn(sweeper, &for_thread.0, &for_thread.1, record, observe))
             .map_err(failed)?;
         Ok(Agent { latest, source, shared, stop, thread: Some(thread) })
     }
@@ -138,7 +141,13 @@ impl Drop for Agent {
     }
 }
 
-fn turn(mut sweeper: Sweeper, shared: &Shared, stop: &OwnedFd, mut observe: impl FnMut(&Turn)) {
+fn turn(
+    mut sweeper: Sweeper,
+    shared: &Shared,
+    stop: &OwnedFd,
+    mut record: impl FnMut(&Sweep),
+    mut observe: impl FnMut(&Turn),
+) {
     let mut schedule = Schedule::new(shared.clock.monotonic_ns(), shared.interval_ns);
     let mut sweep_ns = 0;
     loop {
@@ -149,7 +158,7 @@ fn turn(mut sweeper: Sweeper, shared: &Shared, stop: &OwnedFd, mut observe: impl
         }
         let late_ns = shared.clock.monotonic_ns().saturating_sub(tick.at_ns);
         let cpu_before_ns = thread_cpu_ns();
-        sweeper.sweep_once();
+        record(sweeper.sweep_once());
         let report = *sweeper.report();
         let now_ns = shared.clock.monotonic_ns();
         shared.last_turn_ns.store(now_ns, Ordering::Relaxed);

@@ -236,6 +236,8 @@ fn table(sandboxes: &ListPodSandboxResponse, containers: ListContainersResponse)
             id: container.id,
             image,
             started_unix_ms: Some(container.created_at / 1_000_000).filter(|unix_ms| *unix_ms > 0),
+            // Only a question about each container would tell.
+            oom_killed: None,
         });
     }
     let mut table = NameTable::default();

@@ -24,6 +24,7 @@ pub mod disk;
 pub mod error;
 pub mod files;
 pub mod group;
+pub mod history;
 pub mod layout;
 pub mod lineage;
 pub mod log_folders;

@@ -60,6 +60,28 @@ pub struct ContainerFacts {
     pub image: String,
     /// When it started, if it runs, Unix milliseconds.
     pub started_unix_ms: Option<i64>,
+    /// That it, or the one before it, was killed for want of memory.
+    pub oom_killed: Option<OomKilledFacts>,
+}
+
+/// What a pod says about a container that was killed for want of memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OomKilledFacts {
+    /// Id of the container that was killed.
+    pub id: String,
+    /// When it ended, Unix milliseconds (whole seconds).
+    pub unix_ms: i64,
+}
+
+/// A container that was killed for want of memory, by its pod's status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OomKilled {
+    /// Its name.
+    pub container: Arc<ContainerName>,
+    /// UID in the names of its pod's cgroups.
+    pub cgroup_uid: String,
+    /// When it ended, Unix milliseconds (whole seconds).
+    pub unix_ms: i64,
 }
 
 /// The names known now. Immutable once published: see [`Names`].
@@ -68,6 +90,7 @@ pub struct NameTable {
     pods: HashMap<String, Arc<PodName>>,
     containers: HashMap<String, Arc<ContainerName>>,
     sandboxes: HashSet<String>,
+    oom_killed: HashMap<String, OomKilled>,
     claims: HashMap<String, Claim>,
 }
 
@@ -77,6 +100,7 @@ struct Claim {
     cgroup_uid: String,
     container_ids: Vec<String>,
     sandbox_ids: Vec<String>,
+    oom_killed_ids: Vec<String>,
 }
 
 impl NameTable {
@@ -93,6 +117,16 @@ impl NameTable {
     /// Whether a container is a pod's sandbox, by the word of the source.
     pub fn is_sandbox(&self, id: &str) -> bool {
         self.sandboxes.contains(id)
+    }
+
+    /// The container with this id, if its pod's status says that it was killed for want of memory.
+    pub fn oom_killed(&self, id: &str) -> Option<&OomKilled> {
+        self.oom_killed.get(id)
+    }
+
+    /// All containers of which the status of a pod says that, with their ids.
+    pub fn all_oom_killed(&self) -> impl Iterator<Item = (&String, &OomKilled)> {
+        self.oom_killed.iter()
     }
 
     /// Number of pods known.
@@ -113,6 +147,7 @@ impl NameTable {
         }
         let pod = Arc::new(facts.name.clone());
         let mut container_ids = Vec::with_capacity(facts.containers.len());
+        let mut oom_killed_ids = Vec::new();
         for container in &facts.containers {
             let id = bare_id(&container.id);
             if id.is_empty() {
@@ -124,13 +159,21 @@ impl NameTable {
                 image: container.image.clone(),
                 started_unix_ms: container.started_unix_ms,
             };
-            self.containers.insert(id.to_owned(), Arc::new(name));
+            let name = Arc::new(name);
+            if let Some(killed) = &container.oom_killed {
+                let (killed_id, cgroup_uid) = (bare_id(&killed.id), facts.cgroup_uid.clone());
+                let entry = OomKilled { container: name.clone(), cgroup_uid, unix_ms: killed.unix_ms };
+                self.oom_killed.insert(killed_id.to_owned(), entry);
+                oom_killed_ids.push(killed_id.to_owned());
+            }
+            self.containers.insert(id.to_owned(), name);
             container_ids.push(id.to_owned());
         }
         self.pods.insert(facts.cgroup_uid.clone(), pod);
         let sandbox_ids: Vec<String> = facts.sandboxes.iter().map(|id| bare_id(id).to_owned()).collect();
         self.sandboxes.extend(sandbox_ids.iter().cloned());
-        let claim = Claim { cgroup_uid: facts.cgroup_uid.clone(), container_ids, sandbox_ids };
+        let cgroup_uid = facts.cgroup_uid.clone();
+        let claim = Claim { cgroup_uid, container_ids, sandbox_ids, oom_killed_ids };
         self.claims.insert(facts.uid.clone(), claim);
     }
 
@@ -143,6 +186,9 @@ impl NameTable {
             }
             for id in claim.sandbox_ids {
                 self.sandboxes.remove(&id);
+            }
+            for id in claim.oom_killed_ids {
+                self.oom_killed.remove(&id);
             }
         }
     }

@@ -2,6 +2,8 @@
 
 use crate::agent::Turn;
 use crate::files::READ_FAULTS;
+use crate::history::Recorded;
+use crate::history::events::KINDS;
 use crate::sweeper::Source;
 use flyball_apiserver::own_metrics::OwnMetrics;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -10,7 +12,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::Unit;
+use prometheus_client::registry::{Registry, Unit};
 use std::sync::atomic::AtomicU64;
 
 /// Upper bounds of durations and latenesses, seconds.
@@ -40,6 +42,43 @@ pub struct SweepMetrics {
     read_errors: Family<KindLabel, Counter>,
     name_watch_errors: Counter,
     scrapes: Counter,
+    history: HistoryMetrics,
+}
+
+#[derive(Debug, Clone, Default)]
+struct HistoryMetrics {
+    groups: Gauge,
+    groups_left_out: Gauge,
+    size: Gauge,
+    depth: Gauge,
+    forgotten_early: Counter,
+    events: Family<KindLabel, Counter>,
+}
+
+impl HistoryMetrics {
+    fn register(&self, of: &mut Registry) {
+        for (_, kind) in KINDS {
+            drop(self.events.get_or_create(&KindLabel { kind }));
+        }
+        of.register("history_groups", "Groups with a history, ended ones included", self.groups.clone());
+        of.register(
+            "history_groups_left_out",
+            "Groups of the last sweep without a history, for want of memory",
+            self.groups_left_out.clone(),
+        );
+        of.register_with_unit("history_size", "Memory of all histories", Unit::Bytes, self.size.clone());
+        of.register(
+            "history_depth_sweeps",
+            "Sweeps for which samples are kept; less than 900 where memory is short",
+            self.depth.clone(),
+        );
+        of.register(
+            "history_forgotten_early",
+            "Parts of histories forgotten before their time, for want of memory",
+            self.forgotten_early.clone(),
+        );
+        of.register("events", "Events of containers, by kind", self.events.clone());
+    }
 }
 
 impl SweepMetrics {
@@ -59,6 +98,7 @@ impl SweepMetrics {
             read_errors: Family::default(),
             name_watch_errors: Counter::default(),
             scrapes: Counter::default(),
+            history: HistoryMetrics::default(),
         };
         // Shown from the start, at 0.
         for (_, kind) in READ_FAULTS {
@@ -120,6 +160,7 @@ impl SweepMetrics {
             metrics.name_watch_errors.clone(),
         );
         of.register("scrapes", "Requests for /metrics/resource", metrics.scrapes.clone());
+        metrics.history.register(of);
         drop(registry);
         metrics
     }
@@ -144,6 +185,23 @@ impl SweepMetrics {
             if count > 0 {
                 self.read_errors.get_or_create(&KindLabel { kind }).inc_by(count);
             }
+        }
+    }
+
+    /// Takes in how histories and events stand. Called by one thread only.
+    pub fn observe_history(&self, recorded: &Recorded) {
+        let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let history = &self.history;
+        history.groups.set(gauge(recorded.groups));
+        history.groups_left_out.set(gauge(recorded.left_out));
+        history.size.set(gauge(recorded.cost_bytes));
+        history.depth.set(i64::try_from(recorded.depth_sweeps).unwrap_or(i64::MAX));
+        let raise = |counter: &Counter, to: u64| {
+            counter.inc_by(to.saturating_sub(counter.get()));
+        };
+        raise(&history.forgotten_early, recorded.forgotten_early);
+        for ((_, kind), count) in KINDS.iter().zip(recorded.events) {
+            raise(&history.events.get_or_create(&KindLabel { kind }), count);
         }
     }
 

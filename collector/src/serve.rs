@@ -1,4 +1,5 @@
-//! The endpoints: a kubelet's `/metrics/resource`, the machine's `/metrics/node`, own metrics and probes.
+//! The endpoints: those of a kubelet, the machine's `/metrics/node`, own metrics and probes, and below `/stats` what only
+//! Flyball has ([`history`](crate::history)).
 //!
 //! Requests get the last finished sweep with its true times; none of them makes a sweep. The machine's own numbers are
 //! read when they are asked for (see [`crate::node_exporter`]). Who may ask is decided as a
@@ -9,6 +10,7 @@ use crate::config::Config;
 use crate::disk::DiskMeter;
 use crate::disk::places::Places as DiskPlaces;
 use crate::error::CollectorError;
+use crate::history::Recorder;
 use crate::machine::MachineFacts;
 use crate::names::Names;
 use crate::node_exporter::{NodeEndpoint, Places};
@@ -193,6 +195,7 @@ pub struct Collector {
     interval: Duration,
     facts: Arc<Facts>,
     node: NodeEndpoint,
+    recorder: Arc<Recorder>,
 }
 
 impl Collector {
@@ -211,8 +214,12 @@ impl Collector {
             }
             _ => None,
         };
-        let observed = metrics.clone();
-        let agent = Arc::new(Agent::start(sweeper, config.interval, move |turn| observed.observe(turn))?);
+        let (observed, kept) = (metrics.clone(), metrics.clone());
+        let recorder = Arc::new(Recorder::new(names.clone()));
+        let recording = recorder.clone();
+        let record = move |sweep: &Sweep| kept.observe_history(&recording.record(sweep));
+        let agent =
+            Arc::new(Agent::start(sweeper, config.interval, record, move |turn| observed.observe(turn))?);
         let facts = Arc::new(Facts {
             node_name: config.node_name.clone(),
             machine: MachineFacts::new(&config.proc_root, &config.sys_root),
@@ -222,7 +229,7 @@ impl Collector {
         });
         let places = Places::find(&config.proc_root, &config.sys_root, &config.root, &config.node_name);
         let node = NodeEndpoint::new(places, gzip);
-        Ok(Collector { agent, own, metrics, names, interval: config.interval, facts, node })
+        Ok(Collector { agent, own, metrics, names, interval: config.interval, facts, node, recorder })
     }
 
     /// The table to fill with names, see [`name_source::follow`].
@@ -254,6 +261,7 @@ impl Collector {
             probes: probes.with_advice(advice),
             interval_ms: HeaderValue::from(u64::try_from(self.interval.as_millis()).unwrap_or(u64::MAX)),
             facts: self.facts.clone(),
+            recorder: self.recorder.clone(),
             bodies: Arc::new(Semaphore::new(BODIES_AT_ONCE)),
             node: self.node.clone(),
         }
@@ -268,6 +276,7 @@ pub struct CollectorHandler {
     probes: Probes,
     interval_ms: HeaderValue,
     facts: Arc<Facts>,
+    recorder: Arc<Recorder>,
     bodies: Arc<Semaphore>,
     node: NodeEndpoint,
 }
@@ -424,6 +433,11 @@ impl Handler for CollectorHandler {
             }
             _ => None,
         };
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        if let Some(wanted) = stats::Wanted::of(request.path()).filter(|_| reads) {
+            let query = request.query();
+            return Box::pin(self.stats(wanted, query));
+        }
         if let Some(wanted) = wanted {
             return Box::pin(self.large(wanted, request.parts.headers));
         }
@@ -511,5 +525,6 @@ fn gzip(body: &[u8]) -> Option<Vec<u8>> {
     encoder.finish().ok()
 }
 
+mod stats;
 #[cfg(test)]
 mod tests;

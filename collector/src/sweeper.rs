@@ -290,6 +290,7 @@ impl Sweeper {
             return;
         }
         self.report.removed += removed.len() as u64;
+        let mut bereft: HashSet<Arc<str>> = HashSet::new();
         for group in self.groups.iter_mut().filter(|group| removed.contains(&group.id)) {
             group.files.close(&self.budget);
             match &group.kind {
@@ -300,7 +301,15 @@ impl Sweeper {
                     let used = group.reading.cpu.map_or(0, |cpu| cpu.usage_ns);
                     *self.ended_cpu_ns.entry(group.pod_uid.clone()).or_default() += used;
                 }
-                Kind::Container { .. } => {}
+                Kind::Container { .. } => {
+                    bereft.insert(group.pod_uid.clone());
+                }
+            }
+        }
+        // On v2 the pod counts what its container came to: see `history::oom`.
+        for group in self.groups.iter_mut().filter(|group| bereft.contains(&group.pod_uid)) {
+            if matches!(group.kind, Kind::Pod { .. }) {
+                group.slow.hurry();
             }
         }
         self.groups.retain(|group| !removed.contains(&group.id));

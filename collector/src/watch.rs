@@ -3,14 +3,16 @@
 //! Runs beside the sweeps and only replaces the table of [`Names`]. While the API server is away the last table stays
 //! in force; the watch comes back by itself, with growing pauses.
 
-use crate::names::{ContainerFacts, NameTable, Names, PodFacts, PodName};
+use crate::names::{ContainerFacts, NameTable, Names, OomKilledFacts, PodFacts, PodName};
 use futures_util::{StreamExt, TryStreamExt};
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
 /// Annotation with the UID that a static pod's cgroups carry.
 const CONFIG_HASH: &str = "kubernetes.io/config.hash";
+/// What a kubelet gives as the reason when the first process of a container was killed for want of memory.
+const OOM_KILLED: &str = "OOMKilled";
 
 /// Keeps `names` filled with the pods of a node for as long as it is polled. `failed` is told of each error.
 pub async fn watch_pods(client: Client, node_name: &str, names: &Names, mut failed: impl FnMut()) {
@@ -100,7 +102,17 @@ fn container_facts(status: &ContainerStatus) -> Option<ContainerFacts> {
         id,
         image: status.image.clone(),
         started_unix_ms: started.map(|at| at.0.as_millisecond()),
+        oom_killed: oom_killed(status),
     })
+}
+
+/// Of the container that ended last: the one there is, or the one before it.
+fn oom_killed(status: &ContainerStatus) -> Option<OomKilledFacts> {
+    let ended = |state: &Option<ContainerState>| state.as_ref().and_then(|state| state.terminated.clone());
+    let ended = ended(&status.state).or_else(|| ended(&status.last_state))?;
+    let is_it = ended.reason.as_deref() == Some(OOM_KILLED);
+    let id = ended.container_id.filter(|id| is_it && !id.is_empty())?;
+    Some(OomKilledFacts { id, unix_ms: ended.finished_at?.0.as_millisecond() })
 }
 
 #[cfg(test)]
@@ -135,9 +147,41 @@ mod tests {
             id: id.to_owned(),
             image: "registry/web:1".to_owned(),
             started_unix_ms,
+            oom_killed: None,
         };
         let expected = [of("app", "cri-o://a", Some(1_767_225_607_000)), of("init", "containerd://i", None)];
         assert_eq!(facts.containers, expected);
+    }
+
+    #[test]
+    fn a_container_killed_for_want_of_memory() {
+        let end = |reason: &str| {
+            serde_json::json!({"terminated": {"reason": reason, "exitCode": 137, "containerID": "containerd://old",
+                                              "finishedAt": "2026-01-01T00:00:09Z"}})
+        };
+        let killed = OomKilledFacts { id: "containerd://old".to_owned(), unix_ms: 1_767_225_609_000 };
+        let running = serde_json::json!({"running": {}});
+        for (name, state, last_state, expected) in [
+            ("restarted", &running, end("OOMKilled"), Some(&killed)),
+            ("not restarted", &end("OOMKilled"), serde_json::Value::Null, Some(&killed)),
+            ("ended otherwise since", &end("Error"), end("OOMKilled"), None),
+            ("never ended", &running, serde_json::Value::Null, None),
+        ] {
+            let pod = pod(serde_json::json!({
+                "metadata": {"name": "web", "namespace": "shop", "uid": "u1"},
+                "status": {"containerStatuses": [{
+                    "name": "app", "containerID": "containerd://new", "image": "", "imageID": "", "ready": true,
+                    "restartCount": 1, "state": state, "lastState": last_state,
+                }]},
+            }));
+            let mut table = NameTable::default();
+            let facts = facts(&pod).unwrap();
+            assert_eq!(facts.containers[0].oom_killed.as_ref(), expected, "{name}");
+            table.apply(&facts);
+            assert_eq!(table.oom_killed("old").is_some(), expected.is_some(), "{name}");
+            table.remove("u1");
+            assert!(table.oom_killed("old").is_none());
+        }
     }
 
     #[test]

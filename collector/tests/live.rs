@@ -349,7 +349,7 @@ fn a_container_is_served_within_moments_of_its_making() {
     let Some(ground) = Ground::new() else { return };
     ground.group("kubepods/besteffort");
     // An interval in which the test cannot end by the sweeps alone.
-    let agent = Agent::start(ground.sweeper(), Duration::from_secs(60), |_| {}).unwrap();
+    let agent = Agent::start(ground.sweeper(), Duration::from_secs(60), |_| {}, |_| {}).unwrap();
     let started = Instant::now();
     while agent.latest().get().sequence == 0 {
         assert!(started.elapsed() < PATIENCE, "no sweep");

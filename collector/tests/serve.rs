@@ -150,6 +150,9 @@ async fn a_scraper_gets_named_series_of_the_last_sweep() {
         "missed_ticks_total",
         "read_errors_total{kind=\"denied\"} 0",
         "groups{kind=\"container\"} 4",
+        "events_total{kind=\"oom_kill\"} 0",
+        "history_depth_sweeps 900",
+        "history_size_bytes",
     ] {
         assert!(body.contains(&format!("flyball_collector_{name}")), "{name}\n{body}");
     }
@@ -164,11 +167,33 @@ async fn a_scraper_gets_named_series_of_the_last_sweep() {
     let zipped = scraper.send(zipped.body(kube::client::Body::empty()).unwrap()).await.unwrap();
     assert_eq!(zipped.headers()["content-encoding"], "gzip");
 
+    let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    let (parts, body) =
+        get(&scraper, "/stats/history?pod=shop/web-5d9&container=app&window=1m&step=1s", "*/*").await;
+    assert_eq!(
+        (parts.status.as_u16(), &parts.headers["content-type"]),
+        (200, &"application/json".parse().unwrap())
+    );
+    let instance = &json(&body)["instances"][0];
+    assert_eq!(instance["isRunning"], true);
+    assert!(instance["memory"]["workingSet"]["maxBytes"].as_u64().unwrap() > 0, "{instance:#}");
+    let (parts, body) = get(&scraper, "/stats/history?window=x", "*/*").await;
+    assert_eq!(parts.status, 400);
+    assert!(json(&body)["error"].as_str().unwrap().contains("parameter window"), "{body}");
+    assert_eq!(get(&scraper, "/stats/history?pod=shop/nobody", "*/*").await.0.status, 404);
+    let (parts, body) = get(&scraper, "/stats/events", "*/*").await;
+    assert_eq!(
+        (parts.status.as_u16(), json(&body)),
+        (200, serde_json::json!({"node": "node1", "events": []}))
+    );
+
     let stranger = trust.client(port, None);
     for (path, status) in [
         ("/metrics/resource", 403),
         ("/metrics/node", 403),
         ("/metrics", 403),
+        ("/stats/history", 403),
+        ("/stats/events", 403),
         ("/healthz", 200),
         ("/livez", 200),
         ("/readyz", 200),

@@ -32,7 +32,8 @@ pub async fn collector(args: CollectorArgs, shutdown: CancellationToken) -> anyh
     config.sys_root = args.sys_root;
     config.counts_descriptors = args.count_descriptors;
     config.names = args.names;
-    config.disk = args.disk_usage.then(|| DiskConfig { host_root: args.root.clone(), ..DiskConfig::default() });
+    config.disk =
+        args.disk_usage.then(|| DiskConfig { host_root: args.root.clone(), ..DiskConfig::default() });
     config.selection =
         Selection::new(args.metrics, args.drop_labels, &flyball_collector::cadvisor::metrics())?;
     config.root = args.root;
