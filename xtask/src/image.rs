@@ -26,6 +26,8 @@ use clap::{Args, ValueEnum};
 
 use archive::{File, Image};
 
+pub use program::{FLYBALL, Program};
+
 /// Name of the image in the manifests; the tag is the version.
 pub const NAME: &str = "flyball.io/flyball";
 /// Where programs and archives go.
@@ -152,7 +154,7 @@ pub fn build(options: &Options) -> anyhow::Result<PathBuf> {
         Some(architecture) => architecture,
         None => Architecture::of_this_machine()?,
     };
-    let built = program::build(architecture, options.profile)?;
+    let built = program::build(program::FLYBALL, architecture, options.profile)?;
     let folder = root().join(FOLDER).join(architecture.name());
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let kept = folder.join("flyball");
@@ -208,13 +210,23 @@ fn git(arguments: &[&str]) -> Option<String> {
 }
 
 /// The workspace's folder.
-fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
     own.parent().unwrap_or(own).to_owned()
 }
 
+/// Builds a program for this machine that needs nothing but the kernel.
+pub fn static_program(program: Program, profile: Profile) -> anyhow::Result<PathBuf> {
+    program::build(program, Architecture::of_this_machine()?, profile)
+}
+
+/// Where PATH has a program.
+pub fn program_in_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| path.is_file())
+}
+
 /// Whether PATH has a program.
 fn has_program(name: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
+    program_in_path(name).is_some()
 }

@@ -1,4 +1,4 @@
-//! Developer commands: `cargo xtask ci | full | scoreboard | image | e2e`.
+//! Developer commands: `cargo xtask ci | full | scoreboard | image | e2e | vm-test`.
 //!
 //! `ci` is what a change must pass; `full` is the same at full length; `scoreboard` prints every figure this machine
 //! can take. Each step is a command that can also be typed by hand, and is printed before it runs.
@@ -13,6 +13,7 @@ mod e2e;
 mod image;
 mod steps;
 mod totals;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -38,6 +39,8 @@ enum Command {
     Image(image::Options),
     /// Flyball on a real control plane built from its Go modules, or on a given cluster
     E2e(e2e::Options),
+    /// Flyball on control groups v2: Debian's kernel under qemu, without hardware virtualisation
+    VmTest(vm::Options),
     /// The part of `image --run-check` that runs in a network namespace of its own
     #[command(hide = true)]
     ImageCheckInside {
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Command::Scoreboard => steps::scoreboard(),
         Command::Image(options) => image::run(&options),
         Command::E2e(options) => e2e::run(&options).map(drop),
+        Command::VmTest(options) => vm::run(&options).map(drop),
         Command::ImageCheckInside { archive } => image::run_check_inside(&archive),
     };
     match outcome {

@@ -9,6 +9,7 @@ use crate::cargo::cargo;
 use crate::e2e;
 use crate::image;
 use crate::totals::Totals;
+use crate::vm;
 
 /// The tests on a real control plane that every change must pass: that there is one, that it accepts `deploy/` by the
 /// letter, that who may ask is decided there, that either side can be swapped for upstream's, and that the README's
@@ -38,6 +39,7 @@ pub fn ci() -> anyhow::Result<()> {
     let filters = SHORT_E2E.map(str::to_owned).to_vec();
     totals.add(e2e::run(&e2e::Options { filters, ..e2e::Options::default() })?);
     demo(&[])?;
+    totals.add(vm::run(&vm::Options::default())?);
     println!("{totals}");
     Ok(())
 }
@@ -49,6 +51,7 @@ pub fn full() -> anyhow::Result<()> {
     totals.add(e2e::run(&e2e::Options { full: true, ..e2e::Options::default() })?);
     image()?;
     demo(&["--seconds", "180"])?;
+    totals.add(vm::run(&vm::Options::default())?);
     scoreboard()?;
     println!("{totals}");
     Ok(())

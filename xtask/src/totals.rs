@@ -11,6 +11,11 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// These counts.
+    pub fn of(passed: u64, failed: u64, ignored: u64) -> Self {
+        Self { passed, failed, ignored }
+    }
+
     /// Adds the counts of another run.
     pub fn add(&mut self, other: Self) {
         self.passed += other.passed;

@@ -1,4 +1,4 @@
-//! The program in the image: `flyball`, linked so that it needs nothing but the kernel.
+//! Programs that need nothing but the kernel: `flyball` in the image, and what the virtual machine of `vm-test` runs.
 //!
 //! Only the last crate is compiled and linked apart (`-C target-feature=+crt-static`); everything below it is shared with
 //! the ordinary build. glibc's resolver needs no plug-ins for `/etc/hosts` and DNS since 2.34.
@@ -15,10 +15,22 @@ use crate::cargo::cargo;
 /// Type of the program header that names a dynamic linker.
 const PT_INTERP: u32 = 3;
 
-/// Builds the program and says where cargo left it.
-pub fn build(architecture: Architecture, profile: Profile) -> anyhow::Result<PathBuf> {
+/// A program of the workspace: its crate, and its own name.
+#[derive(Debug, Clone, Copy)]
+pub struct Program {
+    /// The crate.
+    pub package: &'static str,
+    /// The program.
+    pub name: &'static str,
+}
+
+/// What users run.
+pub const FLYBALL: Program = Program { package: "flyball-cli", name: "flyball" };
+
+/// Builds a program and says where cargo left it.
+pub fn build(program: Program, architecture: Architecture, profile: Profile) -> anyhow::Result<PathBuf> {
     let mut command = cargo();
-    command.args(["rustc", "--locked", "--package", "flyball-cli", "--bin", "flyball"]);
+    command.args(["rustc", "--locked", "--package", program.package, "--bin", program.name]);
     command.arg("--message-format=json-render-diagnostics");
     if profile == Profile::Release {
         command.arg("--release");
