@@ -22,6 +22,7 @@ mod devices;
 pub mod discover;
 pub mod disk;
 pub mod error;
+pub mod explain;
 pub mod files;
 pub mod group;
 pub mod history;

@@ -1,5 +1,5 @@
 //! The endpoints: those of a kubelet, the machine's `/metrics/node`, own metrics and probes, and below `/stats` what only
-//! Flyball has ([`history`](crate::history)).
+//! Flyball has ([`history`](crate::history), [`explain`]).
 //!
 //! Requests get the last finished sweep with its true times; none of them makes a sweep. The machine's own numbers are
 //! read when they are asked for (see [`crate::node_exporter`]). Who may ask is decided as a
@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::disk::DiskMeter;
 use crate::disk::places::Places as DiskPlaces;
 use crate::error::CollectorError;
+use crate::explain;
 use crate::history::Recorder;
 use crate::machine::MachineFacts;
 use crate::names::Names;
@@ -214,6 +215,11 @@ impl Collector {
             }
             _ => None,
         };
+        let files = explain::Files {
+            plan: sweeper.plan().clone(),
+            source: sweeper.source(),
+            proc_root: config.proc_root.clone(),
+        };
         let (observed, kept) = (metrics.clone(), metrics.clone());
         let recorder = Arc::new(Recorder::new(names.clone()));
         let recording = recorder.clone();
@@ -225,6 +231,7 @@ impl Collector {
             machine: MachineFacts::new(&config.proc_root, &config.sys_root),
             selection: config.selection.clone(),
             disk,
+            files,
             proc_root: config.proc_root.clone(),
         });
         let places = Places::find(&config.proc_root, &config.sys_root, &config.root, &config.node_name);
@@ -259,6 +266,7 @@ impl Collector {
             own: self.own.clone(),
             metrics: self.metrics.clone(),
             probes: probes.with_advice(advice),
+            interval: self.interval,
             interval_ms: HeaderValue::from(u64::try_from(self.interval.as_millis()).unwrap_or(u64::MAX)),
             facts: self.facts.clone(),
             recorder: self.recorder.clone(),
@@ -274,6 +282,7 @@ pub struct CollectorHandler {
     own: OwnMetrics,
     metrics: SweepMetrics,
     probes: Probes,
+    interval: Duration,
     interval_ms: HeaderValue,
     facts: Arc<Facts>,
     recorder: Arc<Recorder>,
@@ -360,6 +369,7 @@ struct Facts {
     machine: MachineFacts,
     selection: Selection,
     disk: Option<DiskMeter>,
+    files: explain::Files,
     proc_root: PathBuf,
 }
 

@@ -217,6 +217,11 @@ impl Sweeper {
         &self.report
     }
 
+    /// Which file gives which value.
+    pub fn plan(&self) -> &FilePlan {
+        &self.plan
+    }
+
     /// The clock it stamps with.
     pub fn clock(&self) -> &dyn Clock {
         self.clock.as_ref()
