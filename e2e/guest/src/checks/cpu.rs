@@ -4,7 +4,7 @@ use anyhow::Context;
 use flyball_collector::layout::Qos;
 use flyball_collector::sample::Reading;
 
-use super::{UID, about, container, cpu_ns, id, pod, sum};
+use super::{UID, about, container, cpu_ns, details, id, pod, sum};
 use crate::evidence::Evidence;
 use crate::groups::{DRIVERS, Driver, Tree};
 use crate::kernel;
@@ -77,6 +77,16 @@ pub fn a_throttled_container_uses_its_quota(evidence: &mut Evidence) -> anyhow::
     evidence.between("kernel: periods", periods, spun_periods * 3 / 4..=spun_periods * 2);
     evidence.between("kernel: throttled periods", throttled, spun_periods / 2..=periods);
     evidence.near("kernel: throttled, µs", kernel::keyed(&stat, "throttled_usec")?, waited_us, waited_us / 5);
+    // It is stopped meanwhile, so the kernel counts no further.
+    let details = details(&tree, &id(1))?;
+    evidence.equal("periods", details.cpu.periods, Some(periods));
+    evidence.equal("throttled periods", details.cpu.throttled_periods, Some(throttled));
+    evidence.near("throttled, µs", details.cpu.throttled_ns.map(|ns| ns / 1_000), waited_us, waited_us / 5);
+    let used = (details.cpu.user_ns, details.cpu.system_ns);
+    let used_ns = used.0.zip(used.1).map(|(user, system)| user + system);
+    evidence.between("user and system, ns", used_ns, about(&load.cpu_ns()?));
+    let waited = details.cpu_pressure.map(|pressure| pressure.some.total_us);
+    evidence.near("CPU pressure, µs", waited, waited_us, waited_us / 3);
     let stalled_us = kernel::in_line(&group.file("cpu.pressure"), "some", "total")?;
     evidence.near("kernel: CPU pressure, µs", stalled_us, waited_us, waited_us / 3);
     Ok(())

@@ -1,8 +1,9 @@
 //! Victims of the OOM killer, and tasks: the kernel's own counts, and that the collector stands them.
 
 use flyball_collector::layout::Qos;
+use flyball_collector::parse::Limit;
 
-use super::{MIB, UID, container, id, memory};
+use super::{MIB, UID, container, details, id, memory};
 use crate::evidence::Evidence;
 use crate::groups::{DRIVERS, Driver, Tree};
 use crate::kernel;
@@ -29,6 +30,11 @@ pub fn an_oom_victim_is_counted(evidence: &mut Evidence) -> anyhow::Result<()> {
         evidence.equal("kernel: victims in the other container", events(&spared, "memory.events")?, 0);
         let limit_hits = kernel::keyed(&group.file("memory.events"), "max")?;
         evidence.holds("kernel: the limit was hit", limit_hits > 0, limit_hits);
+        let seen = details(&tree, &id(1))?.memory;
+        evidence.equal("victims", seen.oom_kills, Some(1));
+        evidence.holds("limit hits", seen.max_events > Some(0), format!("{:?}", seen.max_events));
+        evidence.equal("limit, bytes", seen.limit, Some(Limit::Bytes(LIMIT)));
+        evidence.equal("victims in the other container", details(&tree, &id(2))?.memory.oom_kills, Some(0));
         let shown = memory(&container(sweeper.sweep_once(), &id(1))?)?;
         evidence.between("usage afterwards, bytes", shown.usage_bytes, 0..=LIMIT);
         evidence.equal("faults", sweeper.report().faults.iter().sum::<u64>(), 0);
@@ -54,5 +60,9 @@ pub fn tasks_are_counted(evidence: &mut Evidence) -> anyhow::Result<()> {
         load.told("tasks")?,
     );
     evidence.equal("kernel: limit", kernel::number(&group.file("pids.max"))?, 50);
+    let tasks = details(&tree, &id(1))?.tasks;
+    evidence.equal("tasks", tasks.current, Some(load.told("tasks")?));
+    evidence.equal("limit", tasks.limit, Some(Limit::Bytes(50)));
+    evidence.equal("processes", tasks.processes, Some(1));
     Ok(())
 }

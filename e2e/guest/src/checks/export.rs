@@ -1,11 +1,10 @@
 //! What scrapers get: the body of `/metrics/resource`, from the collector as it runs on a node.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use flyball_collector::layout::Qos;
-use flyball_collector::names::{NameTable, PodFacts, PodName};
+use flyball_collector::names::{ContainerFacts, NameTable, PodFacts, PodName};
 use flyball_collector::{Collector, Config, resource};
 use flyball_model::exposition::Format;
 
@@ -72,8 +71,12 @@ fn facts() -> PodFacts {
         uid: UID.to_owned(),
         cgroup_uid: UID.to_owned(),
         name: PodName { namespace: "shop".to_owned(), pod: "web".to_owned() },
-        containers: vec![("app".to_owned(), format!("containerd://{}", id(1)))],
-        started_unix_ms: HashMap::new(),
+        containers: vec![ContainerFacts {
+            name: "app".to_owned(),
+            id: format!("containerd://{}", id(1)),
+            ..ContainerFacts::default()
+        }],
+        sandboxes: Vec::new(),
     }
 }
 

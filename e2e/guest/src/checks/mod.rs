@@ -14,12 +14,15 @@ mod program;
 mod swap;
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use anyhow::Context;
 use flyball_collector::Sweep;
+use flyball_collector::details::Details;
 use flyball_collector::sample::{Memory, Reading};
 
 use crate::evidence::Evidence;
+use crate::groups::Tree;
 
 /// A check. What does not hold is noted in the evidence; an error is something that could not be done at all.
 pub type Check = fn(&mut Evidence) -> anyhow::Result<()>;
@@ -81,6 +84,15 @@ fn sum(one: &RangeInclusive<u64>, other: &RangeInclusive<u64>) -> RangeInclusive
 fn container(sweep: &Sweep, id: &str) -> anyhow::Result<Reading> {
     let found = sweep.containers.iter().find(|container| *container.id == *id);
     found.map(|container| container.reading).with_context(|| format!("the sweep has no container {id}"))
+}
+
+/// What the slower tier read of a container in a first sweep, which reads everything.
+fn details(tree: &Tree, id: &str) -> anyhow::Result<Arc<Details>> {
+    let mut sweeper = tree.sweeper()?;
+    let found = sweeper.sweep_once().containers.iter().find(|container| *container.id == *id);
+    found
+        .map(|container| container.details.clone())
+        .with_context(|| format!("the sweep has no container {id}"))
 }
 
 /// What a sweep read of a pod.
