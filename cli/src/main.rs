@@ -5,6 +5,7 @@
 
 mod burn;
 mod demo;
+mod explain_metric;
 mod flags;
 mod onemachine;
 mod output;
@@ -74,6 +75,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::MetricsServer(args) => parts::metrics_server(*args, shutdown).await,
             Command::Hpa(args) => parts::hpa(args, shutdown).await,
             Command::Top(args) => top::run(args).await,
+            Command::ExplainMetric(args) => explain_metric::run(*args).await,
             Command::Burn(args) => burn::run(args, shutdown).await,
             Command::Completion { .. } => Ok(()),
         }
@@ -82,7 +84,10 @@ fn run(command: Command) -> anyhow::Result<()> {
 
 /// Log lines go to standard error. The demo prints a table, so it logs errors only unless asked for more.
 fn start_logging(cli: &Cli) -> anyhow::Result<()> {
-    let quiet = matches!(cli.command, Command::Demo(_) | Command::Top(_) | Command::Completion { .. });
+    let quiet = matches!(
+        cli.command,
+        Command::Demo(_) | Command::Top(_) | Command::ExplainMetric(_) | Command::Completion { .. }
+    );
     let default = if quiet { "error,kube_client=off,kube_runtime=off" } else { DEFAULT_LOG };
     let wanted = cli.log_filter().unwrap_or_else(|| default.to_owned());
     let filter =

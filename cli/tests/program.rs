@@ -21,7 +21,9 @@ fn text(bytes: &[u8]) -> String {
 #[test]
 fn help_names_every_command_and_gives_examples() {
     let help = text(&flyball(&["--help"]).stdout);
-    for command in ["demo", "local", "collector", "metrics-server", "hpa", "top", "completion"] {
+    for command in
+        ["demo", "local", "collector", "metrics-server", "hpa", "top", "explain-metric", "completion"]
+    {
         assert!(help.contains(&format!("\n  {command} ")), "{command} is missing in:\n{help}");
         let own = text(&flyball(&[command, "--help"]).stdout);
         assert!(own.contains("Example"), "no example for {command}:\n{own}");
@@ -41,6 +43,8 @@ fn wrong_flags_exit_with_2_and_name_the_flag() {
         (&["demo", "--seconds", "5"][..], "--seconds"),
         (&["local", "--map", "web"], "--map"),
         (&["hpa", "--mode", "sometimes"], "--mode"),
+        (&["explain-metric", "container_memory_rss"], "--pod"),
+        (&["explain-metric", "container_memory_rss", "--node", "n", "--token-file", "t"], "--address"),
         (&["--log", "a=b=c", "top", "nodes"], "--log"),
     ] {
         let output = flyball(arguments);

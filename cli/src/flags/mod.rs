@@ -9,12 +9,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::burn::BurnArgs;
 
 mod collector;
+mod explain_metric;
 mod generic_server;
 mod hpa;
 mod metrics_server;
 mod upstream;
 
 pub use collector::CollectorArgs;
+pub use explain_metric::ExplainMetricArgs;
 pub use generic_server::{DelegationArgs, LimitArgs, ServingArgs};
 pub use hpa::{Compat, HpaArgs, LeaderElectionArgs, Mode};
 pub use metrics_server::MetricsServerArgs;
@@ -88,6 +90,17 @@ pub enum Command {
     #[command(after_help = "Examples:\n  flyball top nodes\n  flyball top pods -A --sort-by cpu\n  \
         flyball top pods -n shop -l app=cart --containers")]
     Top(TopArgs),
+    /// Show where a value comes from: files, lines, formula, two readings
+    #[command(
+        name = "explain-metric",
+        after_help = "Examples:\n  \
+        flyball explain-metric container_memory_working_set_bytes -n shop --pod cart-0 --container app\n  \
+        flyball explain-metric node_cpu_usage_seconds_total --node node1 -o json\n  \
+        flyball explain-metric container_cpu_cfs_throttled_periods_total -n shop --pod cart-0 \
+        --address 10.0.0.7:4194 --token-file token --certificate-authority ca.crt\n\n\
+        Needs permission to list pods and create pods/portforward in the collectors' namespace, and to get nodes/stats."
+    )]
+    ExplainMetric(Box<ExplainMetricArgs>),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  source <(flyball completion bash)")]
     Completion {
