@@ -14,7 +14,7 @@ pub const CGROUPS: &str = "/sys/fs/cgroup";
 /// A real file system on a real block device: its pages are file cache, its writes are input and output.
 pub const DISK: &str = "/disk";
 /// Host name: one as people give them, which is no name of a node.
-const HOSTNAME: &str = "test";
+const HOSTNAME: &str = "Test_Machine";
 /// Device under [`DISK`].
 const DISK_DEVICE: &str = "/dev/nvme0n1";
 /// Device for swap.
