@@ -43,7 +43,7 @@ fn wrong_flags_exit_with_2_and_name_the_flag() {
         (&["demo", "--seconds", "5"][..], "--seconds"),
         (&["local", "--map", "web"], "--map"),
         (&["hpa", "--mode", "sometimes"], "--mode"),
-        (&["explain-metric", "container_memory_rss"], "--pod"),
+        (&["explain-metric", "container_memory_rss"], "--node"),
         (&["explain-metric", "container_memory_rss", "--node", "n", "--token-file", "t"], "--address"),
         (&["--log", "a=b=c", "top", "nodes"], "--log"),
     ] {

@@ -187,6 +187,15 @@ async fn a_scraper_gets_named_series_of_the_last_sweep() {
         (200, serde_json::json!({"node": "node1", "events": []}))
     );
 
+    let of_app = "metric=container_cpu_usage_seconds_total&pod=shop/web-5d9&container=app";
+    let (parts, body) = get(&scraper, &format!("/stats/explain?{of_app}"), "*/*").await;
+    assert_eq!(
+        (parts.status.as_u16(), &json(&body)["readings"][1]["value"]),
+        (200, &5.000_001.into()),
+        "{body}"
+    );
+    assert_eq!(get(&scraper, "/stats/explain?metric=nothing", "*/*").await.0.status, 404);
+
     let stranger = trust.client(port, None);
     for (path, status) in [
         ("/metrics/resource", 403),
@@ -194,6 +203,7 @@ async fn a_scraper_gets_named_series_of_the_last_sweep() {
         ("/metrics", 403),
         ("/stats/history", 403),
         ("/stats/events", 403),
+        ("/stats/explain", 403),
         ("/healthz", 200),
         ("/livez", 200),
         ("/readyz", 200),

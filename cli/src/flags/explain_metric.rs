@@ -29,8 +29,8 @@ pub struct ExplainMetricArgs {
     /// Namespace of the collectors.
     #[arg(long, default_value = "flyball-collector", value_name = "NAMESPACE")]
     pub collector_namespace: String,
-    /// Ask the collector at this address, with the credentials of the kubeconfig or of --token-file.
-    #[arg(long, conflicts_with = "node", value_name = "HOST:PORT")]
+    /// Ask the collector at this address, whatever the node, with the credentials of the kubeconfig or of --token-file.
+    #[arg(long, value_name = "HOST:PORT")]
     pub address: Option<String>,
     /// File with the bearer token for --address.
     #[arg(long, requires = "address", value_name = "FILE")]
