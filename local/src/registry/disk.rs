@@ -45,6 +45,12 @@ const GATHER: Duration = Duration::from_millis(100);
 /// Pause before a failed write is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// How often the database is opened again while a copy of its former lock is still held.
+const OPEN_TRIES: usize = 100;
+
+/// Pause before it is opened again.
+const OPEN_PAUSE: Duration = Duration::from_millis(10);
+
 /// Why the data folder cannot be used. Each text is one sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -97,7 +103,7 @@ pub(super) struct Opened {
 pub(super) struct Journal {
     pending: Arc<Pending>,
     writer: Mutex<Option<JoinHandle<()>>>,
-    _lock: File,
+    _lock: Lock,
 }
 
 #[derive(Clone, Default)]
@@ -162,16 +168,37 @@ pub(super) fn open(dir: &Path, reserve_bytes: Option<u64>) -> Result<Opened, Sto
     Ok(Opened { objects: assembly.objects, journal })
 }
 
+/// Opens sled. Its own lock goes with the last copy of a descriptor, and a process that this program is starting has one
+/// for a moment; nobody else can, for the folder is ours. So it is tried again for a while.
 fn open_database(path: &Path) -> Result<sled::Db, sled::Error> {
-    sled::Config::new()
+    let config = sled::Config::new()
         .path(path)
         .cache_capacity(SLED_CACHE_BYTES)
         .segment_size(SLED_SEGMENT_BYTES)
-        .flush_every_ms(None)
-        .open()
+        .flush_every_ms(None);
+    for _ in 0..OPEN_TRIES {
+        match config.open() {
+            // What sled calls a lock that is taken.
+            Err(sled::Error::Io(error)) if error.kind() == io::ErrorKind::Other => {
+                std::thread::sleep(OPEN_PAUSE);
+            }
+            other => return other,
+        }
+    }
+    config.open()
 }
 
-fn lock(dir: &Path) -> Result<File, StoreError> {
+/// The right to the data folder. It is given back when this is dropped, not when the last copy of the descriptor is
+/// closed: a process that is being started holds one between its fork and its exec.
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
+fn lock(dir: &Path) -> Result<Lock, StoreError> {
     let path = dir.join("lock");
     let failed = |source| StoreError::Io { path: path.clone(), source };
     let mut options = File::options();
@@ -187,7 +214,7 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
     }
     file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
     writeln!(file, "{}", std::process::id()).map_err(failed)?;
-    Ok(file)
+    Ok(Lock(file))
 }
 
 fn check_format(dir: &Path) -> Result<(), StoreError> {
@@ -369,5 +396,37 @@ impl Drop for Writer {
         self.pending.progress.send_modify(|progress| {
             progress.failure.get_or_insert_with(|| "the data folder is closed".to_owned());
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_of_the_descriptor_does_not_keep_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = lock(dir.path()).unwrap();
+        assert!(matches!(lock(dir.path()), Err(StoreError::Locked { .. })));
+        let copy = held.0.try_clone().unwrap();
+        drop(held);
+        assert!(lock(dir.path()).is_ok());
+        drop(copy);
+    }
+
+    #[test]
+    fn the_database_opens_once_a_copy_of_its_lock_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(open_database(dir.path()).unwrap());
+        let held = File::open(dir.path().join("db")).unwrap();
+        rustix::fs::flock(&held, FlockOperation::NonBlockingLockExclusive).unwrap();
+        let opening = std::thread::spawn({
+            let path = dir.path().to_owned();
+            move || open_database(&path).map(drop)
+        });
+        std::thread::sleep(3 * OPEN_PAUSE);
+        assert!(!opening.is_finished());
+        drop(held);
+        opening.join().unwrap().unwrap();
     }
 }
