@@ -7,8 +7,11 @@ folder=$1
 cat >/dev/null
 
 marked() { grep -lsFxz "FLYBALL_PLANE=$folder" /proc/[0-9]*/environ | cut -d / -f 3; }
-groups() { find /sys/fs/cgroup -depth -type d -path '*/kubepods*' 2>/dev/null; }
-members() { groups | while read -r group; do cat "$group/cgroup.procs" 2>/dev/null; done | grep -vx 0 | sort -u; }
+# Mount points of control groups.
+trees() { awk '$3 == "cgroup" || $3 == "cgroup2" { print $2 }' /proc/self/mounts; }
+# The kubelet's own pods: those of other tests, and of benches, have a root of their own.
+pods() { trees | while read -r tree; do [ ! -d "$tree/kubepods" ] || echo "$tree/kubepods"; done; }
+members() { find $(pods) /dev/null -name cgroup.procs -exec cat {} + 2>/dev/null | grep -vx 0 | sort -u; }
 
 # Kills those that "$@" prints until it prints none, for at most ten seconds.
 end() {
@@ -24,8 +27,8 @@ end marked
 if [ -e "$folder/node" ]; then
   end members
   for _ in $(seq 50); do
-    groups | while read -r group; do rmdir "$group" 2>/dev/null; done
-    [ -n "$(groups)" ] || break
+    find $(pods) /dev/null -depth -type d -exec rmdir {} + 2>/dev/null
+    [ -n "$(pods)" ] || break
     sleep 0.1
   done
   while read -r path value; do echo "$value" >"$path"; done <"$folder/settings"

@@ -11,9 +11,6 @@ const CNI_FOLDERS: [&str; 2] = ["/usr/lib/cni", "/opt/cni/bin"];
 /// The CNI plugins a node uses.
 const CNI_PLUGINS: [&str; 3] = ["bridge", "host-local", "loopback"];
 
-/// Folder of the control groups, of version 1 or 2.
-const CGROUP_ROOT: &str = "/sys/fs/cgroup";
-
 /// The program that is etcd and all of Kubernetes: `FLYBALL_E2E_CONTROLPLANE` or
 /// `FLYBALL_E2E_CONTROLPLANE_OLDEST`, else what `cargo xtask e2e` built.
 #[must_use]
@@ -98,13 +95,18 @@ pub(super) fn busybox() -> Option<&'static Path> {
     ["/bin/busybox", "/usr/bin/busybox"].map(Path::new).into_iter().find(is_static)
 }
 
-/// The control group of some kubelet's pods.
+/// The control group of some kubelet's pods: it is at the top of a hierarchy. Those of `flyball local`, and of benches,
+/// are below a group of their own.
 fn other_pods() -> Option<PathBuf> {
-    let root = Path::new(CGROUP_ROOT);
-    let trees = std::fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let names = ["kubepods", "kubepods.slice"];
-    std::iter::once(root.to_owned())
-        .chain(trees)
+    mounts
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split(' ').skip(1);
+            let (point, kind) = (words.next()?, words.next()?);
+            matches!(kind, "cgroup" | "cgroup2").then(|| PathBuf::from(point))
+        })
         .flat_map(|tree| names.map(|name| tree.join(name)))
         .find(|group| group.is_dir())
 }
