@@ -150,9 +150,9 @@ async fn ask(socket: &Path) -> Result<NameTable, CriError> {
             .await
             .map_err(|error| io(error.to_string()))?;
     let asking = async {
-        let sandboxes: ListPodSandboxResponse = call(socket, &mut sender, "ListPodSandbox").await?;
-        let containers: ListContainersResponse = call(socket, &mut sender, "ListContainers").await?;
-        Ok(table(&sandboxes, containers))
+        let sandboxes = call(socket, &mut sender, "ListPodSandbox").await?;
+        let containers = call(socket, &mut sender, "ListContainers").await?;
+        names_of(&sandboxes, &containers).ok_or_else(|| io("an answer is no message".to_owned()))
     };
     tokio::select! {
         answer = asking => answer,
@@ -162,11 +162,8 @@ async fn ask(socket: &Path) -> Result<NameTable, CriError> {
 
 type Sender = hyper::client::conn::http2::SendRequest<Full<Bytes>>;
 
-async fn call<M: Message + Default>(
-    socket: &Path,
-    sender: &mut Sender,
-    method: &'static str,
-) -> Result<M, CriError> {
+/// The body of the answer to an empty message.
+async fn call(socket: &Path, sender: &mut Sender, method: &'static str) -> Result<Bytes, CriError> {
     let io = |reason: String| CriError::Io { socket: socket.to_owned(), reason };
     // An empty message without compression is its prefix alone.
     let request = http::Request::post(format!("http://localhost/runtime.v1.RuntimeService/{method}"))
@@ -182,7 +179,12 @@ async fn call<M: Message + Default>(
     if let Some(trailers) = body.trailers() {
         refused(socket, method, trailers)?;
     }
-    message(&body.to_bytes()).ok_or_else(|| io(format!("the answer to {method} is no message")))
+    Ok(body.to_bytes())
+}
+
+/// The names in the bodies of the answers to `ListPodSandbox` and `ListContainers`. `None` where one is no message.
+pub fn names_of(sandboxes: &[u8], containers: &[u8]) -> Option<NameTable> {
+    Some(table(&message(sandboxes)?, message(containers)?))
 }
 
 fn refused(socket: &Path, method: &'static str, headers: &http::HeaderMap) -> Result<(), CriError> {

@@ -31,7 +31,7 @@ impl Devices {
 }
 
 /// Lines `major minor #blocks name`, after a heading.
-fn parse(text: &[u8]) -> DeviceNames {
+pub fn parse(text: &[u8]) -> DeviceNames {
     let Ok(text) = std::str::from_utf8(text) else { return DeviceNames::new() };
     let entry = |line: &str| {
         let mut words = line.split_ascii_whitespace();

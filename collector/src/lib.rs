@@ -18,7 +18,7 @@ pub mod config;
 pub mod cri;
 pub mod details;
 pub mod detect;
-mod devices;
+pub mod devices;
 pub mod discover;
 pub mod disk;
 pub mod error;

@@ -518,7 +518,8 @@ fn text_of(headers: &HeaderMap, name: header::HeaderName) -> &str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
 }
 
-fn accepts_gzip(accept_encoding: &str) -> bool {
+/// Whether a header `Accept-Encoding` takes gzip.
+pub fn accepts_gzip(accept_encoding: &str) -> bool {
     accept_encoding.split(',').any(|item| {
         let mut parts = item.split(';').map(str::trim);
         let refused =

@@ -7,6 +7,7 @@ use anyhow::{Context, anyhow, bail};
 
 use crate::cargo::cargo;
 use crate::e2e;
+use crate::fuzz;
 use crate::image;
 use crate::totals::Totals;
 use crate::vm;
@@ -52,6 +53,7 @@ pub fn full() -> anyhow::Result<()> {
     image()?;
     demo(&["--seconds", "180"])?;
     totals.add(vm::run(&vm::Options::default())?);
+    fuzz::run(&fuzz::Options::default())?;
     scoreboard()?;
     println!("{totals}");
     Ok(())
