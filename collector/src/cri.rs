@@ -121,14 +121,19 @@ pub enum CriError {
     },
 }
 
-/// The first of the usual sockets that can be asked.
-pub fn usual_socket() -> Option<PathBuf> {
-    SOCKETS.iter().map(PathBuf::from).find(|path| can_be_asked(path))
-}
-
-/// Whether somebody listens at a socket whom this process may ask.
-pub fn can_be_asked(socket: &Path) -> bool {
-    std::os::unix::net::UnixStream::connect(socket).is_ok()
+/// As [`names`], of the first of the usual sockets that answers.
+///
+/// # Errors
+/// None does; the last one's reason, or that there is none.
+pub async fn usual_names() -> Result<NameTable, CriError> {
+    let mut last = CriError::Io { socket: PathBuf::from(SOCKETS[0]), reason: "no such socket".to_owned() };
+    for socket in SOCKETS.map(Path::new).into_iter().filter(|socket| socket.exists()) {
+        match names(socket).await {
+            Ok(names) => return Ok(names),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 /// Asks for everything the runtime runs.
@@ -309,6 +314,19 @@ mod tests {
         body[0] = 1;
         assert_eq!(message::<ListPodSandboxResponse>(&body), None, "compressed");
         assert_eq!(message::<ListPodSandboxResponse>(&[]), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_runtime_that_hangs_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("runtime.sock");
+        // Connections are made, and nobody ever says a word.
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let error = names(&socket).await.unwrap_err();
+        assert!(matches!(error, CriError::Timeout { .. }), "{error}");
+        assert!(error.to_string().contains("runtime.sock: no answer for 2 s"), "{error}");
+        let missing = names(&folder.path().join("missing.sock")).await.unwrap_err();
+        assert!(matches!(missing, CriError::Io { .. }), "{missing}");
     }
 
     proptest! {

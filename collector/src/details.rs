@@ -13,6 +13,8 @@ pub struct Details {
     pub unix_ms: i64,
     /// CPU beyond usage.
     pub cpu: CpuDetails,
+    /// Time on each CPU, nanoseconds, by its number; v1 only, and only where asked for.
+    pub per_cpu_ns: Vec<u64>,
     /// Memory beyond usage.
     pub memory: MemoryDetails,
     /// Waiting for CPU.
@@ -142,6 +144,8 @@ pub struct Tasks {
     pub processes: Option<u64>,
     /// Open descriptors of these processes; only where asked for.
     pub descriptors: Option<u64>,
+    /// Those of them that are sockets; only where asked for.
+    pub sockets: Option<u64>,
     /// Most descriptors its first process may open (`ulimit -n`, soft); only where asked for.
     pub descriptors_soft_limit: Option<Limit>,
 }
@@ -218,6 +222,7 @@ impl Details {
         self.memory = MemoryDetails { limit, reservation, swap_limit, ..MemoryDetails::default() };
         let Tasks { limit, descriptors_soft_limit, .. } = self.tasks;
         self.tasks = Tasks { limit, descriptors_soft_limit, ..Tasks::default() };
+        self.per_cpu_ns.clear();
         self.cpu_pressure = None;
         self.memory_pressure = None;
         self.io_pressure = None;

@@ -7,12 +7,14 @@
 
 use crate::agent::Agent;
 use crate::config::Config;
+use crate::cost::{Meter, Stage};
 use crate::disk::DiskMeter;
 use crate::disk::places::Places as DiskPlaces;
 use crate::error::CollectorError;
 use crate::explain;
 use crate::history::Recorder;
 use crate::machine::MachineFacts;
+use crate::name_source::Clients;
 use crate::names::Names;
 use crate::node_exporter::{NodeEndpoint, Places};
 use crate::own::SweepMetrics;
@@ -128,7 +130,8 @@ pub async fn run(
         Some(client) => Security::delegated(client.clone(), tls, shutdown.clone()).await?,
         None => Security::closed(tls),
     };
-    run_with(config, client, listener, security, shutdown).await
+    let clients = Clients { api: client, kubelet: None };
+    run_with(config, clients, listener, security, shutdown).await
 }
 
 /// A self-signed certificate for the node's name and the listener's address, as a kubelet makes one when it is given
@@ -142,10 +145,10 @@ pub fn own_tls(node_name: &str, listener: &TcpListener) -> Result<ServingTls, Co
     Ok(ServingTls::new(issued.resolver().map_err(security_error)?))
 }
 
-/// As [`run`], with the caller's certificate and rules. Without a client no pod has a name.
+/// As [`run`], with the caller's certificate and rules.
 pub async fn run_with(
     config: Config,
-    client: Option<kube::Client>,
+    clients: Clients,
     listener: TcpListener,
     security: Security,
     shutdown: CancellationToken,
@@ -164,17 +167,10 @@ pub async fn run_with(
         metrics: ServerMetrics::register(&collector.own),
     });
     let stop = shutdown.clone();
-    let source = name_source::first_usable(&config.names, client.is_some());
-    match &source {
-        Some(source) => tracing::info!(%source, "names of pods and containers"),
-        None => tracing::warn!("no source of names is there: containers are measured but not served by name"),
-    }
     let watching = async {
-        if let Some(source) = &source {
-            let failed = || metrics.name_watch_failed();
-            let following = name_source::follow(source, client, &config.node_name, &names, failed);
-            stop.run_until_cancelled(following).await;
-        }
+        let (sources, mut observer) = (&config.names, metrics);
+        let following = name_source::follow(sources, &clients, &config.node_name, &names, &mut observer);
+        stop.run_until_cancelled(following).await;
     };
     tracing::info!(address, source = %collector.agent.source(), node = config.node_name, "collector serves");
     let (served, ()) = tokio::join!(serve(listener, server, shutdown), watching);
@@ -209,7 +205,10 @@ impl Collector {
         let disk = match (&config.disk, sweeper.source()) {
             (Some(disk), Source::Cgroups(_)) => {
                 let places = DiskPlaces::new(disk.clone(), &config.proc_root, sweeper.groups_root());
-                Some(DiskMeter::start(sweeper.latest(), places).map_err(|error| CollectorError::Thread {
+                let walked = metrics.clone();
+                let meter =
+                    DiskMeter::start(sweeper.latest(), places, move |round| walked.observe_walk(round));
+                Some(meter.map_err(|error| CollectorError::Thread {
                     reason: format!("of disk use could not be started: {error}"),
                 })?)
             }
@@ -225,7 +224,7 @@ impl Collector {
         let recording = recorder.clone();
         let record = move |sweep: &Sweep| kept.observe_history(&recording.record(sweep));
         let agent =
-            Arc::new(Agent::start(sweeper, config.interval, record, move |turn| observed.observe(turn))?);
+            Arc::new(Agent::start(sweeper, config.interval, record, move |done| observed.observe(done))?);
         let facts = Arc::new(Facts {
             node_name: config.node_name.clone(),
             machine: MachineFacts::new(&config.proc_root, &config.sys_root),
@@ -235,7 +234,8 @@ impl Collector {
             proc_root: config.proc_root.clone(),
         });
         let places = Places::find(&config.proc_root, &config.sys_root, &config.root, &config.node_name);
-        let node = NodeEndpoint::new(places, gzip);
+        let read = metrics.clone();
+        let node = NodeEndpoint::new(places, gzip, move |cost| read.observe_cost(Stage::Node, cost));
         Ok(Collector { agent, own, metrics, names, interval: config.interval, facts, node, recorder })
     }
 
@@ -330,7 +330,13 @@ impl CollectorHandler {
         let Ok(_turn) = self.bodies.acquire().await else {
             return text(StatusCode::SERVICE_UNAVAILABLE, "503 stopping\n");
         };
-        let made = tokio::task::spawn_blocking(move || Body::of(facts.body(wanted, &sweep), &headers));
+        let metrics = self.metrics.clone();
+        let made = tokio::task::spawn_blocking(move || {
+            let mut meter = Meter::start();
+            let body = Body::of(facts.body(wanted, &sweep), &headers);
+            metrics.observe_cost(Stage::Render, meter.lap());
+            body
+        });
         match made.await {
             Ok(body) => answer(body, wanted.content_type()),
             Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "500 the body could not be made\n"),

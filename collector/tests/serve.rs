@@ -8,6 +8,7 @@ use flyball_apiserver::{
     Authenticators, CaBundle, CertificateAuthority, ClientCa, DenyAnonymous, Handler, Issued, Limits,
     LiveAuthenticators, Request, Response, Server, ServingTls, full, serve, stream,
 };
+use flyball_collector::name_source::Clients;
 use flyball_collector::{Config, Security, SourceChoice, run_with};
 use futures_util::future::BoxFuture;
 use http_body_util::BodyExt;
@@ -118,8 +119,13 @@ async fn a_scraper_gets_named_series_of_the_last_sweep() {
         ..Config::new("node1")
     };
     let names_from = trust.client(api_port, Some(&identity));
-    let collector =
-        tokio::spawn(run_with(config, Some(names_from), listener, trust.security(), shutdown.clone()));
+    let collector = tokio::spawn(run_with(
+        config,
+        Clients { api: Some(names_from), kubelet: None },
+        listener,
+        trust.security(),
+        shutdown.clone(),
+    ));
 
     let scraper = trust.client(port, Some(&identity));
     let named = async {
@@ -153,6 +159,12 @@ async fn a_scraper_gets_named_series_of_the_last_sweep() {
         "events_total{kind=\"oom_kill\"} 0",
         "history_depth_sweeps 900",
         "history_size_bytes",
+        "stage_cpu_seconds_total{stage=\"read\"} 0.",
+        "stage_system_calls_total{stage=\"slow\"} ",
+        "stage_read_bytes_total{stage=\"discover\"} ",
+        "stage_lateness_seconds_bucket{le=\"1.0\",stage=\"sweep\"}",
+        "api_server_watches 1",
+        "name_source{source=\"watch of this node's pods\"} 1",
     ] {
         assert!(body.contains(&format!("flyball_collector_{name}")), "{name}\n{body}");
     }

@@ -867,6 +867,20 @@ pub const FAMILIES: &[Family] = &[
             unit: None,
             sets: Sets::FULL,
             ..Metric::new(
+                "container_sockets",
+                Gauge,
+                GROUP,
+                "Number of open sockets for the container.",
+                Source::both("links in /proc/PID/fd of each of its processes, where asked for"),
+            )
+        },
+        values: |s, sink| details(s, sink, s.details.tasks.sockets.map(Count)),
+    },
+    Family {
+        metric: Metric {
+            unit: None,
+            sets: Sets::FULL,
+            ..Metric::new(
                 "container_spec_cpu_period",
                 Gauge,
                 GROUP,
@@ -1038,6 +1052,16 @@ fn none_is_zero(limit: Option<Limit>) -> Option<u64> {
 }
 
 fn cpu_usage(s: &Subject<'_>, sink: &mut Sink<'_, '_>) {
+    let per_cpu = &s.details.per_cpu_ns;
+    if !per_cpu.is_empty() {
+        // In the place of the total, as cAdvisor has it: a sum over the series is the total then, too.
+        for (number, used_ns) in per_cpu.iter().enumerate().filter(|(_, used_ns)| **used_ns > 0) {
+            let label = format!("cpu{number:02}");
+            let unix_ms = Some(s.details.unix_ms);
+            sink.put_labelled(s, Place::BeforeId, ("cpu", &label), seconds(Some(*used_ns)), unix_ms);
+        }
+        return;
+    }
     let cpu = s.reading.cpu;
     let value = seconds(cpu.map(|cpu| cpu.usage_ns));
     sink.put_labelled(s, Place::BeforeId, ("cpu", "total"), value, cpu.map(|cpu| cpu.unix_ms));
