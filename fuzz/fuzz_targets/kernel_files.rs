@@ -25,7 +25,13 @@ static READERS: LazyLock<Vec<Reader>> = LazyLock::new(|| {
 });
 
 fuzz_target!(|text: &[u8]| {
-    let _ = (parse::number(text), parse::limit(text), parse::limit_v1(text), parse::cpu_max(text));
+    let _ = (
+        parse::numbers(text).count(),
+        parse::number(text),
+        parse::limit(text),
+        parse::limit_v1(text),
+        parse::cpu_max(text),
+    );
     let _ = (parse::process_stat(text), parse::statm_resident_pages(text), parse::uptime_ms(text));
     let _ = (parse::memory_stat(text, &MEMORY_KEYS_V1), parse::memory_stat(text, &MEMORY_KEYS_V2));
     let _ = (parse::cpu_stat_usage_ns(text), parse::soft_limit(text, b"Max open files"));

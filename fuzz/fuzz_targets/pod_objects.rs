@@ -2,6 +2,7 @@
 
 #![no_main]
 
+use flyball_collector::kubelet_pods::names_in;
 use flyball_collector::names::NameTable;
 use flyball_collector::watch::facts;
 use k8s_openapi::api::core::v1::Pod;
@@ -12,6 +13,7 @@ fuzz_target!(|bytes: &[u8]| {
         Ok(pods) => pods,
         Err(_) => serde_json::from_slice(bytes).map_or(Vec::new(), |pod| vec![pod]),
     };
+    let _ = names_in(bytes);
     let mut table = NameTable::default();
     for facts in pods.iter().filter_map(facts) {
         table.apply(&facts);

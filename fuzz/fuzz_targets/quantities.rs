@@ -11,7 +11,9 @@ fuzz_target!(|text: &str| {
     let again: Quantity =
         shown.parse().unwrap_or_else(|error| panic!("{text:?} is shown as {shown:?}: {error}"));
     assert_eq!(quantity, again, "{text:?} is shown as {shown:?}");
-    assert_eq!(shown, again.to_string(), "{text:?}");
+    if again.format() == quantity.format() {
+        assert_eq!(shown, again.to_string(), "{text:?}");
+    }
     let _ = (quantity.value(), quantity.milli_value(), quantity.nano_value(), quantity.as_f64());
     if let Some(twice) = quantity.checked_add(&again) {
         assert_eq!(twice > quantity, quantity.is_positive() && !quantity.is_zero());
