@@ -30,8 +30,12 @@ pub fn read(
         Some(true) => return true,
         None => return false,
     }
-    let path = format!("{pid}/net/dev");
-    read_file(&path, proc_root, interfaces, ctx)
+    let mut path = std::mem::take(ctx.path);
+    path.clear();
+    let _ = write!(path, "{pid}/net/dev");
+    let answered = read_file(&path, proc_root, interfaces, ctx);
+    *ctx.path = path;
+    answered
 }
 
 /// Reads the interfaces in a file below /proc. Whether it could be read.

@@ -35,6 +35,11 @@ struct StageLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WatchLabel {
+    of: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct SourceLabel {
     source: String,
 }
@@ -61,7 +66,7 @@ pub struct SweepMetrics {
     walk_duration: Gauge<f64, AtomicU64>,
     walk_time: Gauge<f64, AtomicU64>,
     name_errors: Counter,
-    name_watches: Gauge,
+    api_server_watches: Family<WatchLabel, Gauge>,
     name_source: Family<SourceLabel, Gauge>,
     scrapes: Counter,
     history: HistoryMetrics,
@@ -126,7 +131,7 @@ impl SweepMetrics {
             walk_duration: Gauge::default(),
             walk_time: Gauge::default(),
             name_errors: Counter::default(),
-            name_watches: Gauge::default(),
+            api_server_watches: Family::default(),
             name_source: Family::default(),
             scrapes: Counter::default(),
             history: HistoryMetrics::default(),
@@ -194,11 +199,8 @@ impl SweepMetrics {
             "Times a source of names gave none: an error, a refusal, or no answer in time",
             metrics.name_errors.clone(),
         );
-        of.register(
-            "api_server_watches",
-            "Watches kept at the API server for the names of pods; 0 where they come from this node",
-            metrics.name_watches.clone(),
-        );
+        let watches = "Watches kept at the API server, by what is watched; pods: 0 where names come from the node itself";
+        of.register("api_server_watches", watches, metrics.api_server_watches.clone());
         of.register("name_source", "1 for the source that gave names last", metrics.name_source.clone());
         of.register("scrapes", "Requests for /metrics/resource", metrics.scrapes.clone());
         metrics.history.register(of);
@@ -302,6 +304,11 @@ impl SweepMetrics {
         }
     }
 
+    /// Whether the cluster's CA of clients is watched.
+    pub fn follows_client_ca(&self, follows: bool) {
+        self.api_server_watches.get_or_create(&WatchLabel { of: "client_ca" }).set(follows.into());
+    }
+
     /// Somebody asked for the last sweep.
     pub fn scraped(&self) {
         self.scrapes.inc();
@@ -314,7 +321,8 @@ impl Observer for SweepMetrics {
     }
 
     fn watches(&mut self, count: usize) {
-        self.name_watches.set(i64::try_from(count).unwrap_or(i64::MAX));
+        let watches = self.api_server_watches.get_or_create(&WatchLabel { of: "pods" });
+        watches.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     fn answered(&mut self, source: &NameSource) {

@@ -77,6 +77,8 @@ pub struct Security {
     pub certificate_ready: CertificateReady,
     /// What is wrong around the collector; shown in `/readyz?verbose`.
     pub advice: Advice,
+    /// Whether the cluster's CA of clients is followed, which takes a watch of one ConfigMap at the API server.
+    pub follows_client_ca: bool,
 }
 
 /// Asked by each readiness probe.
@@ -101,7 +103,8 @@ impl Security {
         let authenticators =
             delegation::start(client.clone(), flags, shutdown).await.map_err(security_error)?;
         let authorizer = Arc::new(Delegated::new(client).with_lifetimes(ALLOWED_BELIEVED, DENIED_BELIEVED));
-        Ok(Security { tls, authenticators, authorizer, certificate_ready: Arc::new(|| true), advice })
+        let certificate_ready: CertificateReady = Arc::new(|| true);
+        Ok(Security { tls, authenticators, authorizer, certificate_ready, advice, follows_client_ca: true })
     }
 
     /// Without a cluster to ask: probes are open, everything else is refused.
@@ -113,6 +116,7 @@ impl Security {
             authorizer: Arc::new(DenyAnonymous::default()),
             certificate_ready: Arc::new(|| true),
             advice: Advice::new(),
+            follows_client_ca: false,
         }
     }
 }
@@ -158,6 +162,7 @@ pub async fn run_with(
     let collector = Collector::start(&config)?;
     let names = collector.names();
     let metrics = collector.metrics.clone();
+    metrics.follows_client_ca(security.follows_client_ca);
     let server = Arc::new(Server {
         tls: security.tls,
         authenticators: security.authenticators,
@@ -301,8 +306,16 @@ impl CollectorHandler {
         }
         match path {
             RESOURCE_PATH => self.resource(&request.parts.headers),
-            "/metrics" => self.own.respond(&request.parts.headers),
+            "/metrics" => self.own_metrics(&request.parts.headers),
             _ => text(StatusCode::NOT_FOUND, "404 page not found\n"),
+        }
+    }
+
+    fn own_metrics(&self, headers: &HeaderMap) -> Response {
+        let format = Format::from_accept(text_of(headers, header::ACCEPT));
+        match self.own.body(format) {
+            Some(body) => answer(Body::of(body, headers), format.content_type()),
+            None => text(StatusCode::INTERNAL_SERVER_ERROR, "500 own metrics could not be written\n"),
         }
     }
 

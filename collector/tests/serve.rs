@@ -163,7 +163,8 @@ async fn a_scraper_gets_named_series_of_the_last_sweep() {
         "stage_system_calls_total{stage=\"slow\"} ",
         "stage_read_bytes_total{stage=\"discover\"} ",
         "stage_lateness_seconds_bucket{le=\"1.0\",stage=\"sweep\"}",
-        "api_server_watches 1",
+        "api_server_watches{of=\"pods\"} 1",
+        "api_server_watches{of=\"client_ca\"} 0",
         "name_source{source=\"watch of this node's pods\"} 1",
     ] {
         assert!(body.contains(&format!("flyball_collector_{name}")), "{name}\n{body}");
@@ -175,9 +176,17 @@ async fn a_scraper_gets_named_series_of_the_last_sweep() {
     let (parts, body) = get(&scraper, "/metrics/node", "application/openmetrics-text; version=1.0.0").await;
     assert!(parts.headers["content-type"].to_str().unwrap().starts_with("application/openmetrics-text"));
     assert!(body.ends_with("# EOF\n"));
-    let zipped = http::Request::get("/metrics/node").header("accept-encoding", "gzip");
-    let zipped = scraper.send(zipped.body(kube::client::Body::empty()).unwrap()).await.unwrap();
-    assert_eq!(zipped.headers()["content-encoding"], "gzip");
+    for path in ["/metrics/node", "/metrics/resource", "/metrics/cadvisor", "/metrics", "/stats/summary"] {
+        let zipped = http::Request::get(path).header("accept-encoding", "gzip");
+        let zipped = scraper.send(zipped.body(kube::client::Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(zipped.headers()["content-encoding"], "gzip", "{path}");
+    }
+    let cadvisor = "/metrics/cadvisor";
+    let (parts, body) = get(&scraper, cadvisor, "application/openmetrics-text; version=1.0.0").await;
+    assert!(parts.headers["content-type"].to_str().unwrap().starts_with("application/openmetrics-text"));
+    assert!(
+        body.ends_with("# EOF\n") && body.contains("container_cpu_usage_seconds_total{container=\"app\"")
+    );
 
     let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
     let (parts, body) =
@@ -212,6 +221,9 @@ async fn a_scraper_gets_named_series_of_the_last_sweep() {
     for (path, status) in [
         ("/metrics/resource", 403),
         ("/metrics/node", 403),
+        ("/metrics/cadvisor", 403),
+        ("/stats/summary", 403),
+        ("/nothing", 403),
         ("/metrics", 403),
         ("/stats/history", 403),
         ("/stats/events", 403),

@@ -55,7 +55,7 @@ pub async fn collector(args: CollectorArgs, shutdown: CancellationToken) -> anyh
     let mut security = flyball_collector::Security::delegated(client.clone(), tls, shutdown.clone()).await?;
     let asking = permissions::watch(
         client.clone(),
-        flyball_collector::needs(),
+        flyball_collector::needs(&config.names),
         security.advice.clone(),
         shutdown.clone(),
     );
