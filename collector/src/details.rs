@@ -27,6 +27,8 @@ pub struct Details {
     pub tasks: Tasks,
     /// Block devices it used, sorted by number.
     pub io: Vec<DeviceIo>,
+    /// Whole disks; of the machine only.
+    pub disks: Vec<DiskTotals>,
     /// Huge pages, one entry per size.
     pub hugetlb: Vec<HugePages>,
     /// Interfaces of its network namespace; only of one group per pod, and never the host's.
@@ -165,6 +167,31 @@ pub struct DeviceIo {
     pub writes: Option<u64>,
 }
 
+/// What `/proc/diskstats` says of a whole disk beyond bytes and requests. Absent where the kernel does not print it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DiskTotals {
+    /// Major and minor number.
+    pub device: (u32, u32),
+    /// Reads merged into others.
+    pub reads_merged: Option<u64>,
+    /// Sectors of 512 bytes read.
+    pub sectors_read: Option<u64>,
+    /// Time of all reads, milliseconds.
+    pub read_ms: Option<u64>,
+    /// Writes merged into others.
+    pub writes_merged: Option<u64>,
+    /// Sectors of 512 bytes written.
+    pub sectors_written: Option<u64>,
+    /// Time of all writes, milliseconds.
+    pub write_ms: Option<u64>,
+    /// Requests in progress.
+    pub in_progress: Option<u64>,
+    /// Time in which there were any, milliseconds.
+    pub io_ms: Option<u64>,
+    /// That time, weighted by their number, milliseconds.
+    pub weighted_io_ms: Option<u64>,
+}
+
 /// Huge pages of one size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HugePages {
@@ -227,6 +254,7 @@ impl Details {
         self.memory_pressure = None;
         self.io_pressure = None;
         self.io.clear();
+        self.disks.clear();
         for pages in &mut self.hugetlb {
             (pages.usage_bytes, pages.max_usage_bytes, pages.limit_hits) = (None, None, None);
         }

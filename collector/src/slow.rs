@@ -7,6 +7,7 @@
 
 use crate::cost;
 use crate::details::Details;
+use crate::devices;
 use crate::files::{self, ReadFault};
 use crate::group::{GroupFiles, SweepContext};
 use crate::members::{self, Members};
@@ -55,6 +56,8 @@ pub struct Extras<'a> {
     pub descriptors: bool,
     /// Count those that are sockets.
     pub sockets: bool,
+    /// Read what is known of whole disks: the group is the machine's.
+    pub disks: bool,
     /// Processes in groups below it are its own, too: it is a container.
     pub descends: bool,
 }
@@ -191,6 +194,11 @@ fn read_processes(
     to: &mut Details,
     ctx: &mut SweepContext<'_>,
 ) {
+    if extras.disks
+        && let Ok(text) = files::read_at(extras.proc_root, "diskstats", ctx.buffer)
+    {
+        to.disks.extend(devices::disk_totals(text));
+    }
     if let NetworkOf::Node(net_dev) = extras.network {
         network::read_file(net_dev, extras.proc_root, &mut to.network, ctx);
     }

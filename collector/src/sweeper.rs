@@ -319,6 +319,7 @@ impl Sweeper {
                 network: NetworkOf::Nobody,
                 descriptors: false,
                 sockets: false,
+                disks: false,
                 descends: false,
             };
             group.slow.read(&group.files, values.cpu.map(|cpu| cpu.usage_ns), extras, &mut ctx);
@@ -436,7 +437,14 @@ impl Sweeper {
         if self.processes.is_none() && self.node_slow.is_due(ctx.sequence, cpu_ns) {
             let proc_root = &self.proc_root;
             let network = self.node_net_dev.as_deref().map_or(NetworkOf::Nobody, NetworkOf::Node);
-            let extras = Extras { proc_root, network, descriptors: false, sockets: false, descends: false };
+            let extras = Extras {
+                proc_root,
+                network,
+                descriptors: false,
+                sockets: false,
+                disks: true,
+                descends: false,
+            };
             let root = GroupFiles::new("", 0, self.trees.len());
             self.node_slow.read(&root, cpu_ns, extras, &mut ctx);
         }
@@ -485,6 +493,7 @@ impl Sweeper {
                     network: if group.stands_for_network { NetworkOf::Group } else { NetworkOf::Nobody },
                     descriptors: self.counts_descriptors && is_container,
                     sockets: self.counts_sockets && is_container,
+                    disks: false,
                     descends: is_container,
                 };
                 let mut meter = Meter::start();

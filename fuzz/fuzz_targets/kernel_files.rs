@@ -41,7 +41,9 @@ fuzz_target!(|text: &[u8]| {
     }
     let lines = text.split(|byte| *byte == b'\n').count();
     assert!(parse::pids(text).count() <= lines && parse::processes(text).is_none_or(|n| n <= lines as u64));
-    assert!(devices::parse(text).len() <= DEVICES_LIMIT);
+    assert!(
+        devices::parse(text).len() <= DEVICES_LIMIT && devices::disk_totals(text).count() <= DEVICES_LIMIT
+    );
     if let Ok(text) = std::str::from_utf8(text) {
         let _ = disk::places::upper_folder(text);
     }

@@ -2,6 +2,7 @@
 
 use flyball_collector::cadvisor;
 use flyball_collector::details::{Details, Interface, Traffic};
+use flyball_collector::devices::disk_totals;
 use flyball_collector::disk::walk::Amount;
 use flyball_collector::disk::{ContainerUse, DiskUse, Space, Use};
 use flyball_collector::layout::Qos;
@@ -42,6 +43,13 @@ fn text_of(file: &str) -> &'static [u8] {
         }
         _ => b"1\n",
     }
+}
+
+/// As [`details`], with what only the machine has.
+fn node_details() -> Arc<Details> {
+    let mut details = Details::clone(&details(true));
+    details.disks.extend(disk_totals(b"8 0 sda 1 1 1 1 1 1 1 1 1 1 1\n"));
+    Arc::new(details)
 }
 
 fn details(has_network: bool) -> Arc<Details> {
@@ -90,7 +98,7 @@ fn sweep() -> Sweep {
         sequence: 1,
         finished_unix_ms: unix_ms,
         node: reading,
-        node_details: details(true),
+        node_details: node_details(),
         pods: vec![PodReading {
             uid: "1".into(),
             qos: Qos::Guaranteed,
