@@ -571,6 +571,29 @@ fn the_last_reading_of_a_group_that_became_empty_is_handed_out_before_the_next_s
 }
 
 #[test]
+fn the_agent_hands_out_last_readings_between_its_sweeps() {
+    let Some((mut ground, sweeper)) = Ground::unified() else { return };
+    let path = format!("kubepods/burstable/pod{UID}/{}", "a1".repeat(32));
+    ground.group(&path);
+    // An interval in which the test cannot end by the sweeps alone.
+    let agent = Agent::start(sweeper, Duration::from_secs(60), |_| {}, |_| {}).unwrap();
+    let started = Instant::now();
+    while agent.latest().get().sequence == 0 {
+        assert!(started.elapsed() < PATIENCE, "no sweep");
+        std::thread::yield_now();
+    }
+    ground.run(&path, "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done");
+    ground.children.pop().unwrap().wait().unwrap();
+    let used_ns = ground.cpu_ns(&path);
+    let shown = || agent.latest().get().containers[0].reading.cpu.map_or(0, |cpu| cpu.usage_ns);
+    while shown() < used_ns {
+        assert!(started.elapsed() < PATIENCE, "{} of {used_ns}", shown());
+        std::thread::yield_now();
+    }
+    assert_eq!(agent.latest().get().sequence, 1);
+}
+
+#[test]
 fn more_events_than_the_kernel_keeps_hide_nothing() {
     let Some((ground, mut sweeper)) = Ground::unified() else { return };
     ground.group("kubepods/besteffort");

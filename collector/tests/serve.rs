@@ -8,7 +8,7 @@ use flyball_apiserver::{
     Authenticators, CaBundle, CertificateAuthority, ClientCa, DenyAnonymous, Handler, Issued, Limits,
     LiveAuthenticators, Request, Response, Server, ServingTls, full, serve, stream,
 };
-use flyball_collector::name_source::Clients;
+use flyball_collector::name_source::{Clients, NameSource};
 use flyball_collector::{Config, Security, SourceChoice, run_with};
 use futures_util::future::BoxFuture;
 use http_body_util::BodyExt;
@@ -239,4 +239,52 @@ async fn a_scraper_gets_named_series_of_the_last_sweep() {
     shutdown.cancel();
     collector.await.unwrap().unwrap();
     api.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_runtime_that_hangs_delays_no_answer_and_shows() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let machine = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/v2-systemd-crio");
+    let trust = Trust(CertificateAuthority::new("test").unwrap());
+    let identity = trust.0.issue_client("scraper", &["scrapers"]).unwrap();
+    let shutdown = CancellationToken::new();
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("runtime.sock");
+    // Takes connections, and never says a word.
+    let _runtime = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let (listener, port) = listener().await;
+    let config = Config {
+        source: SourceChoice::Tree(machine.clone()),
+        proc_root: machine.join("proc"),
+        interval: Duration::from_millis(20),
+        names: vec![NameSource::Cri(Some(socket))],
+        ..Config::new("node1")
+    };
+    let collector =
+        tokio::spawn(run_with(config, Clients::default(), listener, trust.security(), shutdown.clone()));
+    let scraper = trust.client(port, Some(&identity));
+    let shows = async {
+        loop {
+            let (parts, body) = get(&scraper, "/metrics/resource", "text/plain").await;
+            assert_eq!(parts.status, 200);
+            let (_, own) = get(&scraper, "/metrics", "text/plain").await;
+            let errors = own
+                .lines()
+                .find_map(|line| line.strip_prefix("flyball_collector_name_errors_total "))
+                .and_then(|count| count.parse::<u64>().ok());
+            if errors.is_some_and(|errors| errors > 0) {
+                return (body, own);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let (body, own) = tokio::time::timeout(Duration::from_secs(30), shows).await.unwrap();
+    assert!(
+        body.contains("\nnode_cpu_usage_seconds_total ")
+            && !body.contains("\ncontainer_cpu_usage_seconds_total{")
+    );
+    assert!(own.contains("flyball_collector_api_server_watches{of=\"pods\"} 0"), "{own}");
+    assert!(!own.contains("flyball_collector_unnamed_containers 0\n"), "{own}");
+    shutdown.cancel();
+    collector.await.unwrap().unwrap();
 }
