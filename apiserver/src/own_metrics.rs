@@ -32,20 +32,23 @@ impl OwnMetrics {
 
     /// The page, in OpenMetrics or in the older text format as the client prefers.
     pub fn respond(&self, headers: &HeaderMap) -> Response {
-        let mut text = String::new();
-        if prometheus_client::encoding::text::encode(&mut text, &self.registry()).is_err() {
-            return crate::status::Status::internal("own metrics could not be written").raw_response();
-        }
         let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
         let format = Format::from_accept(accept);
-        if format == Format::Text004 {
-            text = as_text(&text);
-        }
+        let Some(text) = self.body(format) else {
+            return crate::status::Status::internal("own metrics could not be written").raw_response();
+        };
         let mut response = http::Response::new(full(text));
         *response.status_mut() = StatusCode::OK;
         let content_type = HeaderValue::from_static(format.content_type());
         response.headers_mut().insert(header::CONTENT_TYPE, content_type);
         response
+    }
+
+    /// The metrics as text, for those who answer themselves. `None` when they could not be written.
+    pub fn body(&self, format: Format) -> Option<String> {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry()).ok()?;
+        Some(if format == Format::Text004 { as_text(&text) } else { text })
     }
 }
 

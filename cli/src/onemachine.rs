@@ -14,6 +14,7 @@ use anyhow::Context;
 use flyball_apiserver::ServingTls;
 use flyball_apiserver::standard::VersionInfo;
 use flyball_collector::SourceChoice;
+use flyball_collector::name_source::Clients;
 use flyball_hpa::Observation;
 use flyball_local::cluster::{Accounting, Cluster, ClusterConfig, PartNames};
 use flyball_metrics_server::{Serving, StoreSettings};
@@ -174,9 +175,8 @@ impl OneMachine {
         let tls = self.serving(&[self.cluster.node_name()])?;
         let stop = self.stop.clone();
         let security = flyball_collector::Security::delegated(client.clone(), tls, stop.clone()).await?;
-        Ok(
-            async move { Ok(flyball_collector::run_with(config, Some(client), listener, security, stop).await?) },
-        )
+        let clients = Clients { api: Some(client), kubelet: None };
+        Ok(async move { Ok(flyball_collector::run_with(config, clients, listener, security, stop).await?) })
     }
 
     async fn metrics_server(

@@ -7,6 +7,7 @@
 //! without those that went.
 
 use crate::clock::{Clock, SystemClock};
+use crate::cost::{Cost, Meter};
 use crate::error::CollectorError;
 use crate::phase::PhaseLearner;
 use crate::sample::Sweep;
@@ -28,6 +29,8 @@ const STUCK_AFTER_NS: u64 = 10_000_000_000;
 /// Time between a group's creation and the look at it: runtimes make a group in one hierarchy after the other, and several
 /// groups one after the other.
 const SETTLING_NS: u64 = 10_000_000;
+/// Least time between two readings of the kernel's events.
+const EVENTS_PAUSE_NS: u64 = 1_000_000;
 /// Looks between sweeps take at most this part of the time: a tenth.
 const LOOKS_DIVISOR: u64 = 10;
 /// Weight of the newest sweep in the estimate of how long a sweep takes: an eighth.
@@ -44,6 +47,24 @@ pub struct Turn {
     pub late_ns: u64,
     /// Ticks that passed unused before it.
     pub missed_ticks: u64,
+    /// What recording the sweep cost.
+    pub record: Cost,
+}
+
+/// A look between sweeps.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    /// Start of the look after it was due, nanoseconds.
+    pub late_ns: u64,
+}
+
+/// What the loop did.
+#[derive(Debug, Clone, Copy)]
+pub enum Done<'a> {
+    /// A sweep.
+    Sweep(&'a Turn),
+    /// A look between sweeps.
+    Look(Look),
 }
 
 /// A running collector without its server: sweeps until dropped.
@@ -69,7 +90,7 @@ impl Agent {
         sweeper: Sweeper,
         interval: Duration,
         record: impl FnMut(&Sweep) + Send + 'static,
-        observe: impl FnMut(&Turn) + Send + 'static,
+        observe: impl FnMut(Done<'_>) + Send + 'static,
     ) -> Result<Agent, CollectorError> {
         let interval_ns = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
         let clock = SystemClock;
@@ -146,19 +167,23 @@ fn turn(
     shared: &Shared,
     stop: &OwnedFd,
     mut record: impl FnMut(&Sweep),
-    mut observe: impl FnMut(&Turn),
+    mut observe: impl FnMut(Done<'_>),
 ) {
     let mut schedule = Schedule::new(shared.clock.monotonic_ns(), shared.interval_ns);
     let mut sweep_ns = 0;
     loop {
         let phase_ns = shared.phase.lock().unwrap_or_else(PoisonError::into_inner).finish_phase_ns();
         let tick = schedule.next(shared.clock.monotonic_ns(), phase_ns, sweep_ns);
-        if wait(&mut sweeper, shared, stop, tick.at_ns).is_stop() {
+        let mut looked = |look: &Look| observe(Done::Look(*look));
+        if wait(&mut sweeper, shared, stop, tick.at_ns, &mut looked).is_stop() {
             return;
         }
         let late_ns = shared.clock.monotonic_ns().saturating_sub(tick.at_ns);
         let cpu_before_ns = thread_cpu_ns();
-        record(sweeper.sweep_once());
+        let sweep = sweeper.sweep_once();
+        let mut meter = Meter::start();
+        record(sweep);
+        let recorded = meter.lap();
         let report = *sweeper.report();
         let now_ns = shared.clock.monotonic_ns();
         shared.last_turn_ns.store(now_ns, Ordering::Relaxed);
@@ -167,7 +192,8 @@ fn turn(
             _ => sweep_ns - sweep_ns / DURATION_WEIGHT_DIVISOR + report.duration_ns / DURATION_WEIGHT_DIVISOR,
         };
         let cpu_ns = thread_cpu_ns().saturating_sub(cpu_before_ns);
-        observe(&Turn { report, cpu_ns, late_ns, missed_ticks: tick.missed });
+        let turn = Turn { report, cpu_ns, late_ns, missed_ticks: tick.missed, record: recorded };
+        observe(Done::Sweep(&turn));
     }
 }
 
@@ -189,32 +215,43 @@ impl Woken {
 }
 
 /// Waits for a time, looking at what comes and goes meanwhile.
-fn wait(sweeper: &mut Sweeper, shared: &Shared, stop: &OwnedFd, until_ns: u64) -> Woken {
+fn wait(
+    sweeper: &mut Sweeper,
+    shared: &Shared,
+    stop: &OwnedFd,
+    until_ns: u64,
+    observe: &mut impl FnMut(&Look),
+) -> Woken {
+    // When to look at what changed; none while nothing did.
+    let mut look_at_ns: Option<u64> = None;
     let mut quiet_until_ns = 0;
     loop {
         let now_ns = shared.clock.monotonic_ns();
-        let woken = match sweeper.watches() {
-            Some(_) if now_ns < quiet_until_ns => {
-                wait_once(stop, None, quiet_until_ns.min(until_ns).saturating_sub(now_ns))
-            }
-            watches => wait_once(stop, watches, until_ns.saturating_sub(now_ns)),
-        };
-        match woken {
+        let wake_ns = look_at_ns.map_or(until_ns, |at_ns| at_ns.min(until_ns));
+        match wait_once(stop, sweeper.watches(), wake_ns.saturating_sub(now_ns)) {
             Woken::Stop => return Woken::Stop,
-            Woken::Due if shared.clock.monotonic_ns() >= until_ns => return Woken::Due,
-            Woken::Due => {}
             Woken::Changes => {
-                let settled_ns = (now_ns + SETTLING_NS).min(until_ns);
-                let settled_ns = settled_ns.saturating_sub(shared.clock.monotonic_ns());
-                if wait_once(stop, None, settled_ns).is_stop() {
+                sweeper.take_events();
+                let settled_ns = shared.clock.monotonic_ns() + SETTLING_NS;
+                look_at_ns = look_at_ns.or(Some(settled_ns.max(quiet_until_ns)));
+                // However many events there are, they are taken a thousand times a second at most.
+                if wait_once(stop, None, EVENTS_PAUSE_NS).is_stop() {
                     return Woken::Stop;
                 }
-                let before_ns = shared.clock.monotonic_ns();
-                sweeper.look_again();
-                let after_ns = shared.clock.monotonic_ns();
-                shared.last_turn_ns.store(after_ns, Ordering::Relaxed);
-                quiet_until_ns = after_ns + after_ns.saturating_sub(before_ns) * LOOKS_DIVISOR;
             }
+            Woken::Due => {}
+        }
+        let before_ns = shared.clock.monotonic_ns();
+        if before_ns >= until_ns {
+            return Woken::Due;
+        }
+        if let Some(due_ns) = look_at_ns.filter(|at_ns| before_ns >= *at_ns) {
+            look_at_ns = None;
+            sweeper.look_again();
+            let after_ns = shared.clock.monotonic_ns();
+            shared.last_turn_ns.store(after_ns, Ordering::Relaxed);
+            quiet_until_ns = after_ns + after_ns.saturating_sub(before_ns) * LOOKS_DIVISOR;
+            observe(&Look { late_ns: before_ns - due_ns });
         }
     }
 }

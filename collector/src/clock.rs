@@ -50,6 +50,12 @@ impl Anchor {
         monotonic_ns.saturating_add(self.unix_minus_monotonic_ns).div_euclid(1_000_000)
     }
 
+    /// The monotonic time of a stamp of this anchor, milliseconds: for what lies between two stamps, which may be of two
+    /// anchors with a step of the wall clock between them.
+    pub fn monotonic_ms(&self, unix_ms: i64) -> i64 {
+        unix_ms.saturating_sub(self.unix_minus_monotonic_ns.div_euclid(1_000_000))
+    }
+
     /// The middle of a read as Unix milliseconds.
     pub fn middle_unix_ms(&self, before_ns: u64, after_ns: u64) -> i64 {
         self.unix_ms(before_ns / 2 + after_ns / 2)

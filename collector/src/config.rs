@@ -54,7 +54,11 @@ pub struct Config {
     /// Also count the open descriptors of each container's processes: one more system call per process and pass of the
     /// slower tier.
     pub counts_descriptors: bool,
-    /// Where names come from: the first of these that is there.
+    /// Also count which of them are sockets: one more system call per descriptor and pass of the slower tier, up to a limit.
+    pub counts_sockets: bool,
+    /// Also read CPU time by CPU (v1), shown in the place of the total in `/metrics/cadvisor`.
+    pub per_cpu: bool,
+    /// Where names come from: the first of these that answers.
     pub names: Vec<NameSource>,
     /// How disk use is measured; `None` leaves it unmeasured.
     pub disk: Option<DiskConfig>,
@@ -73,6 +77,8 @@ impl Config {
             sys_root: PathBuf::from("/sys"),
             root: PathBuf::from("/"),
             counts_descriptors: false,
+            counts_sockets: false,
+            per_cpu: false,
             names: vec![NameSource::ApiServer],
             disk: None,
             selection: Selection::default(),

@@ -121,14 +121,19 @@ pub enum CriError {
     },
 }
 
-/// The first of the usual sockets that can be asked.
-pub fn usual_socket() -> Option<PathBuf> {
-    SOCKETS.iter().map(PathBuf::from).find(|path| can_be_asked(path))
-}
-
-/// Whether somebody listens at a socket whom this process may ask.
-pub fn can_be_asked(socket: &Path) -> bool {
-    std::os::unix::net::UnixStream::connect(socket).is_ok()
+/// As [`names`], of the first of the usual sockets that answers.
+///
+/// # Errors
+/// None does; the last one's reason, or that there is none.
+pub async fn usual_names() -> Result<NameTable, CriError> {
+    let mut last = CriError::Io { socket: PathBuf::from(SOCKETS[0]), reason: "no such socket".to_owned() };
+    for socket in SOCKETS.map(Path::new).into_iter().filter(|socket| socket.exists()) {
+        match names(socket).await {
+            Ok(names) => return Ok(names),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 /// Asks for everything the runtime runs.
@@ -150,9 +155,9 @@ async fn ask(socket: &Path) -> Result<NameTable, CriError> {
             .await
             .map_err(|error| io(error.to_string()))?;
     let asking = async {
-        let sandboxes: ListPodSandboxResponse = call(socket, &mut sender, "ListPodSandbox").await?;
-        let containers: ListContainersResponse = call(socket, &mut sender, "ListContainers").await?;
-        Ok(table(&sandboxes, containers))
+        let sandboxes = call(socket, &mut sender, "ListPodSandbox").await?;
+        let containers = call(socket, &mut sender, "ListContainers").await?;
+        names_of(&sandboxes, &containers).ok_or_else(|| io("an answer is no message".to_owned()))
     };
     tokio::select! {
         answer = asking => answer,
@@ -162,11 +167,8 @@ async fn ask(socket: &Path) -> Result<NameTable, CriError> {
 
 type Sender = hyper::client::conn::http2::SendRequest<Full<Bytes>>;
 
-async fn call<M: Message + Default>(
-    socket: &Path,
-    sender: &mut Sender,
-    method: &'static str,
-) -> Result<M, CriError> {
+/// The body of the answer to an empty message.
+async fn call(socket: &Path, sender: &mut Sender, method: &'static str) -> Result<Bytes, CriError> {
     let io = |reason: String| CriError::Io { socket: socket.to_owned(), reason };
     // An empty message without compression is its prefix alone.
     let request = http::Request::post(format!("http://localhost/runtime.v1.RuntimeService/{method}"))
@@ -182,7 +184,12 @@ async fn call<M: Message + Default>(
     if let Some(trailers) = body.trailers() {
         refused(socket, method, trailers)?;
     }
-    message(&body.to_bytes()).ok_or_else(|| io(format!("the answer to {method} is no message")))
+    Ok(body.to_bytes())
+}
+
+/// The names in the bodies of the answers to `ListPodSandbox` and `ListContainers`. `None` where one is no message.
+pub fn names_of(sandboxes: &[u8], containers: &[u8]) -> Option<NameTable> {
+    Some(table(&message(sandboxes)?, message(containers)?))
 }
 
 fn refused(socket: &Path, method: &'static str, headers: &http::HeaderMap) -> Result<(), CriError> {
@@ -307,6 +314,19 @@ mod tests {
         body[0] = 1;
         assert_eq!(message::<ListPodSandboxResponse>(&body), None, "compressed");
         assert_eq!(message::<ListPodSandboxResponse>(&[]), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_runtime_that_hangs_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("runtime.sock");
+        // Connections are made, and nobody ever says a word.
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let error = names(&socket).await.unwrap_err();
+        assert!(matches!(error, CriError::Timeout { .. }), "{error}");
+        assert!(error.to_string().contains("runtime.sock: no answer for 2 s"), "{error}");
+        let missing = names(&folder.path().join("missing.sock")).await.unwrap_err();
+        assert!(matches!(missing, CriError::Io { .. }), "{missing}");
     }
 
     proptest! {

@@ -13,6 +13,8 @@ pub struct Details {
     pub unix_ms: i64,
     /// CPU beyond usage.
     pub cpu: CpuDetails,
+    /// Time on each CPU, nanoseconds, by its number; v1 only, and only where asked for.
+    pub per_cpu_ns: Vec<u64>,
     /// Memory beyond usage.
     pub memory: MemoryDetails,
     /// Waiting for CPU.
@@ -25,6 +27,8 @@ pub struct Details {
     pub tasks: Tasks,
     /// Block devices it used, sorted by number.
     pub io: Vec<DeviceIo>,
+    /// Whole disks; of the machine only.
+    pub disks: Vec<DiskTotals>,
     /// Huge pages, one entry per size.
     pub hugetlb: Vec<HugePages>,
     /// Interfaces of its network namespace; only of one group per pod, and never the host's.
@@ -142,6 +146,8 @@ pub struct Tasks {
     pub processes: Option<u64>,
     /// Open descriptors of these processes; only where asked for.
     pub descriptors: Option<u64>,
+    /// Those of them that are sockets; only where asked for.
+    pub sockets: Option<u64>,
     /// Most descriptors its first process may open (`ulimit -n`, soft); only where asked for.
     pub descriptors_soft_limit: Option<Limit>,
 }
@@ -159,6 +165,31 @@ pub struct DeviceIo {
     pub reads: Option<u64>,
     /// Write requests.
     pub writes: Option<u64>,
+}
+
+/// What `/proc/diskstats` says of a whole disk beyond bytes and requests. Absent where the kernel does not print it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DiskTotals {
+    /// Major and minor number.
+    pub device: (u32, u32),
+    /// Reads merged into others.
+    pub reads_merged: Option<u64>,
+    /// Sectors of 512 bytes read.
+    pub sectors_read: Option<u64>,
+    /// Time of all reads, milliseconds.
+    pub read_ms: Option<u64>,
+    /// Writes merged into others.
+    pub writes_merged: Option<u64>,
+    /// Sectors of 512 bytes written.
+    pub sectors_written: Option<u64>,
+    /// Time of all writes, milliseconds.
+    pub write_ms: Option<u64>,
+    /// Requests in progress.
+    pub in_progress: Option<u64>,
+    /// Time in which there were any, milliseconds.
+    pub io_ms: Option<u64>,
+    /// That time, weighted by their number, milliseconds.
+    pub weighted_io_ms: Option<u64>,
 }
 
 /// Huge pages of one size.
@@ -218,10 +249,12 @@ impl Details {
         self.memory = MemoryDetails { limit, reservation, swap_limit, ..MemoryDetails::default() };
         let Tasks { limit, descriptors_soft_limit, .. } = self.tasks;
         self.tasks = Tasks { limit, descriptors_soft_limit, ..Tasks::default() };
+        self.per_cpu_ns.clear();
         self.cpu_pressure = None;
         self.memory_pressure = None;
         self.io_pressure = None;
         self.io.clear();
+        self.disks.clear();
         for pages in &mut self.hugetlb {
             (pages.usage_bytes, pages.max_usage_bytes, pages.limit_hits) = (None, None, None);
         }

@@ -9,7 +9,7 @@ use crate::mounts::{CgroupMount, Hierarchies};
 use cgroups_rs::fs::Controllers;
 use cgroups_rs::fs::hierarchies::{UNIFIED_MOUNTPOINT, V1, is_cgroup2_unified_mode};
 use procfs::FromRead;
-use procfs::process::MountInfos;
+use procfs::process::{MountInfo, MountInfos};
 use std::path::{Path, PathBuf};
 
 /// Most sizes of huge pages that are read; no architecture has more than four.
@@ -54,24 +54,35 @@ pub fn on_this_machine() -> Result<Hierarchies, CollectorError> {
 /// The hierarchies of the machine whose files lie below a folder, by its `proc/self/mountinfo`.
 pub fn below(folder: &Path) -> Result<Hierarchies, CollectorError> {
     let path = folder.join("proc/self/mountinfo");
-    let infos = MountInfos::from_file(&path)
-        .map_err(|error| CollectorError::Mounts { path: path.clone(), reason: error.to_string() })?;
-    let mut mounts = Vec::new();
-    for info in infos {
-        let relative = info.mount_point.strip_prefix("/").unwrap_or(&info.mount_point);
-        let mount_point = folder.join(relative);
-        match info.fs_type.as_str() {
-            "cgroup2" => mounts.push(unified(mount_point, &info.root)),
-            "cgroup" => mounts.push(CgroupMount {
-                root: info.root,
-                mount_point,
-                unified: false,
-                controllers: info.super_options.into_keys().collect(),
-            }),
-            _ => {}
+    let failed = |reason: String| CollectorError::Mounts { path: path.clone(), reason };
+    let text = std::fs::read(&path).map_err(|error| failed(error.to_string()))?;
+    let mut mounts = mounts_in(&text).map_err(failed)?;
+    for mount in &mut mounts {
+        let relative = mount.mount_point.strip_prefix("/").unwrap_or(&mount.mount_point);
+        mount.mount_point = folder.join(relative);
+        if mount.unified {
+            *mount = unified(mount.mount_point.clone(), &mount.root);
         }
     }
     settle(&mounts, folder)
+}
+
+/// The cgroup mounts in the text of a mountinfo file. Of v2 the controllers are not known: they stand in a file.
+///
+/// # Errors
+/// A line is none of mountinfo's.
+pub fn mounts_in(text: &[u8]) -> Result<Vec<CgroupMount>, String> {
+    let infos = MountInfos::from_read(text).map_err(|error| error.to_string())?;
+    let cgroup_mount = |info: MountInfo| {
+        let unified = match info.fs_type.as_str() {
+            "cgroup2" => true,
+            "cgroup" => false,
+            _ => return None,
+        };
+        let controllers = if unified { Vec::new() } else { info.super_options.into_keys().collect() };
+        Some(CgroupMount { root: info.root, mount_point: info.mount_point, unified, controllers })
+    };
+    Ok(infos.into_iter().filter_map(cgroup_mount).collect())
 }
 
 /// Sizes of huge pages the machine has, as the names of the kernel's hugetlb files have them: `2MB`, `1GB`. In

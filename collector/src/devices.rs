@@ -1,6 +1,8 @@
 //! Names of block devices by their numbers, from `/proc/partitions`; read again now and then, as disks come and go.
 
+use crate::details::DiskTotals;
 use crate::files;
+use crate::node_exporter::disk;
 use crate::readers::DEVICES_LIMIT;
 use crate::slow::RARE_SWEEPS;
 use rustix::fd::OwnedFd;
@@ -31,7 +33,7 @@ impl Devices {
 }
 
 /// Lines `major minor #blocks name`, after a heading.
-fn parse(text: &[u8]) -> DeviceNames {
+pub fn parse(text: &[u8]) -> DeviceNames {
     let Ok(text) = std::str::from_utf8(text) else { return DeviceNames::new() };
     let entry = |line: &str| {
         let mut words = line.split_ascii_whitespace();
@@ -41,9 +43,48 @@ fn parse(text: &[u8]) -> DeviceNames {
     text.lines().filter_map(entry).take(DEVICES_LIMIT).collect()
 }
 
+/// What `/proc/diskstats` says of the whole disks.
+pub fn disk_totals(diskstats: &[u8]) -> impl Iterator<Item = DiskTotals> {
+    disk::diskstats(diskstats).take(DEVICES_LIMIT).filter_map(|disk| {
+        let value = |number: usize| disk.values.get(number).copied().flatten();
+        Some(DiskTotals {
+            device: (u32::try_from(disk.major).ok()?, u32::try_from(disk.minor).ok()?),
+            reads_merged: value(1),
+            sectors_read: value(2),
+            read_ms: value(3),
+            writes_merged: value(5),
+            sectors_written: value(6),
+            write_ms: value(7),
+            in_progress: value(8),
+            io_ms: value(9),
+            weighted_io_ms: value(10),
+        })
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn totals_of_disks() {
+        let text = b" 259 0 nvme0n1 1 2 3 4 5 6 7 8 9 10 11 0 0 0 0 0 0\n 259 1 nvme0n1p1 1 2 3 4 5 6 7 8 9 10 11\n 8 0 sda 1 2 3\n x\n";
+        let found: Vec<_> = disk_totals(text).collect();
+        let nvme = DiskTotals {
+            device: (259, 0),
+            reads_merged: Some(2),
+            sectors_read: Some(3),
+            read_ms: Some(4),
+            writes_merged: Some(6),
+            sectors_written: Some(7),
+            write_ms: Some(8),
+            in_progress: Some(9),
+            io_ms: Some(10),
+            weighted_io_ms: Some(11),
+        };
+        assert_eq!(found[0], nvme);
+        assert_eq!((found.len(), found[1].device, found[1].read_ms), (2, (8, 0), None));
+    }
 
     #[test]
     fn partitions() {

@@ -5,12 +5,13 @@
 //! group in it turned out to be gone, and now and then in any case. A group is its path and its inode: a recreated
 //! path is a new group. Only folders named as kubelets name them are entered, below the configured root.
 
+use crate::cost;
 use crate::files::{self, Budget};
-use crate::layout::{self, Qos};
+use crate::layout::{self, Qos, SystemGroup};
 use crate::watches::{Seen, WatchId, Watches};
 use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, Mode, OFlags, RawDir};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 
@@ -40,12 +41,29 @@ pub struct Found {
     pub path: String,
     /// Inode of its folder.
     pub inode: u64,
-    /// UID in the name of the pod's folder.
-    pub pod_uid: Arc<str>,
-    /// Class of the pod.
-    pub qos: Qos,
-    /// Absent for the pod's own group.
-    pub container_id: Option<Arc<str>>,
+    /// What it is.
+    pub whose: Whose,
+}
+
+/// What a group is.
+#[derive(Debug, Clone)]
+pub enum Whose {
+    /// Neither a pod nor a container.
+    System(SystemGroup),
+    /// A pod.
+    Pod {
+        /// UID in the name of its folder.
+        uid: Arc<str>,
+        /// Its class.
+        qos: Qos,
+    },
+    /// A container.
+    Container {
+        /// UID of its pod.
+        pod_uid: Arc<str>,
+        /// Its id.
+        id: Arc<str>,
+    },
 }
 
 /// What a refresh found.
@@ -65,7 +83,7 @@ enum Role {
     /// Holds pods of a class.
     Class(Qos),
     /// Holds containers.
-    Pod { group: GroupId, uid: Arc<str>, qos: Qos },
+    Pod { group: GroupId, uid: Arc<str>, emptying: Option<WatchId> },
 }
 
 struct Folder {
@@ -76,14 +94,34 @@ struct Folder {
     watch: Option<WatchId>,
     links: u64,
     role: Role,
+    /// Its own group, where it is followed as neither a pod's nor a container's.
+    system_group: Option<GroupId>,
     folders: Vec<Folder>,
     containers: Vec<Container>,
+}
+
+impl Role {
+    fn system_group(&self) -> Option<SystemGroup> {
+        match self {
+            Role::Kubepods => Some(SystemGroup::Pods),
+            Role::Class(qos) => Some(SystemGroup::Class(*qos)),
+            Role::Base | Role::Pod { .. } => None,
+        }
+    }
+}
+
+/// A service's group that is there.
+struct Service {
+    path: &'static str,
+    inode: u64,
+    group: GroupId,
 }
 
 struct Container {
     name: String,
     inode: u64,
     group: GroupId,
+    emptying: Option<WatchId>,
 }
 
 /// The tree of known folders.
@@ -92,6 +130,9 @@ pub struct Discovery {
     wanted_bases: Vec<String>,
     searches: bool,
     cgroup_root: String,
+    /// The node's own services, for a collector of the whole node.
+    follows_services: bool,
+    services: Vec<Service>,
     lister: Lister,
 }
 
@@ -101,9 +142,17 @@ struct Lister {
     trust_links: bool,
     next_group: GroupId,
     groups: usize,
+    /// Times a group was not followed, for there are too many.
+    left_out: u64,
     watches: Option<Watches>,
     /// Events were lost: every folder is listed.
     lists_all: bool,
+    /// Groups came or went since the last refresh, as far as the watches say.
+    has_news: bool,
+    /// The kernel tells when a group becomes empty.
+    tells_emptying: bool,
+    emptying: HashMap<WatchId, GroupId>,
+    emptied: Vec<GroupId>,
     buffer: Vec<MaybeUninit<u8>>,
     names: Vec<(String, u64)>,
 }
@@ -120,17 +169,32 @@ impl Discovery {
             wanted_bases.push(systemd);
         }
         let trust_links = files::is_cgroup_fs(&root);
+        let tells_emptying = files::is_cgroup2_fs(&root);
         let lister = Lister {
             root,
             trust_links,
             next_group: 1,
             groups: 0,
+            left_out: 0,
             watches: if trust_links { Watches::new() } else { None },
             lists_all: false,
+            has_news: false,
+            tells_emptying,
+            emptying: HashMap::new(),
+            emptied: Vec::new(),
             buffer: vec![MaybeUninit::uninit(); LISTING_BYTES],
             names: Vec::new(),
         };
-        Discovery { bases: Vec::new(), wanted_bases, searches, cgroup_root: plain, lister }
+        let follows_services = searches && plain.is_empty();
+        Discovery {
+            bases: Vec::new(),
+            wanted_bases,
+            searches,
+            cgroup_root: plain,
+            follows_services,
+            services: Vec::new(),
+            lister,
+        }
     }
 
     /// Brings the tree up to date and says what changed. `gone` are groups that a read found removed.
@@ -145,10 +209,14 @@ impl Discovery {
             self.search();
         }
         self.refresh_bases(budget, changes);
+        if self.follows_services && sequence % FULL_LISTING_SWEEPS == 1 {
+            self.refresh_services(changes);
+        }
         for base in &mut self.bases {
             self.lister.refresh(base, sequence, gone, budget, changes);
         }
         self.lister.lists_all = false;
+        self.lister.has_news = false;
     }
 
     /// The watches, to wait for.
@@ -156,11 +224,24 @@ impl Discovery {
         self.lister.watches.as_ref()
     }
 
-    /// Takes the events that are there; whether there were any. After lost events the next refresh lists every folder.
-    pub fn take_events(&mut self) -> bool {
-        let seen = self.lister.watches.as_mut().map_or(Seen::Nothing, Watches::drain);
-        self.lister.lists_all |= seen == Seen::Overflow;
-        seen != Seen::Nothing
+    /// Takes the events that are there. After lost ones the next refresh lists every folder.
+    pub fn take_events(&mut self) {
+        self.lister.take_events();
+    }
+
+    /// Times a group was not followed, for there are too many: once for each listing that shows it.
+    pub fn left_out(&self) -> u64 {
+        self.lister.left_out
+    }
+
+    /// Whether groups came or went since the last refresh.
+    pub fn has_news(&self) -> bool {
+        self.lister.has_news
+    }
+
+    /// Moves the groups whose `cgroup.events` changed into `to`.
+    pub fn take_emptied(&mut self, to: &mut Vec<GroupId>) {
+        to.append(&mut self.lister.emptied);
     }
 
     fn refresh_bases(&mut self, budget: &Budget, changes: &mut Vec<Change>) {
@@ -181,6 +262,30 @@ impl Discovery {
                 let name = path.rsplit('/').next().unwrap_or_default();
                 let role = if layout::is_kubepods(name) { Role::Kubepods } else { Role::Base };
                 self.bases.push(Folder::new(path.clone(), inode, role));
+            }
+        }
+    }
+
+    fn refresh_services(&mut self, changes: &mut Vec<Change>) {
+        let lister = &mut self.lister;
+        let there =
+            |root: &OwnedFd, path: &str| files::inode_and_links(root, path).ok().map(|(inode, _)| inode);
+        self.services.retain(|service| {
+            let stays = there(&lister.root, service.path) == Some(service.inode);
+            if !stays {
+                changes.push(Change::Removed(service.group));
+                lister.groups -= 1;
+            }
+            stays
+        });
+        for (path, whose) in layout::SERVICES {
+            if self.services.iter().any(|service| service.path == path) {
+                continue;
+            }
+            let Some(inode) = there(&lister.root, path) else { continue };
+            let found = Found { id: 0, path: path.to_owned(), inode, whose: Whose::System(whose) };
+            if let Some(group) = lister.admit(found, changes) {
+                self.services.push(Service { path, inode, group });
             }
         }
     }
@@ -218,6 +323,28 @@ impl Discovery {
 }
 
 impl Lister {
+    fn take_events(&mut self) {
+        let mut changed = Vec::new();
+        let seen = self.watches.as_mut().map_or(Seen::Nothing, |watches| watches.drain(&mut changed));
+        self.lists_all |= seen == Seen::Overflow;
+        self.has_news |= seen != Seen::Nothing || !changed.is_empty();
+        self.emptied.extend(changed.iter().filter_map(|watch| self.emptying.get(watch)));
+    }
+
+    fn watch_emptying(&mut self, path: &str, group: GroupId) -> Option<WatchId> {
+        let watches = self.watches.as_mut().filter(|_| self.tells_emptying)?;
+        let watch = watches.add_emptying(&self.root, path)?;
+        self.emptying.insert(watch, group);
+        Some(watch)
+    }
+
+    fn unwatch_emptying(&mut self, watch: Option<WatchId>) {
+        if let (Some(watches), Some(watch)) = (&mut self.watches, watch) {
+            self.emptying.remove(&watch);
+            watches.remove(watch);
+        }
+    }
+
     fn refresh(
         &mut self,
         folder: &mut Folder,
@@ -245,6 +372,12 @@ impl Lister {
         };
         // A folder that went while its parent kept its number of children: the parent's next full listing shows it.
         let Ok((_, links)) = links else { return };
+        if folder.system_group.is_none()
+            && let Some(whose) = folder.role.system_group()
+        {
+            let (path, whose) = (folder.path.clone(), Whose::System(whose));
+            folder.system_group = self.admit(Found { id: 0, path, inode: folder.inode, whose }, changes);
+        }
         // Folders take turns, so that no sweep lists all of them.
         let due = !self.trust_links
             || self.lists_all
@@ -270,6 +403,7 @@ impl Lister {
             if !stays {
                 changes.push(Change::Removed(container.group));
                 self.groups -= 1;
+                self.unwatch_emptying(container.emptying);
             }
             stays
         });
@@ -303,13 +437,13 @@ impl Lister {
                 }
                 return;
             }
-            Role::Pod { uid, qos, .. } => {
-                let (uid, qos) = (uid.clone(), *qos);
+            Role::Pod { uid, .. } => {
                 let Some(id) = layout::container_id(name) else { return };
-                let found =
-                    Found { id: 0, path, inode, pod_uid: uid, qos, container_id: Some(Arc::from(id)) };
+                let whose = Whose::Container { pod_uid: uid.clone(), id: Arc::from(id) };
+                let found = Found { id: 0, path: path.clone(), inode, whose };
                 if let Some(group) = self.admit(found, changes) {
-                    parent.containers.push(Container { name: name.to_owned(), inode, group });
+                    let emptying = self.watch_emptying(&path, group);
+                    parent.containers.push(Container { name: name.to_owned(), inode, group, emptying });
                 }
                 return;
             }
@@ -324,15 +458,17 @@ impl Lister {
         };
         let Some(uid) = layout::pod_uid(name) else { return };
         let uid: Arc<str> = Arc::from(uid);
-        let found =
-            Found { id: 0, path: path.clone(), inode, pod_uid: uid.clone(), qos: class, container_id: None };
+        let whose = Whose::Pod { uid: uid.clone(), qos: class };
+        let found = Found { id: 0, path: path.clone(), inode, whose };
         if let Some(group) = self.admit(found, changes) {
-            parent.folders.push(Folder::new(path, inode, Role::Pod { group, uid, qos: class }));
+            let emptying = self.watch_emptying(&path, group);
+            parent.folders.push(Folder::new(path, inode, Role::Pod { group, uid, emptying }));
         }
     }
 
     fn admit(&mut self, mut found: Found, changes: &mut Vec<Change>) -> Option<GroupId> {
         if self.groups >= GROUPS_LIMIT {
+            self.left_out += 1;
             return None;
         }
         found.id = self.next_group;
@@ -353,11 +489,17 @@ impl Lister {
         for container in folder.containers.drain(..) {
             changes.push(Change::Removed(container.group));
             self.groups -= 1;
+            self.unwatch_emptying(container.emptying);
         }
         for child in &mut folder.folders {
             self.remove(child, budget, changes);
         }
-        if let Role::Pod { group, .. } = folder.role {
+        if let Role::Pod { group, emptying, .. } = folder.role {
+            changes.push(Change::Removed(group));
+            self.groups -= 1;
+            self.unwatch_emptying(emptying);
+        }
+        if let Some(group) = folder.system_group.take() {
             changes.push(Change::Removed(group));
             self.groups -= 1;
         }
@@ -372,6 +514,8 @@ impl Lister {
             None if path.is_empty() => rustix::fs::openat(&self.root, ".", flags, Mode::empty())?,
             None => rustix::fs::openat(&self.root, path, flags | OFlags::NOFOLLOW, Mode::empty())?,
         };
+        // Opened, listed to the end, closed.
+        cost::called(4);
         let mut entries = RawDir::new(open, &mut self.buffer);
         while let Some(entry) = entries.next() {
             let entry = entry?;
@@ -399,6 +543,7 @@ impl Folder {
             watch: None,
             links: 0,
             role,
+            system_group: None,
             folders: Vec::new(),
             containers: Vec::new(),
         }
@@ -407,10 +552,15 @@ impl Folder {
     fn holds_any(&self, gone: &HashSet<GroupId>) -> bool {
         !gone.is_empty()
             && (self.containers.iter().any(|container| gone.contains(&container.group))
-                || self
-                    .folders
-                    .iter()
-                    .any(|child| matches!(&child.role, Role::Pod { group, .. } if gone.contains(group))))
+                || self.folders.iter().any(|child| child.is_any(gone)))
+    }
+
+    fn is_any(&self, gone: &HashSet<GroupId>) -> bool {
+        let own = match &self.role {
+            Role::Pod { group, .. } => Some(*group),
+            _ => self.system_group,
+        };
+        own.is_some_and(|group| gone.contains(&group))
     }
 }
 

@@ -1,15 +1,21 @@
 #![allow(clippy::disallowed_methods, reason = "opens the kernel's files")]
 //! Opening and reading kernel files cheaply: relative to a kept folder, into a reused buffer.
 
+use crate::cost;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use std::cell::Cell;
 use std::path::Path;
 
-/// Size of the read buffer. The longest file read, `memory.stat`, has about 2 KiB on current kernels.
-pub const BUFFER_BYTES: usize = 16 * 1024;
+/// Size of the read buffer: `cgroup.procs` of thirty thousand processes. Memory that no file ever filled is never taken from
+/// the machine. A longer text is no value, for a part of it would be a wrong one.
+pub const BUFFER_BYTES: usize = 256 * 1024;
+/// A text of at least so many bytes may go on: the kernel gives lists in pages that end after a whole line, so that a
+/// first one is never shorter than half of the smallest page there is.
+const MAY_GO_ON_BYTES: usize = 2048;
 
+const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
 /// Descriptors left to connections and other parts of the process.
 const RESERVED_DESCRIPTORS: usize = 2_048;
 
@@ -28,16 +34,19 @@ pub enum ReadFault {
     Other,
     /// The file was read but does not hold what it should.
     Malformed,
+    /// The file has more text than is read of any.
+    TooLong,
 }
 
 /// Every kind of fault, in the order of their numbers.
-pub const READ_FAULTS: [(ReadFault, &str); 6] = [
+pub const READ_FAULTS: [(ReadFault, &str); 7] = [
     (ReadFault::Gone, "gone"),
     (ReadFault::Missing, "missing"),
     (ReadFault::Denied, "denied"),
     (ReadFault::Descriptors, "descriptors"),
     (ReadFault::Other, "other"),
     (ReadFault::Malformed, "malformed"),
+    (ReadFault::TooLong, "too_long"),
 ];
 
 impl From<Errno> for ReadFault {
@@ -111,17 +120,20 @@ pub fn raise_descriptor_limit() -> Option<u64> {
 
 /// Opens a folder for use as the base of relative paths.
 pub fn open_folder(path: &Path) -> rustix::io::Result<OwnedFd> {
+    cost::called(1);
     rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// Opens a folder below another. Symbolic links are not followed at the last step.
 pub fn open_folder_at(base: impl AsFd, path: &str) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    cost::called(1);
     rustix::fs::openat(base, path, flags, Mode::empty())
 }
 
 /// Opens a file for reading.
 pub fn open_file_at(base: impl AsFd, path: &str) -> rustix::io::Result<OwnedFd> {
+    cost::called(1);
     rustix::fs::openat(base, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
 }
 
@@ -129,21 +141,41 @@ pub fn open_file_at(base: impl AsFd, path: &str) -> rustix::io::Result<OwnedFd> 
 pub fn read_open(file: impl AsFd, buffer: &mut [u8]) -> Result<&[u8], ReadFault> {
     loop {
         match rustix::io::pread(&file, &mut *buffer, 0) {
-            Ok(length) => return Ok(&buffer[..length]),
+            Ok(length) => {
+                cost::read(length);
+                return Ok(&buffer[..length]);
+            }
             Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }
     }
 }
 
-/// Opens, reads and closes a file.
+/// Opens, reads and closes a file, to its end: lists such as `cgroup.procs` come in pages.
 pub fn read_at<'b>(base: impl AsFd, path: &str, buffer: &'b mut [u8]) -> Result<&'b [u8], ReadFault> {
     let file = open_file_at(base, path)?;
-    read_open(file, buffer)
+    // It is closed at the end.
+    cost::called(1);
+    let mut length = read_open(&file, buffer)?.len();
+    let mut last = length;
+    while last >= MAY_GO_ON_BYTES {
+        let Some(rest) = buffer.get_mut(length..).filter(|rest| !rest.is_empty()) else {
+            return Err(ReadFault::TooLong);
+        };
+        last = match rustix::io::pread(&file, rest, length as u64) {
+            Ok(more) => more,
+            Err(Errno::INTR) => continue,
+            Err(errno) => return Err(errno.into()),
+        };
+        cost::read(last);
+        length += last;
+    }
+    Ok(&buffer[..length])
 }
 
 /// Inode and link count of a path below a folder; the folder itself for an empty path.
 pub fn inode_and_links(base: impl AsFd, path: &str) -> rustix::io::Result<(u64, u64)> {
+    cost::called(1);
     let stat = match path {
         "" => rustix::fs::statat(base, "", AtFlags::EMPTY_PATH)?,
         _ => rustix::fs::statat(base, path, AtFlags::SYMLINK_NOFOLLOW)?,
@@ -153,11 +185,45 @@ pub fn inode_and_links(base: impl AsFd, path: &str) -> rustix::io::Result<(u64, 
     Ok((stat.st_ino, u64::from(stat.st_nlink)))
 }
 
+/// Whether a folder lies on the file system of control groups v2.
+pub fn is_cgroup2_fs(folder: impl AsFd) -> bool {
+    rustix::fs::fstatfs(folder).is_ok_and(|stat| stat.f_type as u64 == CGROUP2_SUPER_MAGIC)
+}
+
 /// Whether a folder lies on a cgroup file system, where link counts tell the number of child folders and a read of a
 /// removed group's open file fails.
 pub fn is_cgroup_fs(folder: impl AsFd) -> bool {
     const CGROUP_SUPER_MAGIC: u64 = 0x0027_e0eb;
-    const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
     rustix::fs::fstatfs(folder)
         .is_ok_and(|stat| matches!(stat.f_type as u64, CGROUP_SUPER_MAGIC | CGROUP2_SUPER_MAGIC))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_read_to_its_end_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = open_folder(folder.path()).unwrap();
+        let mut buffer = vec![0; 10_000];
+        for length in [0, 1, MAY_GO_ON_BYTES, 9_999] {
+            std::fs::write(folder.path().join("list"), vec![b'7'; length]).unwrap();
+            assert_eq!(read_at(&base, "list", &mut buffer).map(<[u8]>::len), Ok(length), "{length}");
+        }
+        std::fs::write(folder.path().join("list"), vec![b'7'; 10_000]).unwrap();
+        assert_eq!(read_at(&base, "list", &mut buffer), Err(ReadFault::TooLong));
+        assert_eq!(read_at(&base, "missing", &mut buffer), Err(ReadFault::Missing));
+    }
+
+    #[test]
+    fn lists_of_the_kernel_come_whole() {
+        // Some hundred kilobytes on any machine, in pages.
+        let base = open_folder(Path::new("/proc")).unwrap();
+        let mut buffer = vec![0; 4 << 20];
+        let read = read_at(&base, "self/smaps", &mut buffer).unwrap();
+        assert!(read.len() > 4096 && read.ends_with(b"\n"), "{}", read.len());
+        let last = read.split(|byte| *byte == b'\n').rev().nth(1).unwrap();
+        assert!(last.starts_with(b"VmFlags"), "{}", String::from_utf8_lossy(last));
+    }
 }

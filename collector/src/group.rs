@@ -132,7 +132,8 @@ impl GroupFiles {
             CpuFormat::Nanoseconds => parse::number,
             CpuFormat::Stat => parse::cpu_stat_usage_ns,
         };
-        self.with_text(ctx, Which::Cpu, tree, file, gone, parse)?
+        let value = self.with_text(ctx, Which::Cpu, tree, file, gone, parse);
+        well_formed(value, ctx)
     }
 
     /// The text of a file of the group's folder in the first tree that is read rarely and never kept.
@@ -206,7 +207,8 @@ impl GroupFiles {
         file: &str,
         gone: &mut bool,
     ) -> Option<u64> {
-        self.with_text(ctx, which, tree, file, gone, parse::number)?
+        let value = self.with_text(ctx, which, tree, file, gone, parse::number);
+        well_formed(value, ctx)
     }
 
     fn slot(&mut self, which: Which) -> &mut Option<OwnedFd> {
@@ -289,4 +291,12 @@ impl GroupFiles {
             _ => false,
         }
     }
+}
+
+/// The value of a text that could be read; one that holds none is a fault.
+fn well_formed<T>(value: Option<Option<T>>, ctx: &mut SweepContext<'_>) -> Option<T> {
+    if let Some(None) = value {
+        (ctx.faults)(ReadFault::Malformed);
+    }
+    value.flatten()
 }

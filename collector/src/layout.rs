@@ -33,6 +33,40 @@ impl fmt::Display for Qos {
     }
 }
 
+/// A group that is neither a pod's nor a container's, and is shown all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SystemGroup {
+    /// Everything that a kubelet's pods use.
+    Pods,
+    /// The pods of one class.
+    Class(Qos),
+    /// The kubelet's own service.
+    Kubelet,
+    /// The container runtime's own service.
+    Runtime,
+}
+
+/// Services of a node, where systemd puts them.
+pub const SERVICES: [(&str, SystemGroup); 5] = [
+    ("system.slice/kubelet.service", SystemGroup::Kubelet),
+    ("system.slice/containerd.service", SystemGroup::Runtime),
+    ("system.slice/crio.service", SystemGroup::Runtime),
+    ("system.slice/docker.service", SystemGroup::Runtime),
+    ("system.slice/cri-docker.service", SystemGroup::Runtime),
+];
+
+impl SystemGroup {
+    /// Its name among the summary's system containers, if it has one.
+    pub fn summary_name(self) -> Option<&'static str> {
+        match self {
+            SystemGroup::Pods => Some("pods"),
+            SystemGroup::Class(_) => None,
+            SystemGroup::Kubelet => Some("kubelet"),
+            SystemGroup::Runtime => Some("runtime"),
+        }
+    }
+}
+
 /// What a folder below the kubepods folder is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {

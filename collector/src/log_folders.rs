@@ -47,7 +47,8 @@ fn entries(folder: &Path) -> std::io::Result<Vec<String>> {
     Ok(entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).take(ENTRIES_LIMIT).collect())
 }
 
-fn table(pods: &[String], containers: &[String]) -> NameTable {
+/// The names in the listings of the two folders.
+pub fn table(pods: &[String], containers: &[String]) -> NameTable {
     // A pod that was made anew under its name has a folder for each; the last one listed gets the containers, and all
     // have the same names.
     let mut known: HashMap<(&str, &str), Vec<PodFacts>> = HashMap::new();

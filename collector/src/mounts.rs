@@ -209,6 +209,15 @@ impl Hierarchies {
     }
 }
 
+impl FilePlan {
+    /// Also CPU time by CPU, where the machine accounts it: on v1.
+    pub fn add_per_cpu(&mut self) {
+        if let Some((tree, _, CpuFormat::Nanoseconds)) = self.cpu {
+            self.slow.push(readers::per_cpu(tree));
+        }
+    }
+}
+
 impl MoreTrees {
     /// Every slot.
     pub fn all_mut(&mut self) -> [&mut Option<Tree>; 5] {

@@ -5,7 +5,7 @@
 //! ("pause") container, which appears in no pod's status, is never listed as a container.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
@@ -206,6 +206,7 @@ pub struct Names {
     table: Mutex<Arc<NameTable>>,
     generation: AtomicU64,
     wanted: Notify,
+    unnamed: AtomicUsize,
 }
 
 impl Names {
@@ -227,6 +228,16 @@ impl Names {
     /// Ends when names are wanted; at once if they were since it ended last.
     pub async fn wanted(&self) {
         self.wanted.notified().await;
+    }
+
+    /// How many containers had no name in the last sweep.
+    pub fn unnamed(&self) -> usize {
+        self.unnamed.load(Ordering::Relaxed)
+    }
+
+    /// So many containers have no name.
+    pub fn set_unnamed(&self, count: usize) {
+        self.unnamed.store(count, Ordering::Relaxed);
     }
 
     /// Replaces the table.

@@ -30,9 +30,22 @@ pub fn read(
         Some(true) => return true,
         None => return false,
     }
-    ctx.path.clear();
-    let _ = write!(ctx.path, "{pid}/net/dev");
-    let Ok(text) = files::read_at(proc_root, ctx.path, ctx.buffer) else { return false };
+    let mut path = std::mem::take(ctx.path);
+    path.clear();
+    let _ = write!(path, "{pid}/net/dev");
+    let answered = read_file(&path, proc_root, interfaces, ctx);
+    *ctx.path = path;
+    answered
+}
+
+/// Reads the interfaces in a file below /proc. Whether it could be read.
+pub fn read_file(
+    net_dev: &str,
+    proc_root: &OwnedFd,
+    interfaces: &mut Vec<Interface>,
+    ctx: &mut SweepContext<'_>,
+) -> bool {
+    let Ok(text) = files::read_at(proc_root, net_dev, ctx.buffer) else { return false };
     for (name, counters) in parse::net_dev(text) {
         if interfaces.len() < INTERFACES_LIMIT && !is_left_out(name) {
             interfaces.push(interface(name, &counters));

@@ -1,9 +1,12 @@
 //! The collector's own cost and troubles, as metrics.
 
-use crate::agent::Turn;
+use crate::agent::{Done, Turn};
+use crate::cost::{Cost, STAGES, Stage};
+use crate::disk::Walked;
 use crate::files::READ_FAULTS;
 use crate::history::Recorded;
 use crate::history::events::KINDS;
+use crate::name_source::{NameSource, Observer};
 use crate::sweeper::Source;
 use flyball_apiserver::own_metrics::OwnMetrics;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -26,6 +29,21 @@ struct KindLabel {
     kind: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabel {
+    stage: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WatchLabel {
+    of: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SourceLabel {
+    source: String,
+}
+
 /// The metrics; clones share them.
 #[derive(Debug, Clone)]
 pub struct SweepMetrics {
@@ -40,7 +58,16 @@ pub struct SweepMetrics {
     changes: Family<KindLabel, Counter>,
     resets: Counter,
     read_errors: Family<KindLabel, Counter>,
-    name_watch_errors: Counter,
+    stage_cpu: Family<StageLabel, Seconds>,
+    stage_system_calls: Family<StageLabel, Counter>,
+    stage_read_bytes: Family<StageLabel, Counter>,
+    stage_lateness: Family<StageLabel, Histogram, fn() -> Histogram>,
+    left_out: Gauge,
+    walk_duration: Gauge<f64, AtomicU64>,
+    walk_time: Gauge<f64, AtomicU64>,
+    name_errors: Counter,
+    api_server_watches: Family<WatchLabel, Gauge>,
+    name_source: Family<SourceLabel, Gauge>,
     scrapes: Counter,
     history: HistoryMetrics,
 }
@@ -96,11 +123,23 @@ impl SweepMetrics {
             changes: Family::default(),
             resets: Counter::default(),
             read_errors: Family::default(),
-            name_watch_errors: Counter::default(),
+            stage_cpu: Family::default(),
+            stage_system_calls: Family::default(),
+            stage_read_bytes: Family::default(),
+            stage_lateness: Family::new_with_constructor(|| Histogram::new(BOUNDS_SECONDS)),
+            left_out: Gauge::default(),
+            walk_duration: Gauge::default(),
+            walk_time: Gauge::default(),
+            name_errors: Counter::default(),
+            api_server_watches: Family::default(),
+            name_source: Family::default(),
             scrapes: Counter::default(),
             history: HistoryMetrics::default(),
         };
         // Shown from the start, at 0.
+        for (stage, _) in STAGES {
+            metrics.observe_cost(stage, Cost::default());
+        }
         for (_, kind) in READ_FAULTS {
             drop(metrics.read_errors.get_or_create(&KindLabel { kind }));
         }
@@ -126,6 +165,7 @@ impl SweepMetrics {
             Unit::Seconds,
             metrics.cpu.clone(),
         );
+        metrics.register_stages(of);
         of.register(
             "missed_ticks",
             "Sweeps left out because another was still going on",
@@ -134,7 +174,7 @@ impl SweepMetrics {
         of.register("groups", "Groups read in the last sweep", metrics.groups.clone());
         of.register(
             "unnamed_containers",
-            "Containers without series because no pod of the API server has their id; sandboxes left out",
+            "Containers without series because no pod is known to have them; sandboxes left out",
             metrics.unnamed_containers.clone(),
         );
         of.register(
@@ -155,19 +195,78 @@ impl SweepMetrics {
             metrics.read_errors.clone(),
         );
         of.register(
-            "name_watch_errors",
-            "Failures of the watch of this node's pods",
-            metrics.name_watch_errors.clone(),
+            "name_errors",
+            "Times a source of names gave none: an error, a refusal, or no answer in time",
+            metrics.name_errors.clone(),
         );
+        let watches = "Watches kept at the API server, by what is watched; pods: 0 where names come from the node itself";
+        of.register("api_server_watches", watches, metrics.api_server_watches.clone());
+        of.register("name_source", "1 for the source that gave names last", metrics.name_source.clone());
         of.register("scrapes", "Requests for /metrics/resource", metrics.scrapes.clone());
         metrics.history.register(of);
         drop(registry);
         metrics
     }
 
-    /// Takes in one turn of the sweeping loop.
-    pub fn observe(&self, turn: &Turn) {
+    fn register_stages(&self, of: &mut Registry) {
+        let cpu = "CPU time of the threads of each stage, while they were at it";
+        of.register_with_unit("stage_cpu", cpu, Unit::Seconds, self.stage_cpu.clone());
+        let calls =
+            "System calls of each stage to open, read, list and close files and to ask for their attributes";
+        of.register("stage_system_calls", calls, self.stage_system_calls.clone());
+        let bytes = "Bytes that the kernel gave to each stage";
+        of.register_with_unit("stage_read", bytes, Unit::Bytes, self.stage_read_bytes.clone());
+        let late = "Start of each stage that has a time, after it was due";
+        of.register_with_unit("stage_lateness", late, Unit::Seconds, self.stage_lateness.clone());
+        let walk = "Wall time of the last round of walks for disk use";
+        of.register_with_unit("disk_round_duration", walk, Unit::Seconds, self.walk_duration.clone());
+        let time = "End of the last round of walks, Unix time; old where a file system does not answer, 0 before the first";
+        of.register_with_unit("disk_round_timestamp", time, Unit::Seconds, self.walk_time.clone());
+        of.register(
+            "groups_left_out",
+            "Times a pod or a container was found and not followed, for there are too many",
+            self.left_out.clone(),
+        );
+    }
+
+    /// Takes in what the sweeping loop did.
+    pub fn observe(&self, done: Done<'_>) {
+        match done {
+            Done::Sweep(turn) => self.observe_sweep(turn),
+            Done::Look(look) => self.observe_lateness("look", look.late_ns),
+        }
+    }
+
+    /// Takes in what a stage cost.
+    pub fn observe_cost(&self, stage: Stage, cost: Cost) {
+        let Some((_, name)) = STAGES.get(stage as usize) else { return };
+        let label = StageLabel { stage: name };
+        self.stage_cpu.get_or_create(&label).inc_by(cost.cpu_ns as f64 / 1e9);
+        self.stage_system_calls.get_or_create(&label).inc_by(cost.system_calls);
+        self.stage_read_bytes.get_or_create(&label).inc_by(cost.read_bytes);
+    }
+
+    /// Takes in a round of walks.
+    pub fn observe_walk(&self, walked: &Walked) {
+        self.observe_cost(Stage::Disk, walked.cost);
+        self.walk_duration.set(walked.took.as_secs_f64());
+        self.walk_time.set(walked.unix_ms as f64 / 1e3);
+    }
+
+    /// Takes in how late something began.
+    pub fn observe_lateness(&self, stage: &'static str, late_ns: u64) {
+        self.stage_lateness.get_or_create(&StageLabel { stage }).observe(late_ns as f64 / 1e9);
+    }
+
+    fn observe_sweep(&self, turn: &Turn) {
         let report = &turn.report;
+        for (stage, cost) in report.costs.iter() {
+            self.observe_cost(stage, cost);
+        }
+        self.observe_cost(Stage::Record, turn.record);
+        self.observe_lateness("sweep", turn.late_ns);
+        self.left_out.set(i64::try_from(report.left_out).unwrap_or(i64::MAX));
+        self.changes.get_or_create(&KindLabel { kind: "emptied" }).inc_by(report.emptied);
         self.duration.observe(report.duration_ns as f64 / 1e9);
         self.lateness.observe(turn.late_ns as f64 / 1e9);
         self.cpu.inc_by(turn.cpu_ns as f64 / 1e9);
@@ -205,13 +304,30 @@ impl SweepMetrics {
         }
     }
 
-    /// The watch of pods failed once.
-    pub fn name_watch_failed(&self) {
-        self.name_watch_errors.inc();
+    /// Whether the cluster's CA of clients is watched.
+    pub fn follows_client_ca(&self, follows: bool) {
+        self.api_server_watches.get_or_create(&WatchLabel { of: "client_ca" }).set(follows.into());
     }
 
     /// Somebody asked for the last sweep.
     pub fn scraped(&self) {
         self.scrapes.inc();
+    }
+}
+
+impl Observer for SweepMetrics {
+    fn failed(&mut self) {
+        self.name_errors.inc();
+    }
+
+    fn watches(&mut self, count: usize) {
+        let watches = self.api_server_watches.get_or_create(&WatchLabel { of: "pods" });
+        watches.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    fn answered(&mut self, source: &NameSource) {
+        tracing::info!(%source, "names of pods and containers");
+        self.name_source.clear();
+        self.name_source.get_or_create(&SourceLabel { source: source.to_string() }).set(1);
     }
 }

@@ -64,6 +64,11 @@ pub fn number(text: &[u8]) -> Option<u64> {
     digits(skip_blank(text)).map(|(value, _)| value)
 }
 
+/// The numbers of a text, up to the first word that is none.
+pub fn numbers(text: &[u8]) -> impl Iterator<Item = u64> {
+    text.split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty()).map_while(number)
+}
+
 /// A limit file: a number or `max`.
 pub fn limit(text: &[u8]) -> Option<Limit> {
     let text = skip_blank(text);
@@ -337,6 +342,13 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(number(text.as_bytes()), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn numbers_up_to_the_first_word_that_is_none() {
+        assert_eq!(numbers(b"5 0 18446744073709551615 \n").collect::<Vec<_>>(), [5, 0, u64::MAX]);
+        assert_eq!(numbers(b"5 x 7").collect::<Vec<_>>(), [5]);
+        assert_eq!(numbers(b"").count(), 0);
     }
 
     #[test]

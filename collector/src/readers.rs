@@ -10,6 +10,8 @@ use crate::parse::{self, Limit};
 
 /// Clock ticks of `cpuacct.stat` in nanoseconds: USER_HZ is 100 on every architecture.
 const TICK_NS: u64 = 10_000_000;
+/// Most CPUs of a machine: what Linux can be built for.
+const CPUS_LIMIT: usize = 8_192;
 /// Most block devices followed per group.
 pub const DEVICES_LIMIT: usize = 256;
 
@@ -82,6 +84,15 @@ pub fn plan(places: &Places<'_>) -> Vec<Reader> {
     // Every hierarchy has it; the first is the one whose folders are listed.
     plan.slow(0, "cgroup.procs", |text, _, to| to.tasks.processes = parse::processes(text));
     plan.0
+}
+
+/// CPU time by CPU, of v1's accounting in this tree.
+pub fn per_cpu(tree: usize) -> Reader {
+    let take: Take = |text, _, to| {
+        to.per_cpu_ns.clear();
+        to.per_cpu_ns.extend(parse::numbers(text).take(CPUS_LIMIT));
+    };
+    Reader { tree, file: "cpuacct.usage_percpu".to_owned(), pace: Pace::Slow, take, argument: 0 }
 }
 
 struct Plan(Vec<Reader>);

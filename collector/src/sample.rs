@@ -1,7 +1,8 @@
 //! What a sweep found: plain data, one value per group, each stamped with the time of its own read.
 
+use crate::clock::Anchor;
 use crate::details::Details;
-use crate::layout::Qos;
+use crate::layout::{Qos, SystemGroup};
 use crate::names::{ContainerName, PodName};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,11 +16,25 @@ pub struct Cpu {
     pub unix_ms: i64,
 }
 
-impl Cpu {
+/// A CPU reading on the clock that no step of the wall clock reaches, for rates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CpuMark {
+    /// Nanoseconds of CPU time since the group was made.
+    pub usage_ns: u64,
+    /// Middle of the read, monotonic milliseconds.
+    pub monotonic_ms: i64,
+}
+
+impl CpuMark {
+    /// Of a reading whose time was made with this anchor.
+    pub fn of(cpu: &Cpu, anchor: Anchor) -> CpuMark {
+        CpuMark { usage_ns: cpu.usage_ns, monotonic_ms: anchor.monotonic_ms(cpu.unix_ms) }
+    }
+
     /// Rate since an earlier reading, billionths of a core; `None` when time or counter did not go on.
-    pub fn rate_nanocores(&self, earlier: &Cpu) -> Option<u64> {
+    pub fn rate_nanocores(&self, earlier: &CpuMark) -> Option<u64> {
         let used_ns = self.usage_ns.checked_sub(earlier.usage_ns)?;
-        let ms = u64::try_from(self.unix_ms - earlier.unix_ms).ok().filter(|ms| *ms > 0)?;
+        let ms = u64::try_from(self.monotonic_ms - earlier.monotonic_ms).ok().filter(|ms| *ms > 0)?;
         u64::try_from(u128::from(used_ns) * 1_000 / u128::from(ms)).ok()
     }
 }
@@ -104,6 +119,19 @@ pub struct ContainerReading {
     pub details: Arc<Details>,
 }
 
+/// A group that is neither a pod's nor a container's.
+#[derive(Debug, Clone)]
+pub struct SystemReading {
+    /// What it is.
+    pub whose: SystemGroup,
+    /// Its values.
+    pub reading: Reading,
+    /// Path of its group, with a leading slash.
+    pub path: Arc<str>,
+    /// What the slower tier read of it last.
+    pub details: Arc<Details>,
+}
+
 /// One finished sweep.
 #[derive(Debug, Clone, Default)]
 pub struct Sweep {
@@ -119,6 +147,8 @@ pub struct Sweep {
     pub node_details: Arc<Details>,
     /// Names of block devices by major and minor number.
     pub devices: Arc<HashMap<(u32, u32), Arc<str>>>,
+    /// What the node's pods use together, and what its own services use.
+    pub system: Vec<SystemReading>,
     /// All pods found, in no particular order.
     pub pods: Vec<PodReading>,
     /// All containers found, sandboxes included, in no particular order.
@@ -147,6 +177,7 @@ impl Sweep {
     /// Empties it, keeping its buffers.
     pub fn clear(&mut self) {
         self.pods.clear();
+        self.system.clear();
         self.containers.clear();
         self.node = Reading::default();
     }
@@ -186,7 +217,7 @@ mod tests {
 
     #[test]
     fn rates() {
-        let cpu = |usage_ns, unix_ms| Cpu { usage_ns, unix_ms };
+        let cpu = |usage_ns, monotonic_ms| CpuMark { usage_ns, monotonic_ms };
         assert_eq!(cpu(1_500_000_000, 2_000).rate_nanocores(&cpu(1_000_000_000, 1_000)), Some(500_000_000));
         assert_eq!(cpu(1, 2_000).rate_nanocores(&cpu(2, 1_000)), None, "a counter that went back");
         assert_eq!(cpu(2, 1_000).rate_nanocores(&cpu(1, 1_000)), None, "no time has passed");

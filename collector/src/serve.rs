@@ -7,12 +7,14 @@
 
 use crate::agent::Agent;
 use crate::config::Config;
+use crate::cost::{Meter, Stage};
 use crate::disk::DiskMeter;
 use crate::disk::places::Places as DiskPlaces;
 use crate::error::CollectorError;
 use crate::explain;
 use crate::history::Recorder;
 use crate::machine::MachineFacts;
+use crate::name_source::Clients;
 use crate::names::Names;
 use crate::node_exporter::{NodeEndpoint, Places};
 use crate::own::SweepMetrics;
@@ -75,6 +77,8 @@ pub struct Security {
     pub certificate_ready: CertificateReady,
     /// What is wrong around the collector; shown in `/readyz?verbose`.
     pub advice: Advice,
+    /// Whether the cluster's CA of clients is followed, which takes a watch of one ConfigMap at the API server.
+    pub follows_client_ca: bool,
 }
 
 /// Asked by each readiness probe.
@@ -99,7 +103,8 @@ impl Security {
         let authenticators =
             delegation::start(client.clone(), flags, shutdown).await.map_err(security_error)?;
         let authorizer = Arc::new(Delegated::new(client).with_lifetimes(ALLOWED_BELIEVED, DENIED_BELIEVED));
-        Ok(Security { tls, authenticators, authorizer, certificate_ready: Arc::new(|| true), advice })
+        let certificate_ready: CertificateReady = Arc::new(|| true);
+        Ok(Security { tls, authenticators, authorizer, certificate_ready, advice, follows_client_ca: true })
     }
 
     /// Without a cluster to ask: probes are open, everything else is refused.
@@ -111,6 +116,7 @@ impl Security {
             authorizer: Arc::new(DenyAnonymous::default()),
             certificate_ready: Arc::new(|| true),
             advice: Advice::new(),
+            follows_client_ca: false,
         }
     }
 }
@@ -128,7 +134,8 @@ pub async fn run(
         Some(client) => Security::delegated(client.clone(), tls, shutdown.clone()).await?,
         None => Security::closed(tls),
     };
-    run_with(config, client, listener, security, shutdown).await
+    let clients = Clients { api: client, kubelet: None };
+    run_with(config, clients, listener, security, shutdown).await
 }
 
 /// A self-signed certificate for the node's name and the listener's address, as a kubelet makes one when it is given
@@ -142,10 +149,10 @@ pub fn own_tls(node_name: &str, listener: &TcpListener) -> Result<ServingTls, Co
     Ok(ServingTls::new(issued.resolver().map_err(security_error)?))
 }
 
-/// As [`run`], with the caller's certificate and rules. Without a client no pod has a name.
+/// As [`run`], with the caller's certificate and rules.
 pub async fn run_with(
     config: Config,
-    client: Option<kube::Client>,
+    clients: Clients,
     listener: TcpListener,
     security: Security,
     shutdown: CancellationToken,
@@ -155,6 +162,7 @@ pub async fn run_with(
     let collector = Collector::start(&config)?;
     let names = collector.names();
     let metrics = collector.metrics.clone();
+    metrics.follows_client_ca(security.follows_client_ca);
     let server = Arc::new(Server {
         tls: security.tls,
         authenticators: security.authenticators,
@@ -164,17 +172,10 @@ pub async fn run_with(
         metrics: ServerMetrics::register(&collector.own),
     });
     let stop = shutdown.clone();
-    let source = name_source::first_usable(&config.names, client.is_some());
-    match &source {
-        Some(source) => tracing::info!(%source, "names of pods and containers"),
-        None => tracing::warn!("no source of names is there: containers are measured but not served by name"),
-    }
     let watching = async {
-        if let Some(source) = &source {
-            let failed = || metrics.name_watch_failed();
-            let following = name_source::follow(source, client, &config.node_name, &names, failed);
-            stop.run_until_cancelled(following).await;
-        }
+        let (sources, mut observer) = (&config.names, metrics);
+        let following = name_source::follow(sources, &clients, &config.node_name, &names, &mut observer);
+        stop.run_until_cancelled(following).await;
     };
     tracing::info!(address, source = %collector.agent.source(), node = config.node_name, "collector serves");
     let (served, ()) = tokio::join!(serve(listener, server, shutdown), watching);
@@ -209,7 +210,10 @@ impl Collector {
         let disk = match (&config.disk, sweeper.source()) {
             (Some(disk), Source::Cgroups(_)) => {
                 let places = DiskPlaces::new(disk.clone(), &config.proc_root, sweeper.groups_root());
-                Some(DiskMeter::start(sweeper.latest(), places).map_err(|error| CollectorError::Thread {
+                let walked = metrics.clone();
+                let meter =
+                    DiskMeter::start(sweeper.latest(), places, move |round| walked.observe_walk(round));
+                Some(meter.map_err(|error| CollectorError::Thread {
                     reason: format!("of disk use could not be started: {error}"),
                 })?)
             }
@@ -225,7 +229,7 @@ impl Collector {
         let recording = recorder.clone();
         let record = move |sweep: &Sweep| kept.observe_history(&recording.record(sweep));
         let agent =
-            Arc::new(Agent::start(sweeper, config.interval, record, move |turn| observed.observe(turn))?);
+            Arc::new(Agent::start(sweeper, config.interval, record, move |done| observed.observe(done))?);
         let facts = Arc::new(Facts {
             node_name: config.node_name.clone(),
             machine: MachineFacts::new(&config.proc_root, &config.sys_root),
@@ -235,7 +239,8 @@ impl Collector {
             proc_root: config.proc_root.clone(),
         });
         let places = Places::find(&config.proc_root, &config.sys_root, &config.root, &config.node_name);
-        let node = NodeEndpoint::new(places, gzip);
+        let read = metrics.clone();
+        let node = NodeEndpoint::new(places, gzip, move |cost| read.observe_cost(Stage::Node, cost));
         Ok(Collector { agent, own, metrics, names, interval: config.interval, facts, node, recorder })
     }
 
@@ -301,8 +306,16 @@ impl CollectorHandler {
         }
         match path {
             RESOURCE_PATH => self.resource(&request.parts.headers),
-            "/metrics" => self.own.respond(&request.parts.headers),
+            "/metrics" => self.own_metrics(&request.parts.headers),
             _ => text(StatusCode::NOT_FOUND, "404 page not found\n"),
+        }
+    }
+
+    fn own_metrics(&self, headers: &HeaderMap) -> Response {
+        let format = Format::from_accept(text_of(headers, header::ACCEPT));
+        match self.own.body(format) {
+            Some(body) => answer(Body::of(body, headers), format.content_type()),
+            None => text(StatusCode::INTERNAL_SERVER_ERROR, "500 own metrics could not be written\n"),
         }
     }
 
@@ -330,7 +343,13 @@ impl CollectorHandler {
         let Ok(_turn) = self.bodies.acquire().await else {
             return text(StatusCode::SERVICE_UNAVAILABLE, "503 stopping\n");
         };
-        let made = tokio::task::spawn_blocking(move || Body::of(facts.body(wanted, &sweep), &headers));
+        let metrics = self.metrics.clone();
+        let made = tokio::task::spawn_blocking(move || {
+            let mut meter = Meter::start();
+            let body = Body::of(facts.body(wanted, &sweep), &headers);
+            metrics.observe_cost(Stage::Render, meter.lap());
+            body
+        });
         match made.await {
             Ok(body) => answer(body, wanted.content_type()),
             Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "500 the body could not be made\n"),
@@ -518,7 +537,8 @@ fn text_of(headers: &HeaderMap, name: header::HeaderName) -> &str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
 }
 
-fn accepts_gzip(accept_encoding: &str) -> bool {
+/// Whether a header `Accept-Encoding` takes gzip.
+pub fn accepts_gzip(accept_encoding: &str) -> bool {
     accept_encoding.split(',').any(|item| {
         let mut parts = item.split(';').map(str::trim);
         let refused =

@@ -5,14 +5,20 @@
 //! replaces the [`Details`] that sweeps hand out; those of the pass before it are filled anew unless someone still
 //! holds them, so that nothing is allocated in the steady state.
 
+use crate::cost;
 use crate::details::Details;
+use crate::devices;
 use crate::files::{self, ReadFault};
 use crate::group::{GroupFiles, SweepContext};
+use crate::members::{self, Members};
 use crate::network;
 use crate::parse;
 use crate::readers::Pace;
 use rustix::fd::OwnedFd;
+use rustix::fs::{Mode, OFlags, RawDir};
+use rustix::io::Errno;
 use std::fmt::Write as _;
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 /// Sweeps between two passes over a group that uses CPU.
@@ -21,20 +27,39 @@ pub const SLOW_SWEEPS: u64 = 10;
 pub const RARE_SWEEPS: u64 = 60;
 /// Most hierarchies of a machine.
 const TREES_LIMIT: usize = 8;
-/// Most processes of a group whose descriptors are counted; beyond it the count is absent.
-const COUNTED_PROCESSES_LIMIT: usize = 1_024;
+/// Most descriptors of a group that are looked at for being sockets; each takes a system call.
+const LOOKED_AT_LIMIT: usize = 10_000;
+/// Bytes of directory entries taken per system call.
+const LISTING_BYTES: usize = 4 * 1024;
 /// Name of the limit of descriptors in `/proc/PID/limits`.
 const OPEN_FILES: &[u8] = b"Max open files";
+
+/// Whose interfaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NetworkOf<'a> {
+    /// None.
+    Nobody,
+    /// The group's: it stands for its pod's network.
+    Group,
+    /// The machine's, in this file below /proc.
+    Node(&'a str),
+}
 
 /// What is asked of a pass beyond the group's own files.
 #[derive(Debug, Clone, Copy)]
 pub struct Extras<'a> {
     /// The host's /proc.
     pub proc_root: &'a OwnedFd,
-    /// Read the interfaces: the group stands for its pod's network.
-    pub network: bool,
+    /// Whose interfaces to read with it.
+    pub network: NetworkOf<'a>,
     /// Count descriptors.
     pub descriptors: bool,
+    /// Count those that are sockets.
+    pub sockets: bool,
+    /// Read what is known of whole disks: the group is the machine's.
+    pub disks: bool,
+    /// Processes in groups below it are its own, too: it is a container.
+    pub descends: bool,
 }
 
 /// State of the slower tier of a group.
@@ -161,7 +186,7 @@ fn folder<'f>(
     }
 }
 
-/// What only processes tell: interfaces, descriptors.
+/// What only processes tell: interfaces, descriptors; and the number of those in groups below a container's.
 fn read_processes(
     group: &GroupFiles,
     rare: bool,
@@ -169,26 +194,28 @@ fn read_processes(
     to: &mut Details,
     ctx: &mut SweepContext<'_>,
 ) {
-    if !extras.network && !extras.descriptors {
+    if extras.disks
+        && let Ok(text) = files::read_at(extras.proc_root, "diskstats", ctx.buffer)
+    {
+        to.disks.extend(devices::disk_totals(text));
+    }
+    if let NetworkOf::Node(net_dev) = extras.network {
+        network::read_file(net_dev, extras.proc_root, &mut to.network, ctx);
+    }
+    let Some(tree) = ctx.trees.first() else { return };
+    let of_group = extras.network == NetworkOf::Group;
+    let has_more = extras.descends && members::has_groups_below(tree, group.path());
+    if !of_group && !extras.descriptors && !extras.sockets && !has_more {
         return;
     }
     ctx.path.clear();
-    let _ = match group.path() {
-        "" => ctx.path.write_str("cgroup.procs"),
-        path => write!(ctx.path, "{path}/cgroup.procs"),
-    };
-    let Some(tree) = ctx.trees.first() else { return };
-    let Ok(text) = files::read_at(tree, ctx.path, ctx.buffer) else { return };
-    let mut pids = [0_u32; COUNTED_PROCESSES_LIMIT];
-    let mut count = 0;
-    for pid in parse::pids(text) {
-        if let Some(slot) = pids.get_mut(count) {
-            *slot = pid;
-        }
-        count += 1;
+    ctx.path.push_str(group.path());
+    let Ok(members) = Members::of(tree, ctx.path, ctx.buffer) else { return };
+    if has_more {
+        to.tasks.processes = Some(members.count);
     }
-    let pids = pids.get(..count.min(COUNTED_PROCESSES_LIMIT)).unwrap_or_default();
-    if extras.network {
+    let pids = members.pids();
+    if of_group {
         // Any process will do; the first may have ended meanwhile.
         for pid in pids.iter().take(4) {
             if network::read(*pid, extras.proc_root, &mut to.network, ctx) {
@@ -196,9 +223,12 @@ fn read_processes(
             }
         }
     }
+    if extras.sockets {
+        to.tasks.sockets =
+            members.is_whole().then(|| sockets(members.pids(), extras.proc_root, ctx)).flatten();
+    }
     if extras.descriptors {
-        to.tasks.descriptors =
-            (count <= COUNTED_PROCESSES_LIMIT).then(|| descriptors(pids, extras.proc_root, ctx));
+        to.tasks.descriptors = members.is_whole().then(|| descriptors(pids, extras.proc_root, ctx)).flatten();
         if rare {
             to.tasks.descriptors_soft_limit = pids.first().and_then(|pid| {
                 ctx.path.clear();
@@ -210,9 +240,45 @@ fn read_processes(
     }
 }
 
+/// Descriptors of processes that are sockets: each is looked at, which takes the right to trace the processes. Absent
+/// without it, and beyond [`LOOKED_AT_LIMIT`].
+fn sockets(pids: &[u32], proc_root: &OwnedFd, ctx: &mut SweepContext<'_>) -> Option<u64> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let (mut count, mut looked_at, mut target) = (0, 0, Vec::new());
+    for pid in pids {
+        ctx.path.clear();
+        let _ = write!(ctx.path, "{pid}/fd");
+        cost::called(3);
+        let folder = match rustix::fs::openat(proc_root, ctx.path.as_str(), flags, Mode::empty()) {
+            Ok(folder) => folder,
+            // It ended meanwhile.
+            Err(Errno::NOENT | Errno::SRCH) => continue,
+            Err(_) => return None,
+        };
+        let mut listing = [MaybeUninit::uninit(); LISTING_BYTES];
+        let mut entries = RawDir::new(&folder, &mut listing);
+        while let Some(Ok(entry)) = entries.next() {
+            if !entry.file_name().to_bytes().iter().all(u8::is_ascii_digit) {
+                continue;
+            }
+            looked_at += 1;
+            if looked_at > LOOKED_AT_LIMIT {
+                return None;
+            }
+            cost::called(1);
+            if let Ok(link) = rustix::fs::readlinkat(&folder, entry.file_name(), std::mem::take(&mut target))
+            {
+                count += u64::from(link.to_bytes().starts_with(b"socket:"));
+                target = link.into_bytes();
+            }
+        }
+    }
+    Some(count)
+}
+
 /// Open descriptors of processes. The size of `/proc/PID/fd` is their number since Linux 6.2, and anyone may ask for it;
-/// a process that ended meanwhile has none.
-fn descriptors(pids: &[u32], proc_root: &OwnedFd, ctx: &mut SweepContext<'_>) -> u64 {
+/// a process that ended meanwhile has none. Older kernels say 0 of every process: then it is absent.
+fn descriptors(pids: &[u32], proc_root: &OwnedFd, ctx: &mut SweepContext<'_>) -> Option<u64> {
     let mut count = 0;
     for pid in pids {
         ctx.path.clear();
@@ -221,5 +287,5 @@ fn descriptors(pids: &[u32], proc_root: &OwnedFd, ctx: &mut SweepContext<'_>) ->
             count += u64::try_from(stat.st_size).unwrap_or(0);
         }
     }
-    count
+    (count > 0).then_some(count)
 }

@@ -4,6 +4,7 @@
 
 use crate::files;
 use crate::group::{GroupFiles, SweepContext};
+use crate::members::Members;
 use crate::parse;
 use rustix::fd::OwnedFd;
 
@@ -23,14 +24,15 @@ pub struct FirstProcess {
 ///
 /// The start is now − uptime + start ticks, which is finer than the whole seconds of the boot time in `/proc/stat`.
 pub fn first_process(
-    group: &mut GroupFiles,
+    group: &GroupFiles,
     proc_root: &OwnedFd,
     ctx: &mut SweepContext<'_>,
 ) -> Option<FirstProcess> {
-    let pids: Vec<u32> =
-        parse::pids(group.read_once(ctx.trees, "cgroup.procs", ctx.buffer)?).take(PIDS_LIMIT).collect();
+    ctx.path.clear();
+    ctx.path.push_str(group.path());
+    let members = Members::of(ctx.trees.first()?, ctx.path, ctx.buffer).ok()?;
     let mut first: Option<(u64, bool)> = None;
-    for pid in pids {
+    for pid in members.pids().iter().take(PIDS_LIMIT) {
         let Ok(text) = files::read_at(proc_root, &format!("{pid}/stat"), ctx.buffer) else { continue };
         let Some(stat) = parse::process_stat(text) else { continue };
         if first.is_none_or(|(ticks, _)| stat.start_ticks < ticks) {

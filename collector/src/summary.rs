@@ -27,12 +27,28 @@ pub struct Summary {
 #[serde(rename_all = "camelCase")]
 struct Node {
     node_name: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    system_containers: Vec<Container>,
     #[serde(skip_serializing_if = "Option::is_none")]
     start_time: Option<Time>,
     #[serde(flatten)]
     usage: Usage,
     #[serde(skip_serializing_if = "Option::is_none")]
+    network: Option<Network>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fs: Option<FsStats>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    runtime: Option<Runtime>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     rlimit: Option<Rlimit>,
+}
+
+/// File systems of the container runtime.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Runtime {
+    image_fs: FsStats,
+    container_fs: FsStats,
 }
 
 /// Number of tasks of the machine and the most there can be.
@@ -93,7 +109,8 @@ struct FsStats {
     time: Time,
     #[serde(flatten)]
     space: Option<FsSpace>,
-    used_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    used_bytes: Option<u64>,
     inodes_used: u64,
 }
 
@@ -263,13 +280,47 @@ pub fn summary(
             &b.pod_ref.uid,
         ))
     });
-    let node = Node {
-        node_name: node_name.to_owned(),
-        start_time: sweep.node.start_unix_ms.map(Time),
-        usage: Usage::of(&sweep.node, &sweep.node_details, extent),
-        rlimit: rlimit.filter(|_| extent == Extent::All),
-    };
-    Summary { node, pods }
+    Summary { node: Node::of(sweep, disk, node_name, rlimit, extent), pods }
+}
+
+impl Node {
+    fn of(sweep: &Sweep, disk: &DiskUse, node_name: &str, rlimit: Option<Rlimit>, extent: Extent) -> Node {
+        let all = extent == Extent::All;
+        let details = &sweep.node_details;
+        let has_network = all && !details.network.is_empty();
+        // What of it is images nobody here knows; that what is used of the file system is not.
+        let images = |used: Use| FsStats { used_bytes: None, ..FsStats::of(used) };
+        let runtime = disk.node.runtime.filter(|_| all).map(images);
+        Node {
+            node_name: node_name.to_owned(),
+            system_containers: system_containers(sweep, extent),
+            start_time: sweep.node.start_unix_ms.map(Time),
+            usage: Usage::of(&sweep.node, details, extent),
+            network: has_network.then(|| Network::of(&details.network, details.unix_ms)),
+            fs: disk.node.kubelet.filter(|_| all).map(FsStats::of),
+            runtime: runtime.map(|fs| Runtime { image_fs: fs, container_fs: fs }),
+            rlimit: rlimit.filter(|_| all),
+        }
+    }
+}
+
+/// The groups that a kubelet lists by name: `kubelet`, `pods`, `runtime`, each once.
+fn system_containers(sweep: &Sweep, extent: Extent) -> Vec<Container> {
+    let mut found: Vec<Container> = Vec::new();
+    for system in &sweep.system {
+        let Some(name) = system.whose.summary_name() else { continue };
+        if found.iter().all(|known| known.name != name) {
+            found.push(Container {
+                name: name.to_owned(),
+                start_time: system.reading.start_unix_ms.map(Time),
+                usage: Usage::of(&system.reading, &system.details, extent),
+                rootfs: None,
+                logs: None,
+            });
+        }
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found
 }
 
 impl Pod {
@@ -387,7 +438,7 @@ impl FsStats {
             inodes: space.inodes,
         });
         let Use { amount, unix_ms, .. } = used;
-        FsStats { time: Time(unix_ms), space, used_bytes: amount.bytes, inodes_used: amount.inodes }
+        FsStats { time: Time(unix_ms), space, used_bytes: Some(amount.bytes), inodes_used: amount.inodes }
     }
 }
 
@@ -403,7 +454,7 @@ fn ephemeral_storage(containers: &[Container], volumes: &[Volume]) -> Option<FsS
     parts.reduce(|sum, part| FsStats {
         time: Time(sum.time.0.min(part.time.0)),
         space: sum.space,
-        used_bytes: sum.used_bytes + part.used_bytes,
+        used_bytes: sum.used_bytes.zip(part.used_bytes).map(|(a, b)| a + b),
         inodes_used: sum.inodes_used + part.inodes_used,
     })
 }
@@ -431,8 +482,8 @@ mod tests {
     use super::*;
     use crate::details::{MemoryDetails, Traffic};
     use crate::disk::walk::Amount;
-    use crate::disk::{ContainerUse, Space};
-    use crate::layout::Qos;
+    use crate::disk::{ContainerUse, NodeUse, Space};
+    use crate::layout::{Qos, SystemGroup};
     use crate::names::ContainerName;
     use crate::sample;
     use std::sync::Arc;
@@ -487,7 +538,19 @@ mod tests {
             path: "/kubepods/poduid".into(),
             details: Arc::default(),
         };
+        let system = |whose, path: &str| sample::SystemReading {
+            whose,
+            reading: Reading { start_unix_ms: None, ..reading },
+            path: path.into(),
+            details: Arc::default(),
+        };
         Sweep {
+            system: vec![
+                system(SystemGroup::Runtime, "/system.slice/containerd.service"),
+                system(SystemGroup::Runtime, "/system.slice/docker.service"),
+                system(SystemGroup::Pods, "/kubepods"),
+                system(SystemGroup::Class(Qos::Burstable), "/kubepods/burstable"),
+            ],
             pods: vec![pod("uid", Some(name.clone())), pod("unnamed", None)],
             containers: vec![container(Some("app"), &Arc::default()), container(None, &details)],
             node: reading,
@@ -508,6 +571,7 @@ mod tests {
         DiskUse {
             containers: HashMap::from([(Arc::from("id"), container)]),
             volumes: HashMap::from([(Arc::from("uid"), vec![("cache".to_owned(), used(30))])]),
+            node: NodeUse { kubelet: Some(used(500)), runtime: Some(used(600)) },
         }
     }
 
@@ -540,11 +604,18 @@ mod tests {
                 "inodes": 70, "usedBytes": bytes, "inodesUsed": inodes
             })
         };
+        let mut images = fs(600, 2);
+        images.as_object_mut().unwrap().remove("usedBytes");
         let mut volume = fs(30, 2);
         volume["name"] = "cache".into();
         let expected = serde_json::json!({
             "node": {
                 "nodeName": "node1", "startTime": "2026-01-01T00:00:00Z", "cpu": node_cpu, "memory": node_memory,
+                "systemContainers": [
+                    {"name": "pods", "cpu": cpu, "memory": memory},
+                    {"name": "runtime", "cpu": cpu, "memory": memory}
+                ],
+                "network": network, "fs": fs(500, 2), "runtime": {"imageFs": images, "containerFs": images},
                 "rlimit": {"time": "2026-01-01T00:00:07Z", "maxpid": 4_194_304, "curproc": 321}
             },
             "pods": [{
@@ -565,6 +636,10 @@ mod tests {
             serde_json::to_value(summary(&sweep(), &disk(), "node1", None, Extent::CpuAndMemory)).unwrap();
         let pod = &found["pods"][0];
         assert!(pod.get("network").is_none() && found["node"].get("rlimit").is_none(), "{found:#}");
+        for field in ["network", "fs", "runtime"] {
+            assert!(found["node"].get(field).is_none(), "{found:#}");
+        }
+        assert_eq!(found["node"]["systemContainers"][0]["name"], "pods");
         assert!(pod.get("cpu").is_some() && pod.get("memory").is_some());
     }
 }

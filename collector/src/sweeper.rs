@@ -6,6 +6,7 @@
 
 use crate::clock::{Anchor, Clock, SystemClock};
 use crate::config::{Config, SourceChoice};
+use crate::cost::{Cost, Costs, Meter, Stage};
 use crate::detect;
 use crate::devices::Devices;
 use crate::discover::{Change, Discovery, GroupId};
@@ -15,9 +16,10 @@ use crate::group::{GroupFiles, SweepContext};
 use crate::mounts::{FilePlan, Hierarchies, Version};
 use crate::names::Names;
 use crate::node::NodeReader;
+use crate::node_exporter::Places;
 use crate::processes::Processes;
-use crate::sample::{Cpu, Reading, Sweep};
-use crate::slow::{Extras, SlowTier};
+use crate::sample::{CpuMark, Reading, Sweep};
+use crate::slow::{Extras, NetworkOf, SlowTier};
 use crate::tracked::{Group, Kind, add};
 use crate::watches::Watches;
 use rustix::fd::OwnedFd;
@@ -84,6 +86,12 @@ pub struct SweepReport {
     pub watches_refused: u64,
     /// Containers whose first process was found, or that turned out to be sandboxes.
     pub started: u64,
+    /// Groups read because their last process ended, or their first came.
+    pub emptied: u64,
+    /// Pods and containers that are not followed, for there are too many.
+    pub left_out: u64,
+    /// What it cost, by stage.
+    pub costs: Costs,
     /// Files that could not be read, in the order of [`READ_FAULTS`].
     pub faults: [u64; READ_FAULTS.len()],
 }
@@ -95,6 +103,8 @@ impl SweepReport {
         self.removed += other.removed;
         self.resets += other.resets;
         self.started += other.started;
+        self.emptied += other.emptied;
+        self.costs.add_all_to(Stage::Look, &other.costs);
         for (count, more) in self.faults.iter_mut().zip(other.faults) {
             *count += more;
         }
@@ -119,8 +129,11 @@ pub struct Sweeper {
     names: Arc<Names>,
     names_generation: Option<u64>,
     counts_descriptors: bool,
+    counts_sockets: bool,
     node_slow: SlowTier,
-    last_node_cpu: Option<Cpu>,
+    /// The machine's interfaces in /proc, where they can be seen.
+    node_net_dev: Option<String>,
+    last_node_cpu: Option<CpuMark>,
     devices: Devices,
     clock: Box<dyn Clock>,
     buffer: Vec<u8>,
@@ -132,6 +145,9 @@ pub struct Sweeper {
     report: SweepReport,
     /// What looks between sweeps met, for the report of the next sweep.
     looks: SweepReport,
+    /// Groups whose last reading is in no sweep that was handed out.
+    emptied: Vec<GroupId>,
+    meter: Meter,
 }
 
 impl Sweeper {
@@ -153,11 +169,14 @@ impl Sweeper {
             SourceChoice::Hierarchies(hierarchies) => Some(Hierarchies::clone(hierarchies)),
             SourceChoice::Processes(_) => None,
         };
-        let plan = match (&hierarchies, &config.source) {
+        let mut plan = match (&hierarchies, &config.source) {
             (Some(hierarchies), _) => hierarchies.plan(&detect::huge_page_sizes(&config.sys_root)),
             (None, SourceChoice::Processes(folder)) => folder_plan(folder.clone()),
             (None, _) => folder_plan(PathBuf::from("/")),
         };
+        if config.per_cpu {
+            plan.add_per_cpu();
+        }
         let trees = plan.trees.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
         let Some(first) = plan.trees.first() else {
             return Err(CollectorError::NoHierarchy { place: config.cgroup_root.clone().into() });
@@ -172,7 +191,9 @@ impl Sweeper {
             node: node_reader(config, hierarchies.as_ref(), trees.len()),
             processes: hierarchies.is_none().then(Processes::new),
             counts_descriptors: config.counts_descriptors,
+            counts_sockets: config.counts_sockets,
             node_slow: SlowTier::new(&plan.huge_page_sizes),
+            node_net_dev: node_net_dev(config),
             devices: Devices::default(),
             last_node_cpu: None,
             proc_root: open(&config.proc_root)?,
@@ -194,6 +215,8 @@ impl Sweeper {
             latest,
             report: SweepReport::default(),
             looks: SweepReport::default(),
+            emptied: Vec::new(),
+            meter: Meter::start(),
         })
     }
 
@@ -234,6 +257,8 @@ impl Sweeper {
         self.sequence += 1;
         self.report = SweepReport::default();
         self.gone.clear();
+        self.emptied.clear();
+        self.meter.lap();
         self.discover();
         let node = self.read_node_and_processes(anchor);
         self.read_groups(anchor);
@@ -248,19 +273,81 @@ impl Sweeper {
         &self.current
     }
 
+    /// Takes what the kernel says of groups that came, went or became empty, and reads the last at once: they may be gone
+    /// in a moment, and nothing will change in them any more.
+    pub fn take_events(&mut self) {
+        self.discovery.take_events();
+        let already = self.emptied.len();
+        self.discovery.take_emptied(&mut self.emptied);
+        if self.emptied.len() == already || self.sequence == 0 {
+            return;
+        }
+        let before = std::mem::take(&mut self.report);
+        self.meter.lap();
+        self.read_emptied(already);
+        self.report.costs.add(Stage::Look, self.meter.lap());
+        self.looks.add_counts(&self.report);
+        self.report = before;
+    }
+
+    /// Reads those of [`Sweeper::emptied`] from a place on. A group that is gone keeps its reading.
+    fn read_emptied(&mut self, from: usize) {
+        let anchor = Anchor::now(self.clock.as_ref());
+        let emptied: HashSet<GroupId> = self.emptied.iter().skip(from).copied().collect();
+        let mut faults = |fault| count(&mut self.report, fault);
+        let mut ctx = SweepContext {
+            plan: &self.plan,
+            trees: &self.trees,
+            budget: &self.budget,
+            clock: self.clock.as_ref(),
+            anchor,
+            sequence: self.sequence,
+            buffer: &mut self.buffer,
+            path: &mut self.path,
+            faults: &mut faults,
+        };
+        let (mut read, mut resets) = (0, 0);
+        for group in self.groups.iter_mut().filter(|group| emptied.contains(&group.id)) {
+            let values = group.files.read(&mut ctx);
+            if values.gone {
+                continue;
+            }
+            read += 1;
+            resets += group.take(values, anchor);
+            let extras = Extras {
+                proc_root: &self.proc_root,
+                network: NetworkOf::Nobody,
+                descriptors: false,
+                sockets: false,
+                disks: false,
+                descends: false,
+            };
+            group.slow.read(&group.files, values.cpu.map(|cpu| cpu.usage_ns), extras, &mut ctx);
+        }
+        self.report.emptied += read;
+        self.report.resets += resets;
+    }
+
     /// Looks for groups that came or went since the last sweep, if the kernel says that there are any, reads the new ones
-    /// and hands out the last sweep with them in it. Whether anything changed.
+    /// and hands out the last sweep with them in it, and with the last readings of groups that became empty. Whether
+    /// anything changed.
     pub fn look_again(&mut self) -> bool {
-        if self.sequence == 0 || !self.discovery.take_events() {
+        if self.sequence == 0 {
+            return false;
+        }
+        self.take_events();
+        if !self.discovery.has_news() {
             return false;
         }
         let started_ns = self.clock.monotonic_ns();
         let anchor = Anchor::now(self.clock.as_ref());
         let before = std::mem::take(&mut self.report);
+        self.meter.lap();
         self.gone.clear();
         self.discover();
         self.read_groups(anchor);
-        let changed = self.report.added > 0 || self.report.removed > 0;
+        let has_last_readings = !std::mem::take(&mut self.emptied).is_empty();
+        let changed = self.report.added > 0 || self.report.removed > 0 || has_last_readings;
         if changed {
             self.resolve_names();
             self.choose_networks();
@@ -279,6 +366,7 @@ impl Sweeper {
 
     fn discover(&mut self) {
         self.discovery.refresh(self.sequence, &self.gone, &self.budget, &mut self.changes);
+        self.report.left_out = self.discovery.left_out();
         let mut removed: HashSet<GroupId> = HashSet::new();
         for change in self.changes.drain(..) {
             match change {
@@ -291,9 +379,13 @@ impl Sweeper {
                 }
             }
         }
-        if removed.is_empty() {
-            return;
+        if !removed.is_empty() {
+            self.forget(&removed);
         }
+        self.report.costs.add(Stage::Discover, self.meter.lap());
+    }
+
+    fn forget(&mut self, removed: &HashSet<GroupId>) {
         self.report.removed += removed.len() as u64;
         let mut bereft: HashSet<Arc<str>> = HashSet::new();
         for group in self.groups.iter_mut().filter(|group| removed.contains(&group.id)) {
@@ -306,6 +398,7 @@ impl Sweeper {
                     let used = group.reading.cpu.map_or(0, |cpu| cpu.usage_ns);
                     *self.ended_cpu_ns.entry(group.pod_uid.clone()).or_default() += used;
                 }
+                Kind::System(_) => {}
                 Kind::Container { .. } => {
                     bereft.insert(group.pod_uid.clone());
                 }
@@ -337,11 +430,21 @@ impl Sweeper {
             processes.refresh(&self.proc_root, &mut ctx);
         }
         let mut reading = self.node.read(&mut ctx);
-        let last = std::mem::replace(&mut self.last_node_cpu, reading.cpu);
-        reading.cpu_rate_nanocores = reading.cpu.zip(last).and_then(|(cpu, last)| cpu.rate_nanocores(&last));
+        let now = reading.cpu.map(|cpu| CpuMark::of(&cpu, anchor));
+        let last = std::mem::replace(&mut self.last_node_cpu, now);
+        reading.cpu_rate_nanocores = now.zip(last).and_then(|(now, last)| now.rate_nanocores(&last));
         let cpu_ns = reading.cpu.map(|cpu| cpu.usage_ns);
         if self.processes.is_none() && self.node_slow.is_due(ctx.sequence, cpu_ns) {
-            let extras = Extras { proc_root: &self.proc_root, network: false, descriptors: false };
+            let proc_root = &self.proc_root;
+            let network = self.node_net_dev.as_deref().map_or(NetworkOf::Nobody, NetworkOf::Node);
+            let extras = Extras {
+                proc_root,
+                network,
+                descriptors: false,
+                sockets: false,
+                disks: true,
+                descends: false,
+            };
             let root = GroupFiles::new("", 0, self.trees.len());
             self.node_slow.read(&root, cpu_ns, extras, &mut ctx);
         }
@@ -350,7 +453,7 @@ impl Sweeper {
 
     /// Reads every group that was not read in this sweep yet.
     fn read_groups(&mut self, anchor: Anchor) {
-        let (mut resets, mut started) = (0, 0);
+        let (mut resets, mut started, mut slow) = (0, 0, Cost::default());
         let mut faults = |fault| count(&mut self.report, fault);
         let mut ctx = SweepContext {
             plan: &self.plan,
@@ -373,25 +476,33 @@ impl Sweeper {
                 (Some(processes), Kind::Container { .. }) => {
                     processes.read(group.files.path(), &mut group.family, &self.proc_root, &mut ctx)
                 }
-                // Summed from its containers when they are all read.
-                (Some(_), Kind::Pod { .. }) => continue,
+                // Pods are summed from their containers when they are all read.
+                (Some(_), Kind::Pod { .. } | Kind::System(_)) => continue,
             };
             if values.gone {
                 self.gone.insert(group.id);
                 continue;
             }
-            resets += group.take(values);
+            resets += group.take(values, anchor);
             started += u64::from(group.find_start(self.processes.is_some(), &self.proc_root, &mut ctx));
             let cpu_ns = values.cpu.map(|cpu| cpu.usage_ns);
             if group.slow.is_due(ctx.sequence, cpu_ns) {
+                let is_container = matches!(group.kind, Kind::Container { .. });
                 let extras = Extras {
                     proc_root: &self.proc_root,
-                    network: group.stands_for_network,
-                    descriptors: self.counts_descriptors && matches!(group.kind, Kind::Container { .. }),
+                    network: if group.stands_for_network { NetworkOf::Group } else { NetworkOf::Nobody },
+                    descriptors: self.counts_descriptors && is_container,
+                    sockets: self.counts_sockets && is_container,
+                    disks: false,
+                    descends: is_container,
                 };
+                let mut meter = Meter::start();
                 group.slow.read(&group.files, cpu_ns, extras, &mut ctx);
+                slow.add(meter.lap());
             }
         }
+        self.report.costs.add(Stage::Read, self.meter.lap().less(slow));
+        self.report.costs.add(Stage::Slow, slow);
         self.report.resets += resets;
         self.report.started += started;
     }
@@ -445,7 +556,7 @@ impl Sweeper {
                         *pod_name = table.pod(&group.pod_uid).cloned();
                     }
                 }
-                Kind::Pod { .. } => {}
+                Kind::Pod { .. } | Kind::System(_) => {}
             }
         }
     }
@@ -464,6 +575,10 @@ impl Sweeper {
             sweep.node_details = self.node_slow.details().clone();
             sweep.devices = self.devices.names(&self.proc_root, self.sequence, &mut self.buffer);
             for group in self.groups.iter().filter(|group| !self.gone.contains(&group.id)) {
+                // Without control groups nothing is known of what is no container.
+                if sums.is_some() && matches!(group.kind, Kind::System(_)) {
+                    continue;
+                }
                 group.publish(sums.as_ref(), sweep);
             }
             let finished_ns = self.clock.monotonic_ns();
@@ -472,10 +587,12 @@ impl Sweeper {
             self.report.pods = sweep.pods.len();
             self.report.containers = sweep.containers.len();
             self.report.unnamed_containers = sweep.unnamed_containers();
+            self.names.set_unnamed(self.report.unnamed_containers);
             let watches = self.discovery.watches();
             self.report.watches = watches.map_or(0, Watches::count);
             self.report.watches_refused = watches.map_or(0, Watches::refused);
         }
+        self.report.costs.add(Stage::Publish, self.meter.lap());
         self.current = sweep.clone();
         self.spare = self.latest.put(sweep);
     }
@@ -505,6 +622,13 @@ fn node_reader(config: &Config, hierarchies: Option<&Hierarchies>, trees: usize)
     let memory = hierarchies.and_then(|hierarchies| hierarchies.memory.as_ref());
     let root_group = cpu.map(|_| GroupFiles::new("", 0, trees));
     NodeReader::new(&config.proc_root, root_group, memory.is_some_and(|tree| !tree.whole_machine))
+}
+
+/// The machine's own `net/dev`, below /proc.
+fn node_net_dev(config: &Config) -> Option<String> {
+    let places = Places::find(&config.proc_root, &config.sys_root, &config.root, &config.node_name);
+    let net = places.net?.strip_prefix(&config.proc_root).ok()?.join("dev");
+    net.to_str().map(str::to_owned)
 }
 
 fn open(path: &Path) -> Result<OwnedFd, CollectorError> {

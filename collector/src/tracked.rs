@@ -1,12 +1,13 @@
 //! A group between sweeps: its open files, its name, and what was read of it last.
 
-use crate::discover::{Found, GroupId};
+use crate::clock::Anchor;
+use crate::discover::{Found, GroupId, Whose};
 use crate::group::{GroupFiles, GroupValues, SLOW_TIER_SWEEPS, SweepContext};
-use crate::layout::Qos;
+use crate::layout::{Qos, SystemGroup};
 use crate::lineage::Lineage;
 use crate::mounts::FilePlan;
 use crate::names::{ContainerName, PodName};
-use crate::sample::{ContainerReading, Cpu, Memory, PodReading, Reading, Sweep};
+use crate::sample::{ContainerReading, Cpu, CpuMark, Memory, PodReading, Reading, Sweep, SystemReading};
 use crate::slow::SlowTier;
 use crate::start;
 use rustix::fd::OwnedFd;
@@ -19,6 +20,7 @@ const START_TRIES: u64 = 10;
 /// One group.
 pub(crate) struct Group {
     pub(crate) id: GroupId,
+    /// Empty for a group that belongs to no pod.
     pub(crate) pod_uid: Arc<str>,
     pub(crate) kind: Kind,
     pub(crate) files: GroupFiles,
@@ -30,12 +32,13 @@ pub(crate) struct Group {
     pub(crate) family: Lineage,
     first_sequence: u64,
     pub(crate) read_sequence: u64,
-    last_cpu: Option<Cpu>,
+    last_cpu: Option<CpuMark>,
     pub(crate) reading: Reading,
 }
 
 /// What a group is.
 pub(crate) enum Kind {
+    System(SystemGroup),
     Pod {
         qos: Qos,
         name: Option<Arc<PodName>>,
@@ -51,13 +54,16 @@ pub(crate) enum Kind {
 impl Group {
     /// A group that was just found.
     pub(crate) fn new(found: Found, plan: &FilePlan, sequence: u64) -> Group {
-        let kind = match found.container_id {
-            Some(id) => Kind::Container { id, name: None, pod_name: None, looks_like_sandbox: false },
-            None => Kind::Pod { qos: found.qos, name: None },
+        let (pod_uid, kind) = match found.whose {
+            Whose::Container { pod_uid, id } => {
+                (pod_uid, Kind::Container { id, name: None, pod_name: None, looks_like_sandbox: false })
+            }
+            Whose::Pod { uid, qos } => (uid, Kind::Pod { qos, name: None }),
+            Whose::System(whose) => (Arc::default(), Kind::System(whose)),
         };
         Group {
             id: found.id,
-            pod_uid: found.pod_uid,
+            pod_uid,
             kind,
             files: GroupFiles::new(&found.path, found.inode, plan.trees.len()),
             slow: SlowTier::new(&plan.huge_page_sizes),
@@ -72,19 +78,19 @@ impl Group {
     }
 
     /// Takes over new values; 1 when the CPU counter went back, which starts a new epoch.
-    pub(crate) fn take(&mut self, values: GroupValues) -> u64 {
+    pub(crate) fn take(&mut self, values: GroupValues, anchor: Anchor) -> u64 {
         let last = self.last_cpu.take();
+        let now = values.cpu.map(|cpu| CpuMark::of(&cpu, anchor));
         self.reading.cpu = values.cpu;
-        self.reading.cpu_rate_nanocores =
-            values.cpu.zip(last).and_then(|(cpu, last)| cpu.rate_nanocores(&last));
+        self.reading.cpu_rate_nanocores = now.zip(last).and_then(|(now, last)| now.rate_nanocores(&last));
         self.reading.memory = values.memory;
         self.reading.swap = values.swap;
-        let Some(cpu) = values.cpu else {
+        let Some(now) = now else {
             self.last_cpu = last;
             return 0;
         };
-        let went_back = last.is_some_and(|last| cpu.usage_ns < last.usage_ns);
-        self.last_cpu = Some(cpu);
+        let went_back = last.is_some_and(|last| now.usage_ns < last.usage_ns);
+        self.last_cpu = Some(now);
         self.reading.epoch += u32::from(went_back);
         u64::from(went_back)
     }
@@ -105,7 +111,7 @@ impl Group {
         if by_process {
             self.reading.start_unix_ms =
                 self.family.start_ticks().and_then(|ticks| start::ticks_to_unix_ms(ticks, proc_root, ctx));
-        } else if let Some(first) = start::first_process(&mut self.files, proc_root, ctx) {
+        } else if let Some(first) = start::first_process(&self.files, proc_root, ctx) {
             self.reading.start_unix_ms = Some(first.start_unix_ms);
             *looks_like_sandbox = first.is_pause;
         }
@@ -115,6 +121,12 @@ impl Group {
     /// Writes it into a sweep. `sums`: values of pods that have no counters of their own.
     pub(crate) fn publish(&self, sums: Option<&HashMap<Arc<str>, Reading>>, sweep: &mut Sweep) {
         match &self.kind {
+            Kind::System(whose) => sweep.system.push(SystemReading {
+                whose: *whose,
+                reading: self.reading,
+                path: self.path.clone(),
+                details: self.slow.details().clone(),
+            }),
             Kind::Pod { qos, name } => sweep.pods.push(PodReading {
                 uid: self.pod_uid.clone(),
                 qos: *qos,

@@ -6,6 +6,7 @@ use flyball_collector::disk::DiskUse;
 use flyball_collector::machine::Machine;
 use flyball_collector::names::NameTable;
 use flyball_collector::selection::Selection;
+use flyball_collector::summary::{self, Extent};
 use flyball_collector::{Config, Names, SourceChoice, Sweep, Sweeper, cadvisor, resource, watch};
 use flyball_model::exposition::{Event, Format, Reader};
 use std::path::{Path, PathBuf};
@@ -14,15 +15,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Stands still unless told to go on.
 #[derive(Clone, Default)]
-struct FixedClock(Arc<AtomicU64>);
+struct FixedClock {
+    /// Nanoseconds that passed.
+    passed: Arc<AtomicU64>,
+    /// Nanoseconds by which the wall clock was set forward.
+    set_forward: Arc<AtomicU64>,
+}
 
 impl Clock for FixedClock {
     fn monotonic_ns(&self) -> u64 {
-        10_000_000_000_000 + self.0.load(Ordering::Relaxed)
+        10_000_000_000_000 + self.passed.load(Ordering::Relaxed)
     }
 
     fn unix_ns(&self) -> i64 {
-        1_700_000_000_000_000_000 + self.0.load(Ordering::Relaxed) as i64
+        let set = self.set_forward.load(Ordering::Relaxed) + self.passed.load(Ordering::Relaxed);
+        1_700_000_000_000_000_000 + set as i64
     }
 }
 
@@ -43,12 +50,16 @@ fn names(machine: &Path) -> Arc<Names> {
 }
 
 fn sweeper(machine: &Path, names: Arc<Names>) -> Sweeper {
+    sweeper_at(machine, names, FixedClock::default())
+}
+
+fn sweeper_at(machine: &Path, names: Arc<Names>, clock: FixedClock) -> Sweeper {
     let config = Config {
         source: SourceChoice::Tree(machine.to_owned()),
         proc_root: machine.join("proc"),
         ..Config::new("node1")
     };
-    Sweeper::with_clock(&config, names, Box::new(FixedClock::default())).unwrap()
+    Sweeper::with_clock(&config, names, Box::new(clock)).unwrap()
 }
 
 fn check(name: &str, source: &str, pods: usize, containers: usize, unnamed: usize) {
@@ -67,6 +78,7 @@ fn check(name: &str, source: &str, pods: usize, containers: usize, unnamed: usiz
     let expected = std::fs::read_to_string(machine.join("metrics-resource.txt")).unwrap_or_default();
     assert!(body == expected, "{name}: body differs from metrics-resource.txt\n{body}");
     check_cadvisor(&machine, sweep);
+    check_summary(&machine, sweep);
     for format in [Format::Text004, Format::OpenMetrics10] {
         let body = resource::render(sweep, format);
         let samples =
@@ -101,6 +113,18 @@ fn check_cadvisor(machine: &Path, sweep: &Sweep) {
     let all = series.len();
     series.dedup();
     assert_eq!(series.len(), all, "two series of one identity");
+}
+
+/// The same sweep as `/stats/summary`, beside `stats-summary.json`.
+fn check_summary(machine: &Path, sweep: &Sweep) {
+    let summary = summary::summary(sweep, &DiskUse::default(), "node1", None, Extent::All);
+    let body = serde_json::to_string_pretty(&summary).unwrap() + "\n";
+    let path = machine.join("stats-summary.json");
+    if std::env::var_os("FLYBALL_ACCEPT_GOLDEN").is_some() {
+        std::fs::write(&path, &body).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(body == expected, "body differs from {}\n{body}", path.display());
 }
 
 #[test]
@@ -215,7 +239,11 @@ fn groups_come_and_go_between_sweeps_and_counters_that_fall_start_an_epoch() {
 
     std::fs::remove_dir_all(machine.path().join("sys/fs/cgroup/memory/kubepods")).unwrap();
     assert_eq!(sweeper.sweep_once().pods.len(), 0);
-    assert_eq!(sweeper.report().removed, 3);
+    assert_eq!(
+        sweeper.report().removed,
+        5,
+        "two containers and their pod, and the groups of its class and of all"
+    );
 }
 
 #[test]
@@ -241,4 +269,111 @@ fn readers_keep_their_sweep_while_others_are_made() {
     }
     assert_eq!((held.sequence, held.containers.len()), (1, 4));
     assert_eq!(latest.get().sequence, 6);
+}
+
+#[test]
+fn a_step_of_the_wall_clock_reaches_stamps_but_no_rate() {
+    let machine = copy(&machine("hybrid-cgroupfs"));
+    let clock = FixedClock::default();
+    let mut sweeper = sweeper_at(machine.path(), names(machine.path()), clock.clone());
+    let before = sweeper.sweep_once().containers[0].reading.cpu.unwrap();
+    let app =
+        format!("sys/fs/cgroup/cpuacct/kubepods/burstable/pod{UID}/crio-{}/cpuacct.usage", "a1".repeat(32));
+    let used = before.usage_ns + 500_000_000;
+    std::fs::write(machine.path().join(app), format!("{used}\n")).unwrap();
+    clock.passed.fetch_add(1_000_000_000, Ordering::Relaxed);
+    clock.set_forward.fetch_add(3_600_000_000_000, Ordering::Relaxed);
+    let reading = sweeper.sweep_once().containers[0].reading;
+    assert_eq!(reading.cpu.unwrap().unix_ms - before.unix_ms, 3_601_000);
+    assert_eq!(reading.cpu_rate_nanocores, Some(500_000_000), "half a core for a second");
+}
+
+#[test]
+fn hostile_names_above_pods_are_escaped() {
+    let machine = copy(&machine("v2-kind-nested"));
+    let root = machine.path().join("sys/fs/cgroup");
+    let hostile = "x\"} 1\n# HELP y \\{a=\u{202e}";
+    // The node's own group gets a name that would end a line and a label.
+    let outer = std::fs::read_dir(&root).unwrap().flatten().find(|entry| entry.path().is_dir()).unwrap();
+    std::fs::rename(outer.path(), root.join(hostile)).unwrap();
+    let mut sweeper = sweeper(machine.path(), names(machine.path()));
+    let sweep = sweeper.sweep_once();
+    assert_eq!(sweep.containers.len(), 1);
+    for format in [Format::Text004, Format::OpenMetrics10] {
+        let (disk, machine) = (DiskUse::default(), Machine::default());
+        let body = cadvisor::render(sweep, &disk, &machine, &Selection::default(), format);
+        let id = format!("/{hostile}/");
+        let of_container = Reader::new(&body, format).filter(|event| match event.as_ref().unwrap() {
+            Event::Sample(sample) => sample.label("id").is_some_and(|label| label.starts_with(&id)),
+            _ => false,
+        });
+        assert!(of_container.count() > 10, "{body}");
+    }
+}
+
+#[test]
+fn thousands_of_other_groups_do_not_hide_pods() {
+    let machine = copy(&machine("hybrid-cgroupfs"));
+    let memory = machine.path().join("sys/fs/cgroup/memory");
+    for number in 0..3_000 {
+        std::fs::create_dir_all(memory.join(format!("user.slice/{}/{number}", number % 60))).unwrap();
+    }
+    let deep: PathBuf = (0..200).map(|level| level.to_string()).collect();
+    std::fs::create_dir_all(memory.join(deep)).unwrap();
+    let mut sweeper = sweeper(machine.path(), names(machine.path()));
+    let sweep = sweeper.sweep_once();
+    assert_eq!((sweep.pods.len(), sweep.containers.len()), (1, 1));
+}
+
+#[test]
+fn files_that_are_no_longer_there_or_hold_nothing_leave_their_values_absent() {
+    let machine = copy(&machine("hybrid-cgroupfs"));
+    let mut sweeper = sweeper(machine.path(), names(machine.path()));
+    let first = sweeper.sweep_once().containers[0].reading;
+    assert!(first.cpu.is_some() && first.memory.is_some());
+    let file = |tree: &str, file: &str| {
+        let app = format!("kubepods/burstable/pod{UID}/crio-{}/{file}", "a1".repeat(32));
+        machine.path().join("sys/fs/cgroup").join(tree).join(app)
+    };
+    for text in ["", "max\n", "-", "\u{0}", "18446744073709551616\n"] {
+        std::fs::write(file("cpuacct", "cpuacct.usage"), text).unwrap();
+        std::fs::write(file("memory", "memory.usage_in_bytes"), text).unwrap();
+        let reading = sweeper.sweep_once().containers[0].reading;
+        assert_eq!((reading.cpu, reading.memory, reading.epoch), (None, None, 0), "{text:?}");
+        assert!(sweeper.report().faults[5] > 0, "{text:?} is said to be malformed");
+    }
+    std::fs::remove_file(file("cpuacct", "cpuacct.usage")).unwrap();
+    let reading = sweeper.sweep_once().containers[0].reading;
+    assert_eq!((reading.cpu, reading.memory), (None, None));
+    // Back again, with more: the rate goes over the gap, and no epoch begins.
+    std::fs::write(file("cpuacct", "cpuacct.usage"), "200000000\n").unwrap();
+    assert_eq!(sweeper.sweep_once().containers[0].reading.epoch, 0);
+}
+
+#[test]
+fn time_by_cpu_stands_in_the_place_of_the_total_where_asked_for() {
+    let machine = copy(&machine("hybrid-cgroupfs"));
+    let app = format!("sys/fs/cgroup/cpuacct/kubepods/burstable/pod{UID}/crio-{}", "a1".repeat(32));
+    std::fs::write(machine.path().join(app).join("cpuacct.usage_percpu"), "2000000000 0 500000000 \n")
+        .unwrap();
+    let config = Config {
+        source: SourceChoice::Tree(machine.path().to_owned()),
+        proc_root: machine.path().join("proc"),
+        per_cpu: true,
+        ..Config::new("node1")
+    };
+    let names = names(machine.path());
+    let mut sweeper = Sweeper::with_clock(&config, names, Box::new(FixedClock::default())).unwrap();
+    let (disk, facts) = (DiskUse::default(), Machine::default());
+    let body = cadvisor::render(sweeper.sweep_once(), &disk, &facts, &Selection::default(), Format::Text004);
+    let of_app: Vec<_> = body
+        .lines()
+        .filter(|line| line.starts_with("container_cpu_usage_seconds_total{container=\"cart\""))
+        .map(|line| {
+            let label = line.split("cpu=\"").nth(1).unwrap().split('"').next().unwrap();
+            (label.to_owned(), line.split("} ").nth(1).unwrap().split(' ').next().unwrap().to_owned())
+        })
+        .collect();
+    let expected = [("cpu00", "2"), ("cpu02", "0.5")].map(|(cpu, value)| (cpu.to_owned(), value.to_owned()));
+    assert_eq!(of_app, expected, "{body}");
 }

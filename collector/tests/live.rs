@@ -6,9 +6,10 @@
 //! The control groups of this machine, with real load. Skipped, and said so, where groups cannot be made.
 
 use flyball_collector::files;
+use flyball_collector::mounts::Hierarchies;
 use flyball_collector::parse::Limit;
 use flyball_collector::sample::{ContainerReading, Sweep};
-use flyball_collector::{Agent, Config, Names, Sweeper, detect};
+use flyball_collector::{Agent, Config, Names, SourceChoice, Sweeper, detect};
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
@@ -31,7 +32,6 @@ struct Ground {
 
 impl Ground {
     fn new() -> Option<Ground> {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
         let trees = match detect::on_this_machine() {
             Ok(found) => found.plan(&[]).trees,
             Err(error) => {
@@ -39,6 +39,12 @@ impl Ground {
                 return None;
             }
         };
+        Ground::on(trees)
+    }
+
+    /// In these hierarchies.
+    fn on(trees: Vec<PathBuf>) -> Option<Ground> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
         let root = format!("flyball-test-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let ground = Ground { root, trees, children: Vec::new() };
         for tree in &ground.trees {
@@ -64,9 +70,15 @@ impl Ground {
 
     /// A shell that burns CPU in a group from its first instruction after it was put there.
     fn burn(&mut self, path: &str) {
+        self.run(path, "while :; do :; done");
+    }
+
+    /// A shell that does something when it is in a group.
+    fn run(&mut self, path: &str, script: &str) {
         let mut child = Command::new("/bin/sh")
-            .args(["-c", "read go; while :; do :; done"])
+            .args(["-c", &format!("read go; {script}")])
             .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         for tree in &self.trees {
@@ -82,11 +94,35 @@ impl Ground {
             let _ = child.kill();
             let _ = child.wait();
         }
+        // What the shells started.
+        if let Some(tree) = self.trees.first() {
+            kill_all(&tree.join(&self.root));
+        }
     }
 
     fn sweeper(&self) -> Sweeper {
         let config = Config { cgroup_root: format!("/{}", self.root), ..Config::new("node1") };
         Sweeper::new(&config, Arc::new(Names::default())).unwrap()
+    }
+
+    /// Of the v2 tree alone.
+    fn unified() -> Option<(Ground, Sweeper)> {
+        let mount = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].map(PathBuf::from);
+        let Some(mount) = mount.into_iter().find(|mount| mount.join("cgroup.controllers").exists()) else {
+            eprintln!("SKIPPED: live test: there is no v2 tree");
+            return None;
+        };
+        let mut hierarchies = Hierarchies::v2_at(&mount);
+        // Beside v1 it has no controllers: CPU time and pressure are there all the same.
+        hierarchies.memory = None;
+        let ground = Ground::on(vec![mount])?;
+        let config = Config {
+            source: SourceChoice::Hierarchies(Box::new(hierarchies)),
+            cgroup_root: format!("/{}", ground.root),
+            ..Config::new("node1")
+        };
+        let sweeper = Sweeper::new(&config, Arc::new(Names::default())).unwrap();
+        Some((ground, sweeper))
     }
 
     fn number(&self, path: &str, file: &str) -> Option<u64> {
@@ -113,6 +149,19 @@ impl Drop for Ground {
         self.stop();
         for tree in &self.trees {
             remove_tree(&tree.join(&self.root));
+        }
+    }
+}
+
+/// Ends every process in the groups of a folder.
+fn kill_all(folder: &Path) {
+    let pids = std::fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+    for pid in pids.lines().filter_map(|pid| rustix::process::Pid::from_raw(pid.parse().ok()?)) {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    }
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            kill_all(&entry.path());
         }
     }
 }
@@ -377,4 +426,232 @@ fn this_machine_is_recognised_as_its_mounts_say() {
     for tree in found.plan(&[]).trees {
         assert!(files::is_cgroup_fs(files::open_folder(&tree).unwrap()), "{}", tree.display());
     }
+}
+
+#[test]
+fn a_long_list_of_processes_is_read_to_its_end() {
+    let Some(mut ground) = Ground::new() else { return };
+    let path = format!("kubepods/burstable/pod{UID}/{}", "a1".repeat(32));
+    ground.group(&path);
+    // The kernel gives some 680 in a page. They are made by one shell, which is in the group first.
+    ground.run(&path, "i=0; while [ $i -lt 900 ]; do sleep 600 & i=$((i+1)); done; wait");
+    let mut sweeper = ground.sweeper();
+    let deadline = Instant::now() + PATIENCE;
+    let listed = || {
+        let procs = ground.trees[0].join(&ground.root).join(&path).join("cgroup.procs");
+        std::fs::read_to_string(procs).unwrap().lines().count() as u64
+    };
+    while listed() < 901 {
+        assert!(Instant::now() < deadline, "{} processes after {PATIENCE:?}", listed());
+        std::thread::yield_now();
+    }
+    assert_eq!(sweeper.sweep_once().containers[0].details.tasks.processes, Some(901));
+}
+
+#[test]
+fn processes_in_a_group_below_the_containers_are_its_own() {
+    let Some(mut ground) = Ground::new() else { return };
+    let container = format!("kubepods/burstable/pod{UID}/crio-{}", "a1".repeat(32));
+    ground.group(&format!("{container}/container"));
+    ground.burn(&format!("{container}/container"));
+    let mut sweeper = ground.sweeper();
+    let found = &sweeper.sweep_once().containers[0];
+    assert_eq!(found.details.tasks.processes, Some(1));
+    assert!(found.reading.start_unix_ms.is_some(), "its first process is there");
+}
+
+/// Seconds in what the shell's `times` prints: `0m1.23s`.
+fn shell_seconds(text: &str) -> f64 {
+    let (minutes, seconds) = text.split_once('m').unwrap();
+    minutes.parse::<f64>().unwrap() * 60.0 + seconds.trim_end_matches('s').parse::<f64>().unwrap()
+}
+
+#[test]
+fn cpu_is_within_one_percent_of_what_the_load_says_it_used() {
+    let Some(mut ground) = Ground::new() else { return };
+    let id = "a1".repeat(32);
+    let path = format!("kubepods/burstable/pod{UID}/{id}");
+    ground.group(&path);
+    // The shell's own times, user and system, are those of getrusage.
+    ground.run(&path, "trap 'times; exit' TERM; while :; do :; done");
+    let mut sweeper = ground.sweeper();
+    let used_ns = |sweeper: &mut Sweeper| {
+        container(sweeper.sweep_once(), &id).unwrap().reading.cpu.map_or(0, |cpu| cpu.usage_ns)
+    };
+    let deadline = Instant::now() + PATIENCE * 6;
+    while used_ns(&mut sweeper) < 4_000_000_000 {
+        assert!(Instant::now() < deadline, "no CPU time");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let child = ground.children.pop().unwrap();
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let said = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+    let own_seconds: f64 = said.lines().next().unwrap().split(' ').map(shell_seconds).sum();
+    let shown_seconds = used_ns(&mut sweeper) as f64 / 1e9;
+    assert_eq!(used_ns(&mut sweeper), ground.cpu_ns(&path), "and exactly what the kernel's file says");
+    assert!(
+        (shown_seconds / own_seconds - 1.0).abs() < 0.01,
+        "{shown_seconds} s shown, {own_seconds} s used"
+    );
+}
+
+#[test]
+fn memory_is_within_one_percent_of_what_the_processes_hold() {
+    let Some(mut ground) = Ground::new() else { return };
+    let id = "a1".repeat(32);
+    let path = format!("kubepods/burstable/pod{UID}/{id}");
+    ground.group(&path);
+    ground.run(&path, "x=$(head -c 100000000 /dev/zero | tr '\\0' x); echo held; sleep 600; echo $x");
+    let mut sweeper = ground.sweeper();
+    let held = || -> u64 {
+        let procs = ground.trees[0].join(&ground.root).join(&path).join("cgroup.procs");
+        let pids = std::fs::read_to_string(procs).unwrap_or_default();
+        let of = |pid: &str| -> Option<u64> {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+            let kilobytes = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+            kilobytes.trim().strip_suffix(" kB")?.parse().ok()
+        };
+        pids.lines().filter_map(of).sum::<u64>() * 1024
+    };
+    let deadline = Instant::now() + PATIENCE * 3;
+    let mut seen = (0, None);
+    // Until it holds still: the shell moves its text around before.
+    loop {
+        let before = held();
+        let memory = container(sweeper.sweep_once(), &id).unwrap().reading.memory;
+        let rss = memory.and_then(|memory| memory.rss_bytes);
+        if before == held() && before > 95_000_000 {
+            seen = (before, rss);
+            if rss.is_some_and(|rss| rss.abs_diff(before) * 100 <= before) {
+                break;
+            }
+        }
+        assert!(Instant::now() < deadline, "held, and shown: {seen:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let usage = |file: &str| ground.number(&path, file);
+    let usage = usage("memory.usage_in_bytes").or_else(|| usage("memory.current")).unwrap();
+    let shown = container(sweeper.sweep_once(), &id).unwrap().reading.memory.unwrap();
+    let shown = shown.usage_bytes.unwrap();
+    assert!(shown.abs_diff(usage) * 100 <= usage, "{shown} shown, the kernel's file says {usage}");
+}
+
+#[test]
+fn the_last_reading_of_a_group_that_became_empty_is_handed_out_before_the_next_sweep() {
+    let Some((mut ground, mut sweeper)) = Ground::unified() else { return };
+    let id = "a1".repeat(32);
+    let pod = format!("kubepods/burstable/pod{UID}");
+    let path = format!("{pod}/{id}");
+    ground.group(&path);
+    sweeper.sweep_once();
+    let watches = sweeper.watches().unwrap().count();
+    ground.run(&path, "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done");
+    ground.children.pop().unwrap().wait().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        sweeper.look_again();
+        let sweep = sweeper.latest().get();
+        assert_eq!(sweep.sequence, 1, "no sweep was made");
+        let of_container = container(&sweep, &id).unwrap().reading.cpu.unwrap().usage_ns;
+        let of_pod = sweep.pods[0].reading.cpu.unwrap().usage_ns;
+        if of_container > 0 && of_container == ground.cpu_ns(&path) && of_pod == ground.cpu_ns(&pod) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{of_container} {of_pod}");
+        std::thread::yield_now();
+    }
+    ground.remove(&pod);
+    while sweeper.latest().get().containers.len() == 1 {
+        sweeper.look_again();
+        assert!(Instant::now() < deadline, "it is still there");
+    }
+    assert!(sweeper.watches().unwrap().count() < watches);
+    assert_eq!(kernel_watches(&sweeper), sweeper.watches().unwrap().count(), "none is left");
+}
+
+#[test]
+fn the_agent_hands_out_last_readings_between_its_sweeps() {
+    let Some((mut ground, sweeper)) = Ground::unified() else { return };
+    let path = format!("kubepods/burstable/pod{UID}/{}", "a1".repeat(32));
+    ground.group(&path);
+    // An interval in which the test cannot end by the sweeps alone.
+    let agent = Agent::start(sweeper, Duration::from_secs(60), |_| {}, |_| {}).unwrap();
+    let started = Instant::now();
+    while agent.latest().get().sequence == 0 {
+        assert!(started.elapsed() < PATIENCE, "no sweep");
+        std::thread::yield_now();
+    }
+    ground.run(&path, "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done");
+    ground.children.pop().unwrap().wait().unwrap();
+    let used_ns = ground.cpu_ns(&path);
+    let shown = || agent.latest().get().containers[0].reading.cpu.map_or(0, |cpu| cpu.usage_ns);
+    while shown() < used_ns {
+        assert!(started.elapsed() < PATIENCE, "{} of {used_ns}", shown());
+        std::thread::yield_now();
+    }
+    assert_eq!(agent.latest().get().sequence, 1);
+}
+
+#[test]
+fn more_events_than_the_kernel_keeps_hide_nothing() {
+    let Some((ground, mut sweeper)) = Ground::unified() else { return };
+    ground.group("kubepods/besteffort");
+    sweeper.sweep_once();
+    let most = std::fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+    let most: usize = most.trim().parse().unwrap();
+    if most > 200_000 {
+        eprintln!("SKIPPED: lost events: the kernel keeps {most}");
+        return;
+    }
+    let folder = ground.trees[0].join(&ground.root).join("kubepods/besteffort");
+    for _ in 0..=most / 2 {
+        std::fs::create_dir(folder.join("x")).unwrap();
+        std::fs::remove_dir(folder.join("x")).unwrap();
+    }
+    ground.group(&format!("kubepods/besteffort/pod{UID}/{}", "c".repeat(64)));
+    assert!(sweeper.look_again());
+    let sweep = sweeper.latest().get();
+    assert_eq!((sweep.pods.len(), sweep.containers.len()), (1, 1));
+}
+
+#[test]
+fn descriptors_and_sockets_are_counted_where_asked_for() {
+    let Some(mut ground) = Ground::new() else { return };
+    let path = format!("kubepods/burstable/pod{UID}/{}", "a1".repeat(32));
+    ground.group(&path);
+    // Its standard error is a socket of this test; standard output is a pipe, and so was standard input.
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    let mut child = Command::new("/bin/sh")
+        .args(["-c", "read go; while :; do sleep 600; done"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
+        .spawn()
+        .unwrap();
+    for tree in &ground.trees {
+        let procs = tree.join(&ground.root).join(&path).join("cgroup.procs");
+        std::fs::write(procs, child.id().to_string()).unwrap();
+    }
+    // Held open, so that the shell waits and starts nothing.
+    let stdin = child.stdin.take().unwrap();
+    let pid = child.id();
+    ground.children.push(child);
+    let config = Config {
+        cgroup_root: format!("/{}", ground.root),
+        counts_descriptors: true,
+        counts_sockets: true,
+        ..Config::new("node1")
+    };
+    let mut sweeper = Sweeper::new(&config, Arc::new(Names::default())).unwrap();
+    let tasks = sweeper.sweep_once().containers[0].details.tasks;
+    let links: Vec<_> = std::fs::read_dir(format!("/proc/{pid}/fd"))
+        .unwrap()
+        .map(|entry| std::fs::read_link(entry.unwrap().path()).unwrap())
+        .collect();
+    let sockets = links.iter().filter(|link| link.to_string_lossy().starts_with("socket:")).count() as u64;
+    let told = (std::fs::metadata("/proc/self/fd").unwrap().len() > 0).then_some(links.len() as u64);
+    assert_eq!((tasks.descriptors, tasks.sockets), (told, Some(sockets)));
+    assert!(sockets >= 1);
+    drop((ours, stdin));
 }

@@ -6,6 +6,8 @@
 //! `docs/metrics.md` is made of the tables that the endpoints are written from. `FLYBALL_ACCEPT_GOLDEN=1 cargo test --workspace`
 //! writes it anew.
 
+mod cost;
+
 use flyball_collector::table::{Metric, markdown};
 use flyball_collector::{cadvisor, node_exporter, resource};
 use std::path::Path;
@@ -16,9 +18,12 @@ Made from the tables in the source; do not edit. A family is absent where the ma
 file: absent is not zero. `--metrics` chooses a set (resource, dashboards, full) or names of families for
 `/metrics/cadvisor`, `--drop-labels` leaves out `id`, `image` or `name`.
 
-What a family costs: one series for each pod and each container (and one for the node), times the values of its own
-labels. A node of 100 pods with one container and one sandbox each has 301 groups, so a family without labels of its own
-has 301 series there, and one by interface as many as there are pods with a network of their own.
+What each family costs in series stands at the end.
+
+Of what a kubelet's `/metrics/cadvisor` has, left out are the families that never change there: load averages, task states and
+health of containers (`container_cpu_load_average_10s`, `container_cpu_load_d_average_10s`, `container_tasks_state`,
+`container_health_state`), and of machines what few have (`machine_cpu_books`, `machine_cpu_drawers`, `machine_dimm_*`,
+`machine_nvm_*`); and `container_creation_time_seconds`, which only the runtime knows: `container_start_time_seconds` is there.
 ";
 
 fn page() -> String {
@@ -29,7 +34,7 @@ fn page() -> String {
         rows(&cadvisor::metrics()),
         node_exporter::PAGE,
         rows(&node_exporter::metrics())
-    )
+    ) + &cost::page()
 }
 
 #[test]

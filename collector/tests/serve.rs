@@ -8,6 +8,7 @@ use flyball_apiserver::{
     Authenticators, CaBundle, CertificateAuthority, ClientCa, DenyAnonymous, Handler, Issued, Limits,
     LiveAuthenticators, Request, Response, Server, ServingTls, full, serve, stream,
 };
+use flyball_collector::name_source::{Clients, NameSource};
 use flyball_collector::{Config, Security, SourceChoice, run_with};
 use futures_util::future::BoxFuture;
 use http_body_util::BodyExt;
@@ -118,8 +119,13 @@ async fn a_scraper_gets_named_series_of_the_last_sweep() {
         ..Config::new("node1")
     };
     let names_from = trust.client(api_port, Some(&identity));
-    let collector =
-        tokio::spawn(run_with(config, Some(names_from), listener, trust.security(), shutdown.clone()));
+    let collector = tokio::spawn(run_with(
+        config,
+        Clients { api: Some(names_from), kubelet: None },
+        listener,
+        trust.security(),
+        shutdown.clone(),
+    ));
 
     let scraper = trust.client(port, Some(&identity));
     let named = async {
@@ -153,6 +159,13 @@ async fn a_scraper_gets_named_series_of_the_last_sweep() {
         "events_total{kind=\"oom_kill\"} 0",
         "history_depth_sweeps 900",
         "history_size_bytes",
+        "stage_cpu_seconds_total{stage=\"read\"} 0.",
+        "stage_system_calls_total{stage=\"slow\"} ",
+        "stage_read_bytes_total{stage=\"discover\"} ",
+        "stage_lateness_seconds_bucket{le=\"1.0\",stage=\"sweep\"}",
+        "api_server_watches{of=\"pods\"} 1",
+        "api_server_watches{of=\"client_ca\"} 0",
+        "name_source{source=\"watch of this node's pods\"} 1",
     ] {
         assert!(body.contains(&format!("flyball_collector_{name}")), "{name}\n{body}");
     }
@@ -163,9 +176,17 @@ async fn a_scraper_gets_named_series_of_the_last_sweep() {
     let (parts, body) = get(&scraper, "/metrics/node", "application/openmetrics-text; version=1.0.0").await;
     assert!(parts.headers["content-type"].to_str().unwrap().starts_with("application/openmetrics-text"));
     assert!(body.ends_with("# EOF\n"));
-    let zipped = http::Request::get("/metrics/node").header("accept-encoding", "gzip");
-    let zipped = scraper.send(zipped.body(kube::client::Body::empty()).unwrap()).await.unwrap();
-    assert_eq!(zipped.headers()["content-encoding"], "gzip");
+    for path in ["/metrics/node", "/metrics/resource", "/metrics/cadvisor", "/metrics", "/stats/summary"] {
+        let zipped = http::Request::get(path).header("accept-encoding", "gzip");
+        let zipped = scraper.send(zipped.body(kube::client::Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(zipped.headers()["content-encoding"], "gzip", "{path}");
+    }
+    let cadvisor = "/metrics/cadvisor";
+    let (parts, body) = get(&scraper, cadvisor, "application/openmetrics-text; version=1.0.0").await;
+    assert!(parts.headers["content-type"].to_str().unwrap().starts_with("application/openmetrics-text"));
+    assert!(
+        body.ends_with("# EOF\n") && body.contains("container_cpu_usage_seconds_total{container=\"app\"")
+    );
 
     let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
     let (parts, body) =
@@ -200,6 +221,9 @@ async fn a_scraper_gets_named_series_of_the_last_sweep() {
     for (path, status) in [
         ("/metrics/resource", 403),
         ("/metrics/node", 403),
+        ("/metrics/cadvisor", 403),
+        ("/stats/summary", 403),
+        ("/nothing", 403),
         ("/metrics", 403),
         ("/stats/history", 403),
         ("/stats/events", 403),
@@ -215,4 +239,52 @@ async fn a_scraper_gets_named_series_of_the_last_sweep() {
     shutdown.cancel();
     collector.await.unwrap().unwrap();
     api.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_runtime_that_hangs_delays_no_answer_and_shows() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let machine = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/v2-systemd-crio");
+    let trust = Trust(CertificateAuthority::new("test").unwrap());
+    let identity = trust.0.issue_client("scraper", &["scrapers"]).unwrap();
+    let shutdown = CancellationToken::new();
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("runtime.sock");
+    // Takes connections, and never says a word.
+    let _runtime = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let (listener, port) = listener().await;
+    let config = Config {
+        source: SourceChoice::Tree(machine.clone()),
+        proc_root: machine.join("proc"),
+        interval: Duration::from_millis(20),
+        names: vec![NameSource::Cri(Some(socket))],
+        ..Config::new("node1")
+    };
+    let collector =
+        tokio::spawn(run_with(config, Clients::default(), listener, trust.security(), shutdown.clone()));
+    let scraper = trust.client(port, Some(&identity));
+    let shows = async {
+        loop {
+            let (parts, body) = get(&scraper, "/metrics/resource", "text/plain").await;
+            assert_eq!(parts.status, 200);
+            let (_, own) = get(&scraper, "/metrics", "text/plain").await;
+            let errors = own
+                .lines()
+                .find_map(|line| line.strip_prefix("flyball_collector_name_errors_total "))
+                .and_then(|count| count.parse::<u64>().ok());
+            if errors.is_some_and(|errors| errors > 0) {
+                return (body, own);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let (body, own) = tokio::time::timeout(Duration::from_secs(30), shows).await.unwrap();
+    assert!(
+        body.contains("\nnode_cpu_usage_seconds_total ")
+            && !body.contains("\ncontainer_cpu_usage_seconds_total{")
+    );
+    assert!(own.contains("flyball_collector_api_server_watches{of=\"pods\"} 0"), "{own}");
+    assert!(!own.contains("flyball_collector_unnamed_containers 0\n"), "{own}");
+    shutdown.cancel();
+    collector.await.unwrap().unwrap();
 }

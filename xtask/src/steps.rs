@@ -7,6 +7,7 @@ use anyhow::{Context, anyhow, bail};
 
 use crate::cargo::cargo;
 use crate::e2e;
+use crate::fuzz;
 use crate::image;
 use crate::totals::Totals;
 use crate::vm;
@@ -52,6 +53,7 @@ pub fn full() -> anyhow::Result<()> {
     image()?;
     demo(&["--seconds", "180"])?;
     totals.add(vm::run(&vm::Options::default())?);
+    fuzz::run(&fuzz::Options::default())?;
     scoreboard()?;
     println!("{totals}");
     Ok(())
@@ -65,7 +67,11 @@ pub fn scoreboard() -> anyhow::Result<()> {
 
 fn lints() -> anyhow::Result<()> {
     run(&["fmt", "--all", "--check"])?;
-    run(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"])
+    run(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"])?;
+    // The fuzz targets are a workspace of their own, and must go on to build.
+    let fuzz = ["--manifest-path", "fuzz/Cargo.toml"];
+    run(&[&["fmt"][..], &fuzz, &["--check"]].concat())?;
+    run(&[&["check"][..], &fuzz, &["--target-dir", "target", "--locked"]].concat())
 }
 
 /// The image, each part of it run by runc as the manifests say.

@@ -18,6 +18,7 @@ use flyball_apiserver::{
     Authenticators, CaBundle, CertificateAuthority, ClientCa, DenyAnonymous, LiveAuthenticators, ServingTls,
 };
 use flyball_benches::node_metrics::{Asked, Peer, find_peer, in_process, in_turns, series};
+use flyball_collector::name_source::Clients;
 use flyball_collector::{Config, Security, config, run_with};
 use http_body_util::BodyExt;
 use tokio_util::sync::CancellationToken;
@@ -167,5 +168,5 @@ async fn serve(folder: &Path) -> anyhow::Result<()> {
     std::io::stdout().flush()?;
     // Sweeps of control groups are not what is measured.
     let config = Config { interval: config::LONGEST_INTERVAL, ..Config::new("bench") };
-    Ok(run_with(config, None, listener, security, CancellationToken::new()).await?)
+    Ok(run_with(config, Clients::default(), listener, security, CancellationToken::new()).await?)
 }

@@ -1,11 +1,11 @@
 //! The families of `/metrics/cadvisor`, in the order in which they are written.
 //!
 //! Names, help texts and types: google/cadvisor `lib/metrics/prometheus.go`. Of its families for the kubelet's kinds those are
-//! left out that are constant on every kubelet (load averages, task states, health), those only old block schedulers
-//! fill (merged requests, sectors, times), and `container_sockets`, whose count costs a system call per descriptor.
+//! left out that are constant on every kubelet (load averages, task states, health). What only old block schedulers tell of
+//! groups (merged requests, sectors, times) is shown of the machine alone, in the units that the names promise.
 
 use super::subject::{Place, Sink, Subject};
-use crate::details::{DeviceIo, HugePages, Interface, Stall};
+use crate::details::{DeviceIo, DiskTotals, HugePages, Interface, Stall};
 use crate::disk::Use;
 use crate::parse::Limit;
 use crate::readers::finite;
@@ -208,6 +208,48 @@ pub const FAMILIES: &[Family] = &[
     },
     Family {
         metric: Metric {
+            unit: None,
+            sets: Sets::FULL,
+            ..Metric::new(
+                "container_fs_io_current",
+                Gauge,
+                &["container", "device", "id", "image", "name", "namespace", "pod"],
+                "Number of I/Os currently in progress",
+                Source::both("/proc/diskstats 12"),
+            )
+        },
+        values: |s, sink| disks(s, sink, |disk| disk.in_progress.map(Count)),
+    },
+    Family {
+        metric: Metric {
+            unit: Some("seconds"),
+            sets: Sets::FULL,
+            ..Metric::new(
+                "container_fs_io_time_seconds_total",
+                Counter,
+                &["container", "device", "id", "image", "name", "namespace", "pod"],
+                "Cumulative count of seconds spent doing I/Os",
+                Source::both("/proc/diskstats 13 / 1000"),
+            )
+        },
+        values: |s, sink| disks(s, sink, |disk| milliseconds(disk.io_ms)),
+    },
+    Family {
+        metric: Metric {
+            unit: Some("seconds"),
+            sets: Sets::FULL,
+            ..Metric::new(
+                "container_fs_io_time_weighted_seconds_total",
+                Counter,
+                &["container", "device", "id", "image", "name", "namespace", "pod"],
+                "Cumulative weighted I/O time in seconds",
+                Source::both("/proc/diskstats 14 / 1000"),
+            )
+        },
+        values: |s, sink| disks(s, sink, |disk| milliseconds(disk.weighted_io_ms)),
+    },
+    Family {
+        metric: Metric {
             unit: Some("bytes"),
             sets: Sets::FULL,
             ..Metric::new(
@@ -219,6 +261,20 @@ pub const FAMILIES: &[Family] = &[
             )
         },
         values: |s, sink| file_system(s, sink, |used| used.space.map(|space| space.capacity_bytes)),
+    },
+    Family {
+        metric: Metric {
+            unit: Some("seconds"),
+            sets: Sets::FULL,
+            ..Metric::new(
+                "container_fs_read_seconds_total",
+                Counter,
+                &["container", "device", "id", "image", "name", "namespace", "pod"],
+                "Cumulative count of seconds spent reading",
+                Source::both("/proc/diskstats 7 / 1000"),
+            )
+        },
+        values: |s, sink| disks(s, sink, |disk| milliseconds(disk.read_ms)),
     },
     Family {
         metric: Metric {
@@ -240,6 +296,20 @@ pub const FAMILIES: &[Family] = &[
     Family {
         metric: Metric {
             unit: None,
+            sets: Sets::FULL,
+            ..Metric::new(
+                "container_fs_reads_merged_total",
+                Counter,
+                &["container", "device", "id", "image", "name", "namespace", "pod"],
+                "Cumulative count of reads merged",
+                Source::both("/proc/diskstats 5"),
+            )
+        },
+        values: |s, sink| disks(s, sink, |disk| disk.reads_merged.map(Count)),
+    },
+    Family {
+        metric: Metric {
+            unit: None,
             sets: Sets::FULL.and(Sets::DASHBOARDS),
             ..Metric::new(
                 "container_fs_reads_total",
@@ -250,6 +320,34 @@ pub const FAMILIES: &[Family] = &[
             )
         },
         values: |s, sink| devices(s, sink, |io| io.reads),
+    },
+    Family {
+        metric: Metric {
+            unit: None,
+            sets: Sets::FULL,
+            ..Metric::new(
+                "container_fs_sector_reads_total",
+                Counter,
+                &["container", "device", "id", "image", "name", "namespace", "pod"],
+                "Cumulative count of sector reads completed",
+                Source::both("/proc/diskstats 6"),
+            )
+        },
+        values: |s, sink| disks(s, sink, |disk| disk.sectors_read.map(Count)),
+    },
+    Family {
+        metric: Metric {
+            unit: None,
+            sets: Sets::FULL,
+            ..Metric::new(
+                "container_fs_sector_writes_total",
+                Counter,
+                &["container", "device", "id", "image", "name", "namespace", "pod"],
+                "Cumulative count of sector writes completed",
+                Source::both("/proc/diskstats 10"),
+            )
+        },
+        values: |s, sink| disks(s, sink, |disk| disk.sectors_written.map(Count)),
     },
     Family {
         metric: Metric {
@@ -267,6 +365,20 @@ pub const FAMILIES: &[Family] = &[
     },
     Family {
         metric: Metric {
+            unit: Some("seconds"),
+            sets: Sets::FULL,
+            ..Metric::new(
+                "container_fs_write_seconds_total",
+                Counter,
+                &["container", "device", "id", "image", "name", "namespace", "pod"],
+                "Cumulative count of seconds spent writing",
+                Source::both("/proc/diskstats 11 / 1000"),
+            )
+        },
+        values: |s, sink| disks(s, sink, |disk| milliseconds(disk.write_ms)),
+    },
+    Family {
+        metric: Metric {
             unit: Some("bytes"),
             sets: Sets::FULL.and(Sets::DASHBOARDS),
             ..Metric::new(
@@ -281,6 +393,20 @@ pub const FAMILIES: &[Family] = &[
             )
         },
         values: |s, sink| devices(s, sink, |io| io.written_bytes),
+    },
+    Family {
+        metric: Metric {
+            unit: None,
+            sets: Sets::FULL,
+            ..Metric::new(
+                "container_fs_writes_merged_total",
+                Counter,
+                &["container", "device", "id", "image", "name", "namespace", "pod"],
+                "Cumulative count of writes merged",
+                Source::both("/proc/diskstats 9"),
+            )
+        },
+        values: |s, sink| disks(s, sink, |disk| disk.writes_merged.map(Count)),
     },
     Family {
         metric: Metric {
@@ -867,6 +993,20 @@ pub const FAMILIES: &[Family] = &[
             unit: None,
             sets: Sets::FULL,
             ..Metric::new(
+                "container_sockets",
+                Gauge,
+                GROUP,
+                "Number of open sockets for the container.",
+                Source::both("links in /proc/PID/fd of each of its processes, where asked for"),
+            )
+        },
+        values: |s, sink| details(s, sink, s.details.tasks.sockets.map(Count)),
+    },
+    Family {
+        metric: Metric {
+            unit: None,
+            sets: Sets::FULL,
+            ..Metric::new(
                 "container_spec_cpu_period",
                 Gauge,
                 GROUP,
@@ -1038,6 +1178,16 @@ fn none_is_zero(limit: Option<Limit>) -> Option<u64> {
 }
 
 fn cpu_usage(s: &Subject<'_>, sink: &mut Sink<'_, '_>) {
+    let per_cpu = &s.details.per_cpu_ns;
+    if !per_cpu.is_empty() {
+        // In the place of the total, as cAdvisor has it: a sum over the series is the total then, too.
+        for (number, used_ns) in per_cpu.iter().enumerate().filter(|(_, used_ns)| **used_ns > 0) {
+            let label = format!("cpu{number:02}");
+            let unix_ms = Some(s.details.unix_ms);
+            sink.put_labelled(s, Place::BeforeId, ("cpu", &label), seconds(Some(*used_ns)), unix_ms);
+        }
+        return;
+    }
     let cpu = s.reading.cpu;
     let value = seconds(cpu.map(|cpu| cpu.usage_ns));
     sink.put_labelled(s, Place::BeforeId, ("cpu", "total"), value, cpu.map(|cpu| cpu.unix_ms));
@@ -1084,6 +1234,18 @@ fn devices(s: &Subject<'_>, sink: &mut Sink<'_, '_>, field: fn(&DeviceIo) -> Opt
         let value = field(io).map(Count);
         sink.put_labelled(s, Place::BeforeId, ("device", &device), value, Some(s.details.unix_ms));
     }
+}
+
+/// What is known of whole disks, with the machine.
+fn disks(s: &Subject<'_>, sink: &mut Sink<'_, '_>, field: fn(&DiskTotals) -> Option<Number>) {
+    for disk in &s.details.disks {
+        let device = sink.device(disk.device);
+        sink.put_labelled(s, Place::BeforeId, ("device", &device), field(disk), Some(s.details.unix_ms));
+    }
+}
+
+fn milliseconds(ms: Option<u64>) -> Option<Number> {
+    ms.map(|ms| Float(ms as f64 / 1e3))
 }
 
 fn file_system(s: &Subject<'_>, sink: &mut Sink<'_, '_>, field: fn(&Use) -> Option<u64>) {

@@ -31,7 +31,7 @@ pub struct Subject<'a> {
 static NO_DETAILS: std::sync::LazyLock<Details> = std::sync::LazyLock::new(Details::default);
 
 impl<'a> Subject<'a> {
-    /// The machine, its pods and its containers, by path.
+    /// The machine, its pods and its containers, and the groups above and beside them; by path.
     pub fn all(sweep: &'a Sweep, disk: &'a DiskUse, selection: &Selection) -> Vec<Subject<'a>> {
         // The interfaces of pods whose sandbox is not known, by pod.
         let mut networks: HashMap<&str, &Details> = HashMap::new();
@@ -40,8 +40,13 @@ impl<'a> Subject<'a> {
                 networks.insert(&container.pod_uid, &container.details);
             }
         }
-        let mut subjects = Vec::with_capacity(1 + sweep.pods.len() + sweep.containers.len());
+        let mut subjects =
+            Vec::with_capacity(1 + sweep.system.len() + sweep.pods.len() + sweep.containers.len());
         subjects.push(Subject::node(sweep, selection));
+        subjects.extend(sweep.system.iter().filter(|_| selection.keeps("")).map(|system| {
+            let labels = Labels { id: &system.path, ..Labels::default() };
+            Subject::labelled(labels, &system.reading, &system.details, &NO_DETAILS, selection)
+        }));
         subjects.extend(sweep.pods.iter().filter_map(|pod| {
             let network = networks.get(&*pod.uid).copied().unwrap_or(&NO_DETAILS);
             Subject::pod(pod, network, selection)
@@ -57,7 +62,7 @@ impl<'a> Subject<'a> {
 
     fn node(sweep: &'a Sweep, selection: &Selection) -> Subject<'a> {
         let labels = Labels { id: "/", ..Labels::default() };
-        Subject::labelled(labels, &sweep.node, &sweep.node_details, &NO_DETAILS, selection)
+        Subject::labelled(labels, &sweep.node, &sweep.node_details, &sweep.node_details, selection)
     }
 
     fn pod(pod: &'a PodReading, network: &'a Details, selection: &Selection) -> Option<Subject<'a>> {

@@ -15,6 +15,7 @@
 pub mod places;
 pub mod walk;
 
+use crate::cost::{Cost, Meter};
 use crate::sample::{ContainerReading, PodReading};
 use crate::sweeper::Latest;
 use places::{Places, upper_folder};
@@ -22,7 +23,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use walk::{Amount, Walker};
 
@@ -75,6 +75,28 @@ pub struct DiskUse {
     pub containers: HashMap<Arc<str>, ContainerUse>,
     /// Volumes by UID of the pod: name and use, by name.
     pub volumes: HashMap<Arc<str>, Vec<(String, Use)>>,
+    /// Of the node itself.
+    pub node: NodeUse,
+}
+
+/// The file systems of the node that a kubelet looks after, whole.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NodeUse {
+    /// The one with the kubelet's folder.
+    pub kubelet: Option<Use>,
+    /// The one with the container runtime's.
+    pub runtime: Option<Use>,
+}
+
+/// What a round took.
+#[derive(Debug, Clone, Copy)]
+pub struct Walked {
+    /// Of the walking thread.
+    pub cost: Cost,
+    /// By the clock on the wall.
+    pub took: Duration,
+    /// When it was over, Unix milliseconds. A file system that does not answer shows in that none follows.
+    pub unix_ms: i64,
 }
 
 /// The last finished round.
@@ -97,7 +119,6 @@ impl LatestDiskUse {
 pub struct DiskMeter {
     latest: Arc<LatestDiskUse>,
     stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl DiskMeter {
@@ -105,16 +126,20 @@ impl DiskMeter {
     ///
     /// # Errors
     /// The thread cannot be started.
-    pub fn start(sweeps: Arc<Latest>, places: Places) -> std::io::Result<DiskMeter> {
+    pub fn start(
+        sweeps: Arc<Latest>,
+        places: Places,
+        observe: impl Fn(&Walked) + Send + 'static,
+    ) -> std::io::Result<DiskMeter> {
         let latest = Arc::new(LatestDiskUse::default());
         let (stop, stopped) = channel();
         let results = latest.clone();
-        let thread = std::thread::Builder::new().name("flyball-disk".to_owned()).spawn(move || {
+        std::thread::Builder::new().name("flyball-disk".to_owned()).spawn(move || {
             // Only this thread's; a kernel that refuses changes nothing but who waits.
             let _ = rustix::process::nice(NICENESS);
-            rounds(&sweeps, &places, &results, &stopped);
+            rounds(&sweeps, &places, &results, &stopped, observe);
         })?;
-        Ok(DiskMeter { latest, stop: Some(stop), thread: Some(thread) })
+        Ok(DiskMeter { latest, stop: Some(stop) })
     }
 
     /// Where results are found.
@@ -124,15 +149,20 @@ impl DiskMeter {
 }
 
 impl Drop for DiskMeter {
+    /// Tells the thread to end and does not wait for it: a file system that does not answer may hold it for ever.
     fn drop(&mut self) {
         drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }
 
-fn rounds(sweeps: &Latest, places: &Places, results: &LatestDiskUse, stopped: &Receiver<()>) {
+fn rounds(
+    sweeps: &Latest,
+    places: &Places,
+    results: &LatestDiskUse,
+    stopped: &Receiver<()>,
+    observe: impl Fn(&Walked),
+) {
+    let mut meter = Meter::start();
     // The first round waits for a sweep, not for its turn.
     let mut pause = Duration::from_millis(200);
     loop {
@@ -148,6 +178,7 @@ fn rounds(sweeps: &Latest, places: &Places, results: &LatestDiskUse, stopped: &R
         let is_stopped = || !matches!(stopped.try_recv(), Err(std::sync::mpsc::TryRecvError::Empty));
         let Some(round) = round(&sweep.pods, &sweep.containers, places, is_stopped) else { return };
         results.put(round);
+        observe(&Walked { cost: meter.lap(), took: started.elapsed(), unix_ms: unix_ms() });
         pause = ROUND.max(started.elapsed() * DUTY_DIVISOR);
     }
 }
@@ -160,7 +191,10 @@ fn round(
     is_stopped: impl Fn() -> bool,
 ) -> Option<DiskUse> {
     let mut walker = Walker::default();
-    let mut found = DiskUse::default();
+    let runtime = places.runtime();
+    let node =
+        NodeUse { kubelet: whole(&places.kubelet()), runtime: runtime.and_then(|folder| whole(&folder)) };
+    let mut found = DiskUse { node, ..DiskUse::default() };
     for container in containers {
         if is_stopped() {
             return None;
@@ -201,6 +235,17 @@ fn measure(walker: &mut Walker, folder: &Path) -> Option<Use> {
     Some(Use { amount, space: space(folder), device, unix_ms: unix_ms() })
 }
 
+/// The whole file system that holds a folder.
+fn whole(folder: &Path) -> Option<Use> {
+    let stat = rustix::fs::statvfs(folder).ok()?;
+    let used_blocks = stat.f_blocks.checked_sub(stat.f_bfree)?;
+    let bytes = used_blocks.checked_mul(stat.f_frsize)?;
+    let amount = Amount { bytes, inodes: stat.f_files.checked_sub(stat.f_ffree)? };
+    let device = rustix::fs::stat(folder).ok()?.st_dev;
+    let device = (rustix::fs::major(device), rustix::fs::minor(device));
+    Some(Use { amount, space: space(folder), device, unix_ms: unix_ms() })
+}
+
 fn space(folder: &Path) -> Option<Space> {
     let stat = rustix::fs::statvfs(folder).ok()?;
     Some(Space {
@@ -225,6 +270,8 @@ pub struct DiskConfig {
     pub logs: PathBuf,
     /// The kubelet's own folder, on the host.
     pub kubelet: PathBuf,
+    /// Where runtimes keep images and writable layers, on the host: the first that is there.
+    pub runtimes: Vec<PathBuf>,
 }
 
 impl Default for DiskConfig {
@@ -233,6 +280,9 @@ impl Default for DiskConfig {
             host_root: PathBuf::from("/"),
             logs: PathBuf::from("/var/log/pods"),
             kubelet: PathBuf::from("/var/lib/kubelet"),
+            runtimes: ["/var/lib/containerd", "/var/lib/containers/storage", "/var/lib/docker"]
+                .map(PathBuf::from)
+                .to_vec(),
         }
     }
 }

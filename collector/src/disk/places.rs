@@ -2,7 +2,8 @@
 //! Where the files of a container are.
 
 use super::DiskConfig;
-use crate::parse;
+use crate::files::{self, BUFFER_BYTES};
+use crate::members::Members;
 use std::path::{Path, PathBuf};
 
 /// Most volumes of one pod.
@@ -27,9 +28,9 @@ impl Places {
 
     /// The first process of a group that can be seen.
     pub fn first_pid(&self, group: &str) -> Option<u32> {
-        let text =
-            std::fs::read(self.groups.join(group.trim_start_matches('/')).join("cgroup.procs")).ok()?;
-        parse::pids(&text).next()
+        let tree = files::open_folder(&self.groups).ok()?;
+        let mut path = group.trim_start_matches('/').to_owned();
+        Members::of(&tree, &mut path, &mut vec![0; BUFFER_BYTES]).ok()?.pids().first().copied()
     }
 
     /// The mounts of a process.
@@ -49,6 +50,16 @@ impl Places {
     /// The folder of a pod's logs.
     pub fn logs(&self, namespace: &str, pod: &str, uid: &str) -> PathBuf {
         self.on_host(&self.config.logs).join(format!("{namespace}_{pod}_{uid}"))
+    }
+
+    /// The kubelet's own folder.
+    pub fn kubelet(&self) -> PathBuf {
+        self.on_host(&self.config.kubelet)
+    }
+
+    /// The runtime's folder, if one of the usual ones is there.
+    pub fn runtime(&self) -> Option<PathBuf> {
+        self.config.runtimes.iter().map(|folder| self.on_host(folder)).find(|folder| folder.is_dir())
     }
 
     /// The pod's `emptyDir`s that are on a disk: name and folder. Those in memory are charged to the pod's memory.

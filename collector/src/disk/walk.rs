@@ -1,5 +1,6 @@
 //! Adding up the files below a folder.
 
+use crate::cost;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
 use std::collections::HashSet;
@@ -62,6 +63,7 @@ impl Walker {
             if self.entries > ENTRIES_LIMIT {
                 return None;
             }
+            cost::called(1);
             let Ok(stat) = rustix::fs::statat(&folder, &*name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
             if stat.st_dev != device {
                 continue;
@@ -89,6 +91,8 @@ impl Walker {
     /// Names in a folder, and which of them are folders as far as the listing says.
     fn list(&mut self, folder: &OwnedFd) -> Option<Vec<(CString, bool)>> {
         let mut names = Vec::new();
+        // Opened, listed to the end, closed.
+        cost::called(4);
         let mut entries = RawDir::new(folder, &mut self.listing);
         while let Some(entry) = entries.next() {
             let entry = entry.ok()?;

@@ -6,6 +6,7 @@
 //! scrapers costs ten readings a second at most for each of the two formats, and no value is older than that.
 
 use super::{NodeExporter, Places};
+use crate::cost::{Cost, Meter};
 use bytes::Bytes;
 use flyball_model::exposition::Format;
 use std::sync::Arc;
@@ -38,6 +39,8 @@ struct State {
     places: Places,
     /// By format.
     recent: [Option<Recent>; 2],
+    /// Is told what each reading cost.
+    observe: Box<dyn Fn(Cost) + Send>,
 }
 
 /// Reads the machine for requests.
@@ -49,8 +52,8 @@ pub struct NodeEndpoint {
 
 impl NodeEndpoint {
     /// Opens nothing before the first request.
-    pub fn new(places: Places, gzip: Gzip) -> NodeEndpoint {
-        let state = State { exporter: None, places, recent: [None, None] };
+    pub fn new(places: Places, gzip: Gzip, observe: impl Fn(Cost) + Send + 'static) -> NodeEndpoint {
+        let state = State { exporter: None, places, recent: [None, None], observe: Box::new(observe) };
         NodeEndpoint { state: Arc::new(Mutex::new(state)), gzip }
     }
 
@@ -70,7 +73,9 @@ impl State {
             Some(recent) if recent.when.elapsed() < SHARED_FOR => recent,
             other => {
                 let exporter = self.exporter.get_or_insert_with(|| NodeExporter::new(&self.places));
+                let mut meter = Meter::start();
                 let plain = Bytes::from(exporter.render(format));
+                (self.observe)(meter.lap());
                 other.insert(Recent { when: Instant::now(), plain, compressed: None })
             }
         };

@@ -5,6 +5,7 @@
 //! begins at 0. It costs about a fifth of opening it again. What may be replaced as a whole (files on a disk, folders
 //! of devices that come and go) is opened each time.
 
+use crate::cost;
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -81,6 +82,7 @@ pub fn list(folder: &Path) -> std::io::Result<Vec<String>> {
 }
 
 fn open(path: &Path) -> Result<OwnedFd, Errno> {
+    cost::called(2);
     // Not blocking: some sensors' drivers let a reader wait for ever.
     rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())
 }
@@ -94,7 +96,10 @@ fn read_all(file: &OwnedFd, buffer: &mut Vec<u8>) -> Result<usize, Errno> {
         }
         match rustix::io::pread(file, &mut buffer[length..], length as u64) {
             Ok(0) => break,
-            Ok(more) => length += more,
+            Ok(more) => {
+                cost::read(more);
+                length += more;
+            }
             Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),
         }

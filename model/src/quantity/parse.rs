@@ -35,6 +35,10 @@ impl FromStr for Quantity {
         }
         let (power, format) = suffix_power(suffix).ok_or(QuantityError::Suffix)?;
         let amount = Amount::read(whole, fraction, power, format)?;
+        // What is read is written with this exponent, and must read back.
+        if amount.scale > MAX_EXPONENT {
+            return Err(QuantityError::Suffix);
+        }
         let digits = i128::try_from(amount.digits).map_err(|_| QuantityError::Numeric)?;
         Ok(Quantity::new(if negative { -digits } else { digits }, amount.scale, amount.format))
     }

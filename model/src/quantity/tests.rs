@@ -171,6 +171,9 @@ fn text_that_is_no_quantity() {
     ] {
         assert_eq!(text.parse::<Quantity>(), Err(error), "{text:?}");
     }
+    // Found by fuzzing: zeros before the exponent took an amount beyond the largest that can be read.
+    assert_eq!(format!("8{}e10000", "0".repeat(47)).parse::<Quantity>(), Err(Suffix));
+    assert_eq!("80e9999".parse::<Quantity>().unwrap().to_string(), "80e9999");
     let long = "1".repeat(MAX_TEXT_BYTES + 1);
     assert_eq!(long.parse::<Quantity>(), Err(QuantityError::TooLong { bytes: MAX_TEXT_BYTES + 1 }));
 }

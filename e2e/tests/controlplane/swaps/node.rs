@@ -132,7 +132,11 @@ fn start_collector(plane: &Plane) -> Program {
     let path = "jsonpath={.status.addresses[?(@.type=='InternalIP')].address}";
     let address = plane.admin().ok(&["get", "node", NODE, "--output", path]);
     let (node, address) = (format!("--node-name={NODE}"), format!("--bind-address={address}"));
-    plane.run_as("flyball-collector", "flyball-collector", &["collector", &node, &address])
+    plane.run_as(
+        "flyball-collector",
+        "flyball-collector",
+        &["collector", &node, &address, "--names=cri,logs,api"],
+    )
 }
 
 /// Lets the pods have what they are allowed, however busy the machine is with other things.
