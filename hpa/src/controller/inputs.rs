@@ -107,7 +107,7 @@ fn per_pod(
 fn place(joined: &mut PodSamples, population: &Population, pod: &str, value: PodSample) {
     match population.position(pod) {
         Some(position) => joined.samples[position] = Some(value),
-        None => joined.foreign.push(value.value_milli),
+        None => joined.foreign.push(value),
     }
 }
 

@@ -241,7 +241,7 @@ async fn conclude(
     let decision = &seen.decision;
     let now_ms = shared.now_ms();
     let writes = shared.acts(&entry.uid);
-    state.history.commit(decision.current, decision.record, now_ms);
+    state.history.remember(decision, now_ms);
     state.history.forget_growth(now_ms - shared.config.sync_period_ms());
     checkpoint(shared, entry, state, decision, now_ms).await;
     // Asked again: another controller may have shown itself while history was stored.

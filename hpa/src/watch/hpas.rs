@@ -3,6 +3,7 @@
 use crate::cluster::{FIELD_MANAGER, PROBE_NAME};
 use crate::compile::compile;
 use crate::decide::{Rules, Source};
+use crate::switches;
 use flyball_model::autoscaling::{apply_defaults, v2};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::api::DynamicObject;
@@ -48,6 +49,10 @@ impl HpaEntry {
         let mut hpa: v2::HorizontalPodAutoscaler = serde_json::from_value(serde_json::to_value(object)?)?;
         apply_defaults(&mut hpa);
         let rules = compile(&hpa);
+        for fault in switches::read(&hpa.metadata.annotations).1 {
+            let (namespace, name) = (&hpa.metadata.namespace, &hpa.metadata.name);
+            tracing::warn!(namespace, name, "{fault}; the flag's value applies");
+        }
         Ok(HpaEntry {
             key: (hpa.metadata.namespace.clone(), hpa.metadata.name.clone()),
             uid: hpa.metadata.uid.clone().unwrap_or_default(),
