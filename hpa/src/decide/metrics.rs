@@ -52,8 +52,10 @@ pub(super) fn propose(
                 )
             };
             object(metric.target, input, &frame, status_replicas, prefix, trace).map_err(|inner| {
-                let middle = match metric.target {
-                    Target::AverageValue(_) => format!("failed to get {name} object metric: {inner}"),
+                let middle = match (metric.target, input) {
+                    // Upstream looks at the metric's selector before it looks at the target.
+                    (_, Input::Invalid(_)) => inner.clone(),
+                    (Target::AverageValue(_), _) => format!("failed to get {name} object metric: {inner}"),
                     _ => inner.clone(),
                 };
                 failure(

@@ -41,6 +41,29 @@ pub struct SelectorFailure {
     pub condition: Option<(&'static str, String)>,
 }
 
+impl SelectorFailure {
+    /// The scale has no selector.
+    pub fn missing() -> Self {
+        SelectorFailure {
+            event_reason: Some("SelectorRequired"),
+            text: "selector is required".into(),
+            condition: Some(("InvalidSelector", "the HPA target's scale is missing a selector".into())),
+        }
+    }
+
+    /// It is no selector.
+    pub fn unparsable(error: &dyn std::fmt::Display) -> Self {
+        let text =
+            format!("couldn't convert selector into a corresponding internal selector object: {error}");
+        SelectorFailure::with_reason("InvalidSelector", text)
+    }
+
+    /// A failure whose event and condition say the same.
+    pub fn with_reason(reason: &'static str, text: String) -> Self {
+        SelectorFailure { event_reason: Some(reason), condition: Some((reason, text.clone())), text }
+    }
+}
+
 /// What the rules look at in a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pod {

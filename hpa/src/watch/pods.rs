@@ -201,12 +201,13 @@ fn record(pod: WirePod) -> Arc<PodRecord> {
         },
         transition_ms: condition.last_transition_time.as_deref().and_then(parse_rfc3339_ms).unwrap_or(0),
     });
-    // Containers first, then the init containers that keep running beside them, as upstream sums them.
-    let sidecars = pod.spec.init_containers.iter().filter(|c| c.restart_policy.as_deref() == Some("Always"));
-    let requests = PodRequests {
-        pod_level: pod.spec.resources.as_ref().and_then(|r| r.requests.as_ref()).map(milli),
-        containers: pod.spec.containers.iter().chain(sidecars).map(container).collect(),
-    };
+    let init = |init: &WireContainer| (container(init), init.restart_policy.as_deref() == Some("Always"));
+    let requests = PodRequests::new(
+        pod.spec.resources.as_ref().and_then(|r| r.requests.as_ref()).map(milli),
+        pod.spec.overhead.as_ref().map(milli).unwrap_or_default(),
+        pod.spec.containers.iter().map(container).collect(),
+        pod.spec.init_containers.iter().map(init).collect(),
+    );
     let owner = owner(&pod.metadata);
     Arc::new(PodRecord {
         pod: Pod {
