@@ -16,12 +16,16 @@ pub enum Meant {
     /// The average that is shown, of no replicas or too large for an integer: the same cause. Upstream mends that after
     /// v1.37 as Flyball does.
     ShownAverage,
+    /// A status that is written again though nothing in it changed: upstream compares times to the nanosecond, the API
+    /// server keeps seconds.
+    SameSecond,
 }
 
 impl fmt::Display for Meant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Meant::Unspecified => "a float beyond its integer's range, where Go does not say what comes out",
+            Meant::SameSecond => "a status written again in the same second, unchanged",
             Meant::ShownAverage => "an average that is shown, of no replicas or beyond its integer's range",
         })
     }
@@ -49,6 +53,7 @@ pub fn compare(case: &Case, ours: &[Ours], theirs: &[Outcome]) -> Verdict {
         let (ours, theirs) = (ours.len().to_string(), theirs.len().to_string());
         return Verdict::Differs { step: 0, what: "number of steps", ours, theirs };
     }
+    let mut before = serde_json::to_value(&case.hpa.status).unwrap_or_default();
     for (step, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {
         if ours.replay_differs {
             let theirs = "the same as the decision".to_owned();
@@ -62,6 +67,12 @@ pub fn compare(case: &Case, ours: &[Ours], theirs: &[Outcome]) -> Verdict {
         let mut adjusted = theirs.clone();
         if replace_shown(&ours.outcome.status, &mut adjusted.status) {
             meant = Some(Meant::ShownAverage);
+        }
+        let unchanged = pruned(&before) == pruned(&adjusted.status);
+        before = adjusted.status.clone();
+        if unchanged && adjusted.wrote && !ours.outcome.wrote {
+            adjusted.wrote = false;
+            meant = Some(Meant::SameSecond);
         }
         match difference(&ours.outcome, &adjusted) {
             None => {}
@@ -107,6 +118,9 @@ fn pruned(value: &Value) -> Value {
 /// The smallest 64-bit integer, in milli-units.
 const SMALLEST: &str = "-9223372036854775808m";
 
+/// The largest. Of a value that large upstream shows the share of each replica, rounded to no purpose.
+const LARGEST: &str = "9223372036854775807m";
+
 /// Puts our average in place of one that left its integer's range; true if there was one.
 fn replace_shown(ours: &Value, theirs: &mut Value) -> bool {
     let mut replaced = false;
@@ -114,8 +128,11 @@ fn replace_shown(ours: &Value, theirs: &mut Value) -> bool {
     for (index, metric) in metrics.iter_mut().enumerate() {
         for kind in ["object", "external"] {
             let shown = metric.pointer_mut(&format!("/{kind}/current/averageValue"));
-            if let Some(shown) = shown.filter(|shown| shown.as_str() == Some(SMALLEST)) {
-                *shown = ours["currentMetrics"][index][kind]["current"]["averageValue"].clone();
+            let own = &ours["currentMetrics"][index][kind]["current"]["averageValue"];
+            let is_beyond =
+                |shown: &&mut Value| shown.as_str() == Some(SMALLEST) || own.as_str() == Some(LARGEST);
+            if let Some(shown) = shown.filter(is_beyond).filter(|shown| **shown != *own) {
+                *shown = own.clone();
                 replaced = true;
             }
         }

@@ -27,6 +27,8 @@ use wire::Case;
 
 /// Mismatches after which a job gives up.
 const MOST_MISMATCHES: usize = 5;
+/// A job says how far it is after as many cases.
+const PROGRESS: u64 = 250_000;
 /// Cases that wait for the peer's answers.
 const AHEAD: usize = 256;
 
@@ -146,6 +148,9 @@ fn run(options: &Options, job: u64, seeds: std::ops::Range<u64>) -> anyhow::Resu
                 writeln!(record, "{seed} {answer}")?;
             }
             tally.judge(seed, &case, answer, options.verbose)?;
+            if tally.cases.is_multiple_of(PROGRESS) {
+                println!("differential: job {job}: {} cases, {} mismatches", tally.cases, tally.mismatches);
+            }
             if tally.mismatches >= MOST_MISMATCHES {
                 peer.stop();
                 break;

@@ -67,10 +67,15 @@ impl Peer {
 /// # Errors
 /// It cannot be written as JSON.
 pub fn line(case: &Case) -> anyhow::Result<Vec<u8>> {
-    let mut case = case.clone();
+    let (template, mut case) = (case, case.clone());
     for pod in case.steps.iter_mut().flat_map(|step| &mut step.pods) {
         if pod.phase == "Succeeded" {
             pod.phase = "Failed".to_owned();
+        }
+        pod.own = pod.containers != template.containers || pod.init != template.init;
+        if !pod.own {
+            pod.containers.clear();
+            pod.init.clear();
         }
     }
     let mut line = serde_json::to_vec(&case)?;

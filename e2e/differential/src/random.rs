@@ -34,10 +34,11 @@ pub fn case(seed: u64) -> Case {
         downscale_ms: pick(rng, &[300_000, 300_000, 60_000, 0, 90_500]),
     };
     let hpa = spec::hpa(rng);
-    let mut weather = Weather { now_ms: BEGIN_MS, replicas: 0, workload: pods::Workload::random(rng, &hpa) };
+    let mut weather = Weather { now_ms: BEGIN_MS, replicas: 0, workload: pods::Workload::random(rng) };
     let count = 1 + rng.usize(..MOST_STEPS);
     let steps = (0..count).map(|index| weather.step(rng, &hpa, index)).collect();
-    Case { hpa, settings, scale_to_zero: percent(rng, 90), steps }
+    let (containers, init) = weather.workload.containers();
+    Case { hpa, settings, scale_to_zero: percent(rng, 90), containers, init, steps }
 }
 
 /// What goes on from step to step.

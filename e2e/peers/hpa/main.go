@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"runtime/debug"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,7 +63,10 @@ type testCase struct {
 	HPA         *autoscaling.HorizontalPodAutoscaler
 	Settings    settings
 	ScaleToZero bool
-	Steps       []step
+	// Of all pods that have none of their own.
+	Containers []container
+	Init       []container
+	Steps      []step
 }
 
 type step struct {
@@ -86,6 +90,7 @@ type container struct {
 }
 
 type pod struct {
+	Own          bool
 	Name         string
 	Phase        v1.PodPhase
 	Deleting     bool
@@ -122,7 +127,8 @@ type result struct {
 // world is everything around the controller, for the step at hand.
 type world struct {
 	hpa     *autoscaling.HorizontalPodAutoscaler
-	now     step
+	given   *testCase
+	now     *step
 	pods    []*v1.Pod
 	scale   autoscalingv1.Scale
 	outcome *result
@@ -131,6 +137,8 @@ type world struct {
 var around world
 
 func main() {
+	// Everything lives for one case only.
+	debug.SetGCPercent(1000)
 	klog.SetLogger(logr.Discard())
 	utilruntime.ErrorHandlers = nil
 	all := func(string, string) (bool, error) { return true, nil }
@@ -165,15 +173,15 @@ func run(t *testing.T, given *testCase) []result {
 		}
 	}
 	machine := controllerOf(given.Settings)
-	around = world{hpa: given.HPA}
+	around = world{hpa: given.HPA, given: given}
 	around.scale.Name = given.HPA.Spec.ScaleTargetRef.Name
 	around.scale.Namespace = given.HPA.Namespace
 	key := given.HPA.Namespace + "/" + given.HPA.Name
 	machine.handler.OnAdd(given.HPA, false)
 	results := make([]result, 0, len(given.Steps))
 	synctest.Test(t, func(t *testing.T) {
-		for _, now := range given.Steps {
-			results = append(results, one(t.Context(), machine.controller, key, now))
+		for i := range given.Steps {
+			results = append(results, one(t.Context(), machine.controller, key, &given.Steps[i]))
 		}
 		around.hpa = nil
 		reconcileKey(machine.controller, t.Context(), key)
@@ -182,7 +190,7 @@ func run(t *testing.T, given *testCase) []result {
 	return results
 }
 
-func one(ctx context.Context, controller *podautoscaler.HorizontalController, key string, now step) result {
+func one(ctx context.Context, controller *podautoscaler.HorizontalController, key string, now *step) result {
 	time.Sleep(time.Duration(now.AfterMs) * time.Millisecond)
 	around.now = now
 	around.pods = make([]*v1.Pod, len(now.Pods))
@@ -240,6 +248,9 @@ func (c container) object() v1.Container {
 }
 
 func (p *pod) object(namespace string) *v1.Pod {
+	if !p.Own {
+		p.Containers, p.Init = around.given.Containers, around.given.Init
+	}
 	object := &v1.Pod{}
 	object.Name, object.Namespace = p.Name, namespace
 	object.Labels = map[string]string{"app": "web"}

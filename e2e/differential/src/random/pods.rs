@@ -1,7 +1,6 @@
 //! Random pods of one workload.
 
 use fastrand::Rng;
-use flyball_model::autoscaling::v2::HorizontalPodAutoscaler;
 
 use super::{percent, pick};
 use crate::wire::{Amounts, Container, Pod};
@@ -17,7 +16,7 @@ pub struct Workload {
 }
 
 impl Workload {
-    pub fn random(rng: &mut Rng, _hpa: &HorizontalPodAutoscaler) -> Self {
+    pub fn random(rng: &mut Rng) -> Self {
         let mut template = Pod { containers: vec![container(rng, "app")], ..Pod::default() };
         if percent(rng, 40) {
             template.containers.push(container(rng, "side"));
@@ -33,6 +32,11 @@ impl Workload {
             template.overhead = Some(some_amounts(rng));
         }
         Workload { template, oddity: pick(rng, &[0, 3, 15, 40]) }
+    }
+
+    /// Containers and init containers of most pods.
+    pub fn containers(&self) -> (Vec<Container>, Vec<Container>) {
+        (self.template.containers.clone(), self.template.init.clone())
     }
 
     /// As many as wanted, or a few more or less.
