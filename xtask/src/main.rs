@@ -1,4 +1,4 @@
-//! Developer commands: `cargo xtask ci | full | scoreboard | image | e2e | vm-test`.
+//! Developer commands: `cargo xtask ci | full | scoreboard | image | e2e | differential | mutants | vm-test`.
 //!
 //! `ci` is what a change must pass; `full` is the same at full length; `scoreboard` prints every figure this machine
 //! can take. Each step is a command that can also be typed by hand, and is printed before it runs.
@@ -9,8 +9,10 @@
 )]
 
 mod cargo;
+mod differential;
 mod e2e;
 mod image;
+mod mutants;
 mod steps;
 mod totals;
 mod vm;
@@ -39,6 +41,10 @@ enum Command {
     Image(image::Options),
     /// Flyball on a real control plane built from its Go modules, or on a given cluster
     E2e(e2e::Options),
+    /// Flyball's decisions and those of upstream's HPA controller on the same random cases
+    Differential(differential::Options),
+    /// Whether tests and the differential notice known mistakes in the decision
+    Mutants(mutants::Options),
     /// Flyball on control groups v2: Debian's kernel under qemu, without hardware virtualisation
     VmTest(vm::Options),
     /// The part of `image --run-check` that runs in a network namespace of its own
@@ -56,6 +62,8 @@ fn main() -> ExitCode {
         Command::Scoreboard => steps::scoreboard(),
         Command::Image(options) => image::run(&options),
         Command::E2e(options) => e2e::run(&options).map(drop),
+        Command::Differential(options) => differential::run(&options),
+        Command::Mutants(options) => mutants::run(&options),
         Command::VmTest(options) => vm::run(&options).map(drop),
         Command::ImageCheckInside { archive } => image::run_check_inside(&archive),
     };

@@ -60,6 +60,9 @@ impl Workload {
         pod.transition_ms = now_ms - 3_590_000;
         if percent(rng, self.oddity) {
             self.make_odd(rng, now_ms, &mut pod);
+            if percent(rng, 20) {
+                self.make_odd(rng, now_ms, &mut pod);
+            }
         }
         pod
     }

@@ -6,6 +6,7 @@ mod grouping;
 mod legacy;
 mod per_pod;
 mod properties;
+mod switches;
 mod whole_metrics;
 mod zero;
 

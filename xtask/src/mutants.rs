@@ -1,0 +1,237 @@
+//! `cargo xtask mutants`: does anything notice a mistake in the decision?
+//!
+//! Each change of `e2e/differential/mutants.txt` is made in a copy of the pure modules of `hpa`, which is built in a workspace
+//! of its own under `target/mutants/` (a few seconds each), and run against recorded answers of upstream's controller,
+//! then, if those agree, against the unit tests.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail, ensure};
+use clap::Args;
+
+use crate::cargo::cargo;
+use crate::differential::peer;
+use crate::e2e::{no_go, root};
+
+/// The list.
+const LIST: &str = "e2e/differential/mutants.txt";
+/// Where the copy is built.
+const FOLDER: &str = "target/mutants";
+/// Pure modules of `hpa`, and their order in its library.
+const MODULES: [&str; 4] = ["compile", "decide", "report", "switches"];
+
+/// Flags of `cargo xtask mutants`.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// Cases whose answers are recorded.
+    #[arg(long, default_value_t = 20_000, value_name = "N")]
+    pub cases: u64,
+}
+
+/// A mistake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Mutant {
+    file: String,
+    old: String,
+    new: String,
+}
+
+/// Makes every mistake of the list.
+///
+/// # Errors
+/// One is not noticed, or the list does not fit the code.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    if let Some(why) = no_go() {
+        println!("mutants: SKIPPED, upstream's controller cannot be built: {why}");
+        return Ok(());
+    }
+    let list = parse(&fs::read_to_string(root().join(LIST)).context(LIST)?)?;
+    let copy = Copy { folder: root().join(FOLDER) };
+    copy.write()?;
+    ensure!(copy.build()?, "the copy in {FOLDER} does not build");
+    let answers = copy.folder.join("answers.txt");
+    let record =
+        ["--peer", path(&peer()?)?, "--record", path(&answers)?, "--cases", &options.cases.to_string()]
+            .map(str::to_owned);
+    ensure!(copy.differential(&record)?, "Flyball and upstream differ without any mutant");
+    let mut unnoticed = Vec::new();
+    for (index, mutant) in list.iter().enumerate() {
+        let by = copy.notice(mutant, &answers)?;
+        println!(
+            "mutants: {:>2} {}: {} ({})",
+            index + 1,
+            by.unwrap_or("NOT NOTICED"),
+            mutant.new.trim(),
+            mutant.file
+        );
+        if by.is_none() {
+            unnoticed.push(index + 1);
+        }
+    }
+    println!("mutants: {} of {} noticed", list.len() - unnoticed.len(), list.len());
+    ensure!(unnoticed.is_empty(), "not noticed: {unnoticed:?}");
+    Ok(())
+}
+
+fn path(path: &Path) -> anyhow::Result<&str> {
+    path.to_str().with_context(|| format!("{} is no text", path.display()))
+}
+
+/// Blocks of `@ FILE`, lines `- OLD` and lines `+ NEW`.
+fn parse(text: &str) -> anyhow::Result<Vec<Mutant>> {
+    let mut list: Vec<Mutant> = Vec::new();
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        if let Some(file) = line.strip_prefix("@ ") {
+            list.push(Mutant { file: file.to_owned(), old: String::new(), new: String::new() });
+            continue;
+        }
+        let Some(mutant) = list.last_mut() else { bail!("{LIST}: {line:?} stands before any file") };
+        let (part, text) = match line.split_at_checked(2) {
+            Some(("- ", text)) => (&mut mutant.old, text),
+            Some(("+ ", text)) => (&mut mutant.new, text),
+            _ => bail!("{LIST}: {line:?} is neither a file nor a text"),
+        };
+        if !part.is_empty() {
+            part.push('\n');
+        }
+        part.push_str(text);
+    }
+    for mutant in &list {
+        ensure!(!mutant.old.is_empty() && mutant.old != mutant.new, "{LIST}: {mutant:?} changes nothing");
+    }
+    Ok(list)
+}
+
+/// The workspace with the copy.
+struct Copy {
+    folder: PathBuf,
+}
+
+impl Copy {
+    fn write(&self) -> anyhow::Result<()> {
+        let manifest = |package: &str, version: &str, dependencies: &str| {
+            format!(
+                "[package]\nname = \"{package}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n{version}\n[dependencies]\n{dependencies}"
+            )
+        };
+        let model = "flyball-model = { path = \"../../../model\" }\nserde = { version = \"1\", features = [\"derive\"] }\n";
+        let json = "serde_json = { version = \"1\", features = [\"float_roundtrip\"] }\n";
+        let hpa = format!(
+            "{model}{json}[dev-dependencies]\nproptest = {{ version = \"1\", default-features = false, features = [\"std\"] }}\n"
+        );
+        let clap = "clap = { version = \"4.5\", features = [\"derive\", \"env\", \"wrap_help\"] }\n";
+        let differential = format!(
+            "{model}{json}{clap}flyball-hpa = {{ path = \"../hpa\" }}\nanyhow = \"1\"\nfastrand = \"2\"\n"
+        );
+        let profile = "[profile.dev]\nopt-level = 1\ndebug = false\n";
+        self.put(
+            "Cargo.toml",
+            &format!("[workspace]\nresolver = \"3\"\nmembers = [\"hpa\", \"differential\"]\n{profile}"),
+        )?;
+        self.put("hpa/Cargo.toml", &manifest("flyball-hpa", "", &hpa))?;
+        self.put("differential/Cargo.toml", &manifest("flyball-differential", "", &differential))?;
+        self.put("hpa/src/lib.rs", &MODULES.map(|module| format!("pub mod {module};\n")).concat())?;
+        self.put("Cargo.lock", &fs::read_to_string(root().join("Cargo.lock"))?)?;
+        for module in MODULES {
+            let file = format!("{module}.rs");
+            let source = root().join("hpa/src");
+            let name = if source.join(&file).is_file() { &file } else { module };
+            self.copy(&source.join(name), &self.folder.join("hpa/src").join(name))?;
+        }
+        self.copy(&root().join("e2e/differential/src"), &self.folder.join("differential/src"))
+    }
+
+    fn put(&self, name: &str, text: &str) -> anyhow::Result<()> {
+        let path = self.folder.join(name);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
+        }
+        // An unchanged file keeps its time, so that nothing is built for it.
+        if fs::read_to_string(&path).is_ok_and(|old| old == text) {
+            return Ok(());
+        }
+        fs::write(&path, text).with_context(|| path.display().to_string())
+    }
+
+    fn copy(&self, from: &Path, to: &Path) -> anyhow::Result<()> {
+        if from.is_file() {
+            let text = fs::read_to_string(from).with_context(|| from.display().to_string())?;
+            return self.put(path(to)?, &text);
+        }
+        for entry in fs::read_dir(from).with_context(|| from.display().to_string())? {
+            let entry = entry?;
+            self.copy(&entry.path(), &to.join(entry.file_name()))?;
+        }
+        Ok(())
+    }
+
+    fn cargo(&self, arguments: &[&str]) -> anyhow::Result<bool> {
+        let mut command = cargo();
+        command.args(arguments).env("CARGO_TARGET_DIR", self.folder.join("out")).current_dir(&self.folder);
+        let output = command.stdin(Stdio::null()).output().context("cannot start cargo")?;
+        if !output.status.success() && arguments[0] == "build" {
+            eprint!("{}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(output.status.success())
+    }
+
+    fn build(&self) -> anyhow::Result<bool> {
+        self.cargo(&["build", "--quiet"])
+    }
+
+    /// True if both sides agree.
+    fn differential(&self, arguments: &[String]) -> anyhow::Result<bool> {
+        let mut command = Command::new(self.folder.join("out/debug/flyball-differential"));
+        let status = command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        Ok(status.context("cannot start the differential")?.success())
+    }
+
+    /// Who notices the mistake.
+    fn notice(&self, mutant: &Mutant, answers: &Path) -> anyhow::Result<Option<&'static str>> {
+        let file = format!("hpa/src/{}", mutant.file);
+        let text = fs::read_to_string(self.folder.join(&file)).with_context(|| file.clone())?;
+        let count = text.matches(&mutant.old).count();
+        ensure!(count == 1, "{LIST}: {:?} occurs {count} times in {}", mutant.old, mutant.file);
+        self.put(&file, &text.replacen(&mutant.old, &mutant.new, 1))?;
+        let noticed = self.look(answers);
+        self.put(&file, &text)?;
+        noticed.with_context(|| format!("{LIST}: {:?}", mutant.new))
+    }
+
+    fn look(&self, answers: &Path) -> anyhow::Result<Option<&'static str>> {
+        ensure!(self.build()?, "does not build");
+        if !self.differential(&["--against".to_owned(), path(answers)?.to_owned()])? {
+            return Ok(Some("differential"));
+        }
+        let passes = self.cargo(&["test", "--quiet", "--package", "flyball-hpa"])?;
+        Ok(if passes { None } else { Some("tests") })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_read() {
+        let text = "# why\n@ a.rs\n- one\n-   two\n+ three\n\n@ b.rs\n- x\n+ y\n";
+        let mutant =
+            |file: &str, old: &str, new: &str| Mutant { file: file.into(), old: old.into(), new: new.into() };
+        assert_eq!(parse(text).unwrap(), [mutant("a.rs", "one\n  two", "three"), mutant("b.rs", "x", "y")]);
+        assert!(parse("- x\n").is_err());
+        assert!(parse("@ a.rs\n- x\n+ x\n").is_err(), "it must change something");
+    }
+
+    /// The list fits the code, so that a change of the code that outdates it is noticed at once.
+    #[test]
+    fn every_mutant_of_the_list_has_its_place() {
+        let list = parse(&fs::read_to_string(root().join(LIST)).unwrap()).unwrap();
+        assert!(list.len() >= 50, "{}", list.len());
+        for Mutant { file, old, .. } in &list {
+            let text = fs::read_to_string(root().join("hpa/src").join(file)).unwrap();
+            assert_eq!(text.matches(old).count(), 1, "{file}: {old:?}");
+        }
+    }
+}
