@@ -49,6 +49,8 @@ pub enum Verdict {
 /// Compares all steps.
 pub fn compare(case: &Case, ours: &[Ours], theirs: &[Outcome]) -> Verdict {
     let mut meant = None;
+    // Recommendations remember what came of such a float.
+    let mut unspecified = false;
     if theirs.len() != case.steps.len() {
         let (ours, theirs) = (ours.len().to_string(), theirs.len().to_string());
         return Verdict::Differs { step: 0, what: "number of steps", ours, theirs };
@@ -74,9 +76,10 @@ pub fn compare(case: &Case, ours: &[Ours], theirs: &[Outcome]) -> Verdict {
             adjusted.wrote = false;
             meant = Some(Meant::SameSecond);
         }
+        unspecified |= ours.out_of_range;
         match difference(&ours.outcome, &adjusted) {
             None => {}
-            Some(_) if ours.out_of_range => return Verdict::Meant(Meant::Unspecified),
+            Some(_) if unspecified => return Verdict::Meant(Meant::Unspecified),
             Some((what, ours, theirs)) => return Verdict::Differs { step, what, ours, theirs },
         }
     }

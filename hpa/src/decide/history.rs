@@ -148,10 +148,12 @@ impl History {
     /// Stores a rescale that was made (or, before a checkpoint, is about to be made).
     pub fn record_rescale(&mut self, behavior: Option<&Behavior>, from: i32, to: i32, now_ms: i64) {
         if to > from {
-            if self.growth.len() >= MAX_GROWTH_STEPS {
-                self.growth.remove(0);
+            let is_full = self.growth.len() >= MAX_GROWTH_STEPS;
+            match self.growth.last_mut() {
+                // The newest two as one that holds the limit down for longer, never for less.
+                Some(last) if is_full => last.at_ms = now_ms,
+                _ => self.growth.push(GrowthStep { from, at_ms: now_ms }),
             }
-            self.growth.push(GrowthStep { from, at_ms: now_ms });
         }
         let Some(behavior) = behavior else { return };
         if to > from {

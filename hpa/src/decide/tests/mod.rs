@@ -3,6 +3,7 @@
 mod behavior;
 mod floating;
 mod grouping;
+mod histories;
 mod legacy;
 mod per_pod;
 mod properties;
