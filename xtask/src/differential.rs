@@ -21,17 +21,34 @@ const PACKAGE: &str = "k8s.io/kubernetes/pkg/controller/podautoscaler";
 #[derive(Debug, Clone, Args)]
 pub struct Options {
     /// Cases to run.
-    #[arg(long, default_value_t = 100_000, value_name = "N")]
+    #[arg(long, default_value_t = Options::default().cases, value_name = "N")]
     pub cases: u64,
     /// Seed of the first case; the others follow it.
-    #[arg(long, default_value_t = 1, value_name = "SEED")]
+    #[arg(long, default_value_t = Options::default().seed, value_name = "SEED")]
     pub seed: u64,
     /// Peers at once.
-    #[arg(long, default_value_t = 2, value_name = "N")]
+    #[arg(long, default_value_t = Options::default().jobs, value_name = "N")]
     pub jobs: u64,
     /// Counts which statements of upstream's calculator and normalisation the cases reach.
     #[arg(long)]
     pub coverage: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { cases: 100_000, seed: 1, jobs: 2, coverage: false }
+    }
+}
+
+/// Builds the peer, so that it can be done while something else waits. What cannot be built here is left to [`run`] to say.
+///
+/// # Errors
+/// It does not build.
+pub fn prepare() -> anyhow::Result<()> {
+    if no_go().is_none() {
+        peer()?;
+    }
+    Ok(())
 }
 
 /// Builds both sides and compares them.

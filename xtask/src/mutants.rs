@@ -26,8 +26,14 @@ const MODULES: [&str; 4] = ["compile", "decide", "report", "switches"];
 #[derive(Debug, Clone, Args)]
 pub struct Options {
     /// Cases whose answers are recorded.
-    #[arg(long, default_value_t = 20_000, value_name = "N")]
+    #[arg(long, default_value_t = Options::default().cases, value_name = "N")]
     pub cases: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { cases: 20_000 }
+    }
 }
 
 /// A mistake.

@@ -75,7 +75,7 @@ impl Workload {
             3 => pod.start_ms = None,
             4 => pod.ready = pick(rng, &["", "Unknown", "False"]).to_owned(),
             5 => match rng.u32(..3) {
-                0 => drop(pod.containers[0].requests.remove("cpu")),
+                0 => drop(pod.containers.first_mut().and_then(|first| first.requests.remove("cpu"))),
                 1 => pod.pod_level = Some(some_amounts(rng)),
                 _ => drop(pod.containers.pop()),
             },
