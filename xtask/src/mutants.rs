@@ -28,11 +28,14 @@ pub struct Options {
     /// Cases whose answers are recorded.
     #[arg(long, default_value_t = Options::default().cases, value_name = "N")]
     pub cases: u64,
+    /// The first mutant to make.
+    #[arg(long, default_value_t = Options::default().from, value_name = "NUMBER")]
+    pub from: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { cases: 20_000 }
+        Options { cases: 20_000, from: 1 }
     }
 }
 
@@ -63,7 +66,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             .map(str::to_owned);
     ensure!(copy.differential(&record)?, "Flyball and upstream differ without any mutant");
     let mut unnoticed = Vec::new();
-    for (index, mutant) in list.iter().enumerate() {
+    for (index, mutant) in list.iter().enumerate().skip(options.from.saturating_sub(1)) {
         let by = copy.notice(mutant, &answers)?;
         println!(
             "mutants: {:>2} {}: {} ({})",
@@ -76,7 +79,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             unnoticed.push(index + 1);
         }
     }
-    println!("mutants: {} of {} noticed", list.len() - unnoticed.len(), list.len());
+    let made = (list.len() + 1).saturating_sub(options.from.max(1));
+    println!("mutants: {} of {made} noticed", made - unnoticed.len());
     ensure!(unnoticed.is_empty(), "not noticed: {unnoticed:?}");
     Ok(())
 }

@@ -55,7 +55,11 @@ pub fn full() -> anyhow::Result<()> {
     lints()?;
     let mut totals = tests(&[("FLYBALL_E2E", "full")])?;
     totals.add(e2e::run(&e2e::Options { full: true, ..e2e::Options::default() })?);
-    differential::run(&differential::Options { cases: LONG_DIFFERENTIAL, coverage: true, ..Default::default() })?;
+    differential::run(&differential::Options {
+        cases: LONG_DIFFERENTIAL,
+        coverage: true,
+        ..Default::default()
+    })?;
     mutants::run(&mutants::Options::default())?;
     image()?;
     demo(&["--seconds", "180"])?;

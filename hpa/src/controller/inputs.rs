@@ -161,3 +161,7 @@ fn selector_text(selector: &Value) -> Result<String, String> {
     }
     LabelSelector::from_json(selector).map(|selector| selector.to_string()).map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+#[path = "inputs_tests.rs"]
+mod tests;

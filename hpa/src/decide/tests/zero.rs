@@ -37,7 +37,7 @@ fn leaving_zero() {
     let decision = at(0, &idle, &[Input::External(readings(&[0]))], true, &settings);
     assert_eq!((decision.desired, decision.limit), (2, Some(Limit::TooFewReplicas)), "Z2");
     assert_eq!(at(0, &raised, &failing, true, &settings).desired, 0, "all metrics fail: stays at zero");
-    let gate_off = Settings { scale_to_zero: false, ..settings.clone() };
+    let gate_off = Settings { scale_to_zero: false, ..settings };
     assert_eq!(at(0, &idle, &usage, true, &gate_off).branch, Branch::Disabled, "Z2 gate off");
     let decision = at(0, &zero, &usage, true, &settings);
     assert_eq!((decision.desired, decision.reason), (2, Reason::MetricAboveTarget(0)), "Z3");
