@@ -10,6 +10,7 @@ mod compare;
 mod ours;
 mod peer;
 mod random;
+mod succeeded;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -101,6 +102,9 @@ fn main() -> ExitCode {
 
 /// All jobs, each with its own peer and its own part of the seeds.
 fn beside(options: &Options) -> anyhow::Result<Tally> {
+    if let Some(program) = &options.peer {
+        succeeded::check(program)?;
+    }
     let jobs = options.jobs.max(1);
     let share = options.cases.div_ceil(jobs);
     std::thread::scope(|scope| {

@@ -62,7 +62,7 @@ impl Peer {
 /// A case as the peer gets it, one line.
 ///
 /// v1.37 counts pods of phase Succeeded, later versions ignore them as failed ones, and so does Flyball: to the peer they
-/// are Failed.
+/// are Failed. [`crate::succeeded`] finds out when that is no longer needed.
 ///
 /// # Errors
 /// It cannot be written as JSON.
@@ -78,7 +78,15 @@ pub fn line(case: &Case) -> anyhow::Result<Vec<u8>> {
             pod.init.clear();
         }
     }
-    let mut line = serde_json::to_vec(&case)?;
+    line_as_is(&case)
+}
+
+/// The same without any substitution.
+///
+/// # Errors
+/// It cannot be written as JSON.
+pub fn line_as_is(case: &Case) -> anyhow::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(case)?;
     line.push(b'\n');
     Ok(line)
 }
