@@ -1,11 +1,14 @@
 //! With tracing off, deciding allocates nothing, whatever the pods and the history are.
 
-#![allow(unsafe_code, reason = "GlobalAlloc is an unsafe trait; every call goes to the system's allocator unchanged")]
+#![allow(
+    unsafe_code,
+    reason = "GlobalAlloc is an unsafe trait; every call goes to the system's allocator unchanged"
+)]
 
 use flyball_hpa::decide::{
-    Behavior, Direction, History, Input, Metric, Overrides, Phase, Pod, PodSample, PodSamples, Policy, PolicyKind,
-    Reading, Ready, Recommendation, Rules, Scale, ScaleEvent, ScaleTarget, Select, Settings, Snapshot, Source,
-    Switches, Target, Trace, Tristate, decide,
+    Behavior, Direction, History, Input, Metric, Overrides, Phase, Pod, PodSample, PodSamples, Policy,
+    PolicyKind, Reading, Ready, Recommendation, Rules, Scale, ScaleEvent, ScaleTarget, Select, Settings,
+    Snapshot, Source, Switches, Target, Trace, Tristate, decide,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -67,9 +70,12 @@ fn behavior(rng: &mut fastrand::Rng) -> Behavior {
 }
 
 fn history(rng: &mut fastrand::Rng) -> History {
-    let recommendations = (0..8).map(|n| Recommendation { replicas: rng.i32(1..40), at_ms: NOW_MS - n * 20_000 }).collect();
+    let recommendations =
+        (0..8).map(|n| Recommendation { replicas: rng.i32(1..40), at_ms: NOW_MS - n * 20_000 }).collect();
     let mut events = || {
-        (0..3).map(|n| ScaleEvent { change: rng.i32(1..5), at_ms: NOW_MS - n * 9_000, outdated: false }).collect()
+        (0..3)
+            .map(|n| ScaleEvent { change: rng.i32(1..5), at_ms: NOW_MS - n * 9_000, outdated: false })
+            .collect()
     };
     History { recommendations, scale_ups: events(), scale_downs: events(), ..History::default() }
 }
@@ -80,7 +86,8 @@ fn metric(source: Source, target: Target) -> Metric {
 
 fn per_pod(rng: &mut fastrand::Rng, count: usize) -> (Metric, Input) {
     let name = if rng.bool() { "cpu" } else { "memory" };
-    let target = if rng.bool() { Target::Utilization(rng.i32(1..150)) } else { Target::AverageValue(rng.i64(1..900)) };
+    let target =
+        if rng.bool() { Target::Utilization(rng.i32(1..150)) } else { Target::AverageValue(rng.i64(1..900)) };
     let mut sample = |index: usize| {
         let sample = PodSample { value_milli: rng.i64(1..2_000), timestamp_ms: NOW_MS, window_ms: 15_000 };
         (index == 0 || rng.u8(..) > 40).then_some(sample)
@@ -108,7 +115,13 @@ fn deciding_allocates_nothing() {
     for round in 0..2_000 {
         let count = rng.usize(1..60);
         let mut pods: Vec<Pod> = (0..count).map(|index| pod(rng, index)).collect();
-        pods[0] = Pod { phase: Phase::Running, deleting: false, ready: Some(Ready { status: Tristate::True, transition_ms: 0 }), start_ms: Some(0), ..pods[0].clone() };
+        pods[0] = Pod {
+            phase: Phase::Running,
+            deleting: false,
+            ready: Some(Ready { status: Tristate::True, transition_ms: 0 }),
+            start_ms: Some(0),
+            ..pods[0].clone()
+        };
         let (metric, input) = if round % 3 == 0 { whole(rng) } else { per_pod(rng, count) };
         let rules = Rules {
             namespace: "ns".into(),

@@ -62,7 +62,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     }
     let counters = root().join(COVERAGE).join("counters");
     let peer = if options.coverage { peer_with_counters(&counters)? } else { peer()? };
-    let arguments = ["run", "--release", "--quiet", "--package", "flyball-differential", "--"];
+    // Unoptimised, as the tests are built: building once more takes longer than that costs.
+    let arguments = ["run", "--quiet", "--package", "flyball-differential", "--"];
     println!("+ cargo {} # {} cases from seed {}", arguments.join(" "), options.cases, options.seed);
     let status = cargo()
         .args(arguments)

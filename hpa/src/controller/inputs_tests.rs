@@ -53,7 +53,9 @@ fn run(container: Option<&str>, current: i32, target: i32, rows: &[Row]) -> (i32
         window_ms: 60_000,
         containers: (1..)
             .zip(row.usage)
-            .filter_map(|(number, milli)| Some((format!("container{number}"), vec![("cpu".to_owned(), milli?)])))
+            .filter_map(|(number, milli)| {
+                Some((format!("container{number}"), vec![("cpu".to_owned(), milli?)]))
+            })
             .collect(),
     };
     let samples = rows.iter().enumerate().map(sample).collect();
@@ -68,7 +70,11 @@ fn run(container: Option<&str>, current: i32, target: i32, rows: &[Row]) -> (i32
         "spec": { "scaleTargetRef": { "kind": "Deployment", "name": "web" }, "maxReplicas": 1000, "metrics": [metric] } });
     let rules = compile(&serde_json::from_value(hpa).unwrap());
     let inputs = [per_pod(&answer, &population, "cpu", container, rules.metrics[0].target)];
-    let settings = Settings { cpu_initialization_ms: 120_000, initial_readiness_delay_ms: 10_000, ..Settings::default() };
+    let settings = Settings {
+        cpu_initialization_ms: 120_000,
+        initial_readiness_delay_ms: 10_000,
+        ..Settings::default()
+    };
     let snapshot = Snapshot {
         rules: &rules,
         settings: &settings,

@@ -14,8 +14,8 @@ pub fn answers(
     rng: &mut Rng,
     hpa: &HorizontalPodAutoscaler,
     pods: &[Pod],
-    now_ms: i64,
-    replicas: i32,
+    storm: Option<i64>,
+    (now_ms, replicas): (i64, i32),
 ) -> BTreeMap<String, Answer> {
     let mut answers = BTreeMap::new();
     for spec in &hpa.spec.metrics {
@@ -27,9 +27,9 @@ pub fn answers(
             _ if percent(rng, 6) => {
                 Answer { error: "no metrics returned from the API".to_owned(), ..Answer::default() }
             }
-            Some((resource, container)) => per_pod(rng, target, pods, resource, container, now_ms),
-            None if key.starts_with("pods/") => per_pod(rng, target, pods, "", None, now_ms),
-            None => whole(rng, target, replicas),
+            Some(resource) => per_pod(rng, target, pods, resource, (storm, now_ms)),
+            None if key.starts_with("pods/") => per_pod(rng, target, pods, ("", None), (storm, now_ms)),
+            None => whole(rng, target, replicas, storm),
         };
         answers.insert(key, answer);
     }
@@ -72,11 +72,10 @@ fn per_pod(
     rng: &mut Rng,
     target: &MetricTarget,
     pods: &[Pod],
-    resource: &str,
-    container: Option<&str>,
-    now_ms: i64,
+    (resource, container): (&str, Option<&str>),
+    (storm, now_ms): (Option<i64>, i64),
 ) -> Answer {
-    let (level, spread) = (level(rng), pick(rng, &[0, 0, 1, 10, 60]));
+    let (level, spread) = (storm.unwrap_or_else(|| level(rng)), pick(rng, &[0, 0, 1, 10, 60]));
     let silent = pick(rng, &[0, 0, 0, 10, 50]);
     let mut samples = Vec::new();
     for pod in pods {
@@ -132,13 +131,14 @@ fn extreme(rng: &mut Rng) -> i64 {
     )
 }
 
-fn whole(rng: &mut Rng, target: &MetricTarget, replicas: i32) -> Answer {
+fn whole(rng: &mut Rng, target: &MetricTarget, replicas: i32, storm: Option<i64>) -> Answer {
+    let level = storm.unwrap_or_else(|| level(rng));
     let milli = |quantity: &Option<Quantity>| quantity.as_ref().map(Quantity::milli_value);
     let goal = milli(&target.average_value)
         .map(|goal| goal.saturating_mul(i64::from(replicas.max(1))))
         .or_else(|| milli(&target.value))
         .unwrap_or(1_000);
-    let mut values = vec![(i128::from(goal) * i128::from(level(rng)) / 100).clamp(0, i64::MAX.into()) as i64];
+    let mut values = vec![(i128::from(goal) * i128::from(level) / 100).clamp(0, i64::MAX.into()) as i64];
     if percent(rng, 20) {
         let (half, rest) = (values[0] / 2, values[0] - values[0] / 2);
         values = vec![half, rest];

@@ -25,8 +25,16 @@ fn any_life() -> impl Strategy<Value = Vec<Moment>> {
         2 => Just(Some(0)),
         1 => Just(None)
     ];
-    let moment = (after_ms, wanted).prop_map(|(after_ms, wanted)| Moment { after_ms, wanted });
-    prop::collection::vec(moment, 1..120)
+    let mixed = (after_ms, wanted).prop_map(|(after_ms, wanted)| Moment { after_ms, wanted });
+    prop_oneof![prop::collection::vec(mixed, 1..120), any_storm()]
+}
+
+/// A demand that stays, with evaluations so dense that every policy's budget is used up and freed again.
+fn any_storm() -> impl Strategy<Value = Vec<Moment>> {
+    let wanted = prop_oneof![Just(1_000), Just(0)];
+    (wanted, prop::collection::vec(500_i64..20_000, 20..120)).prop_map(|(wanted, pauses)| {
+        pauses.into_iter().map(|after_ms| Moment { after_ms, wanted: Some(wanted) }).collect()
+    })
 }
 
 /// Counts over time: what the scale said from a moment on.
