@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, ensure};
 use clap::Args;
 
-use crate::cargo::cargo;
+use crate::copy::Copy;
 use crate::e2e::golang::{self, Module};
 use crate::e2e::{no_go, root};
 
@@ -62,19 +62,16 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     }
     let counters = root().join(COVERAGE).join("counters");
     let peer = if options.coverage { peer_with_counters(&counters)? } else { peer()? };
-    // Unoptimised, as the tests are built: building once more takes longer than that costs.
-    let arguments = ["run", "--quiet", "--package", "flyball-differential", "--"];
-    println!("+ cargo {} # {} cases from seed {}", arguments.join(" "), options.cases, options.seed);
-    let status = cargo()
-        .args(arguments)
+    let copy = Copy::built()?;
+    println!("differential: {} cases from seed {}", options.cases, options.seed);
+    let status = Command::new(copy.program())
         .arg("--peer")
         .arg(&peer)
         .args(["--cases", &options.cases.to_string(), "--seed", &options.seed.to_string()])
         .args(["--jobs", &options.jobs.to_string()])
         .env("GOCOVERDIR", &counters)
-        .current_dir(root())
         .status()
-        .context("cannot start cargo")?;
+        .context("cannot start the differential")?;
     ensure!(status.success(), "Flyball and upstream differ, or the run failed: {status}");
     if options.coverage { report(&counters) } else { Ok(()) }
 }

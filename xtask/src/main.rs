@@ -9,6 +9,7 @@
 )]
 
 mod cargo;
+mod copy;
 mod differential;
 mod e2e;
 mod image;

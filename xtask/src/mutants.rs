@@ -1,26 +1,21 @@
 //! `cargo xtask mutants`: does anything notice a mistake in the decision?
 //!
-//! Each change of `e2e/differential/mutants.txt` is made in a copy of the pure modules of `hpa`, which is built in a workspace
-//! of its own under `target/mutants/` (a few seconds each), and run against recorded answers of upstream's controller,
-//! then, if those agree, against the unit tests.
+//! Each change of `e2e/differential/mutants.txt` is made in the copy of the pure modules of `hpa` (a few seconds each), and
+//! run against recorded answers of upstream's controller, then, if those agree, against the unit tests.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 
-use crate::cargo::cargo;
+use crate::copy::Copy;
 use crate::differential::peer;
 use crate::e2e::{no_go, root};
 
 /// The list.
 const LIST: &str = "e2e/differential/mutants.txt";
-/// Where the copy is built.
-const FOLDER: &str = "target/mutants";
-/// Pure modules of `hpa`, and their order in its library.
-const MODULES: [&str; 4] = ["compile", "decide", "report", "switches"];
 
 /// Flags of `cargo xtask mutants`.
 #[derive(Debug, Clone, Args)]
@@ -57,10 +52,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         return Ok(());
     }
     let list = parse(&fs::read_to_string(root().join(LIST)).context(LIST)?)?;
-    let copy = Copy { folder: root().join(FOLDER) };
-    copy.write()?;
-    ensure!(copy.build()?, "the copy in {FOLDER} does not build");
-    let answers = copy.folder.join("answers.txt");
+    let copy = Range(Copy::built()?);
+    let answers = copy.0.folder.join("answers.txt");
     let record =
         ["--peer", path(&peer()?)?, "--record", path(&answers)?, "--cases", &options.cases.to_string()]
             .map(str::to_owned);
@@ -114,86 +107,13 @@ fn parse(text: &str) -> anyhow::Result<Vec<Mutant>> {
     Ok(list)
 }
 
-/// The workspace with the copy.
-struct Copy {
-    folder: PathBuf,
-}
+/// Runs the mutants in the copy.
+struct Range(Copy);
 
-impl Copy {
-    fn write(&self) -> anyhow::Result<()> {
-        let manifest = |package: &str, version: &str, dependencies: &str| {
-            format!(
-                "[package]\nname = \"{package}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n{version}\n[dependencies]\n{dependencies}"
-            )
-        };
-        let model = "flyball-model = { path = \"../../../model\" }\nserde = { version = \"1\", features = [\"derive\"] }\n";
-        let json = "serde_json = { version = \"1\", features = [\"float_roundtrip\"] }\n";
-        let hpa = format!(
-            "{model}{json}[dev-dependencies]\nproptest = {{ version = \"1\", default-features = false, features = [\"std\"] }}\n"
-        );
-        let clap = "clap = { version = \"4.5\", features = [\"derive\", \"env\", \"wrap_help\"] }\n";
-        let differential = format!(
-            "{model}{json}{clap}flyball-hpa = {{ path = \"../hpa\" }}\nanyhow = \"1\"\nfastrand = \"2\"\n"
-        );
-        let profile = "[profile.dev]\nopt-level = 1\ndebug = false\n";
-        self.put(
-            "Cargo.toml",
-            &format!("[workspace]\nresolver = \"3\"\nmembers = [\"hpa\", \"differential\"]\n{profile}"),
-        )?;
-        self.put("hpa/Cargo.toml", &manifest("flyball-hpa", "", &hpa))?;
-        self.put("differential/Cargo.toml", &manifest("flyball-differential", "", &differential))?;
-        self.put("hpa/src/lib.rs", &MODULES.map(|module| format!("pub mod {module};\n")).concat())?;
-        self.put("Cargo.lock", &fs::read_to_string(root().join("Cargo.lock"))?)?;
-        for module in MODULES {
-            let file = format!("{module}.rs");
-            let source = root().join("hpa/src");
-            let name = if source.join(&file).is_file() { &file } else { module };
-            self.copy(&source.join(name), &self.folder.join("hpa/src").join(name))?;
-        }
-        self.copy(&root().join("e2e/differential/src"), &self.folder.join("differential/src"))
-    }
-
-    fn put(&self, name: &str, text: &str) -> anyhow::Result<()> {
-        let path = self.folder.join(name);
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
-        }
-        // An unchanged file keeps its time, so that nothing is built for it.
-        if fs::read_to_string(&path).is_ok_and(|old| old == text) {
-            return Ok(());
-        }
-        fs::write(&path, text).with_context(|| path.display().to_string())
-    }
-
-    fn copy(&self, from: &Path, to: &Path) -> anyhow::Result<()> {
-        if from.is_file() {
-            let text = fs::read_to_string(from).with_context(|| from.display().to_string())?;
-            return self.put(path(to)?, &text);
-        }
-        for entry in fs::read_dir(from).with_context(|| from.display().to_string())? {
-            let entry = entry?;
-            self.copy(&entry.path(), &to.join(entry.file_name()))?;
-        }
-        Ok(())
-    }
-
-    fn cargo(&self, arguments: &[&str]) -> anyhow::Result<bool> {
-        let mut command = cargo();
-        command.args(arguments).env("CARGO_TARGET_DIR", self.folder.join("out")).current_dir(&self.folder);
-        let output = command.stdin(Stdio::null()).output().context("cannot start cargo")?;
-        if !output.status.success() && arguments[0] == "build" {
-            eprint!("{}", String::from_utf8_lossy(&output.stderr));
-        }
-        Ok(output.status.success())
-    }
-
-    fn build(&self) -> anyhow::Result<bool> {
-        self.cargo(&["build", "--quiet"])
-    }
-
+impl Range {
     /// True if both sides agree.
     fn differential(&self, arguments: &[String]) -> anyhow::Result<bool> {
-        let mut command = Command::new(self.folder.join("out/debug/flyball-differential"));
+        let mut command = Command::new(self.0.program());
         let status = command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
         Ok(status.context("cannot start the differential")?.success())
     }
@@ -201,21 +121,21 @@ impl Copy {
     /// Who notices the mistake.
     fn notice(&self, mutant: &Mutant, answers: &Path) -> anyhow::Result<Option<&'static str>> {
         let file = format!("hpa/src/{}", mutant.file);
-        let text = fs::read_to_string(self.folder.join(&file)).with_context(|| file.clone())?;
+        let text = fs::read_to_string(self.0.folder.join(&file)).with_context(|| file.clone())?;
         let count = text.matches(&mutant.old).count();
         ensure!(count == 1, "{LIST}: {:?} occurs {count} times in {}", mutant.old, mutant.file);
-        self.put(&file, &text.replacen(&mutant.old, &mutant.new, 1))?;
+        self.0.put(&file, &text.replacen(&mutant.old, &mutant.new, 1))?;
         let noticed = self.look(answers);
-        self.put(&file, &text)?;
+        self.0.put(&file, &text)?;
         noticed.with_context(|| format!("{LIST}: {:?}", mutant.new))
     }
 
     fn look(&self, answers: &Path) -> anyhow::Result<Option<&'static str>> {
-        ensure!(self.build()?, "does not build");
+        ensure!(self.0.build()?, "does not build");
         if !self.differential(&["--against".to_owned(), path(answers)?.to_owned()])? {
             return Ok(Some("differential"));
         }
-        let passes = self.cargo(&["test", "--quiet", "--package", "flyball-hpa"])?;
+        let passes = self.0.cargo(&["test", "--quiet", "--package", "flyball-hpa"])?;
         Ok(if passes { None } else { Some("tests") })
     }
 }
