@@ -41,9 +41,9 @@ impl Copy {
     }
 
     fn write(&self) -> anyhow::Result<()> {
-        let manifest = |package: &str, version: &str, dependencies: &str| {
+        let manifest = |package: &str, dependencies: &str| {
             format!(
-                "[package]\nname = \"{package}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n{version}\n[dependencies]\n{dependencies}"
+                "[package]\nname = \"{package}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[dependencies]\n{dependencies}"
             )
         };
         let model = "flyball-model = { path = \"../../../model\" }\nserde = { version = \"1\", features = [\"derive\"] }\n";
@@ -60,8 +60,8 @@ impl Copy {
             "Cargo.toml",
             &format!("[workspace]\nresolver = \"3\"\nmembers = [\"hpa\", \"differential\"]\n{profile}"),
         )?;
-        self.put("hpa/Cargo.toml", &manifest("flyball-hpa", "", &hpa))?;
-        self.put("differential/Cargo.toml", &manifest("flyball-differential", "", &differential))?;
+        self.put("hpa/Cargo.toml", &manifest("flyball-hpa", &hpa))?;
+        self.put("differential/Cargo.toml", &manifest("flyball-differential", &differential))?;
         self.put("hpa/src/lib.rs", &MODULES.map(|module| format!("pub mod {module};\n")).concat())?;
         self.put("Cargo.lock", &fs::read_to_string(root().join("Cargo.lock"))?)?;
         for module in MODULES {
