@@ -6,8 +6,8 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use flyball_hpa::decide::{
-    History, Input, Metric, Phase, Pod, PodSample, PodSamples, Ready, Rules, Scale, Settings, Snapshot,
-    Source, Target, Trace, Tristate, decide,
+    History, Input, Metric, Overrides, Phase, Pod, PodSample, PodSamples, Ready, Rules, Scale, ScaleTarget,
+    Settings, Snapshot, Source, Target, Trace, Tristate, decide,
 };
 
 use crate::Figure;
@@ -40,6 +40,7 @@ impl Case {
             deleting: false,
             start_ms: Some(NOW_MS - 3_600_000),
             ready: Some(ready),
+            owner: None,
         };
         let sample = |index: usize| {
             let value_milli = 55 + i64::try_from(index % 7).unwrap_or(0);
@@ -58,6 +59,8 @@ impl Case {
                 max: pods * 2,
                 metrics: vec![metric],
                 behavior: None,
+                scale_target: ScaleTarget::default(),
+                overrides: Overrides::default(),
             },
             settings: Settings::default(),
             pods: (0..count).map(pod).collect(),

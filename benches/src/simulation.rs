@@ -11,8 +11,8 @@
 //! Everything follows from the seed.
 
 use flyball_hpa::decide::{
-    History, Input, Metric, Phase, Pod, PodSample, PodSamples, Ready, Rules, Scale, Settings, Snapshot,
-    Source, Target, Trace, Tristate, decide,
+    History, Input, Metric, Overrides, Phase, Pod, PodSample, PodSamples, Ready, Rules, Scale, ScaleTarget,
+    Settings, Snapshot, Source, Target, Trace, Tristate, decide,
 };
 use flyball_metrics_server::window::{Point, Policy, Series};
 
@@ -235,7 +235,8 @@ fn rules(min: i32) -> Rules {
         text: "cpu resource utilization (percentage of request)".to_owned(),
     };
     let (namespace, name) = ("default".to_owned(), "workload".to_owned());
-    Rules { namespace, name, min, max: 1_000, metrics: vec![metric], behavior: None }
+    let (scale_target, overrides) = (ScaleTarget::default(), Overrides::default());
+    Rules { namespace, name, min, max: 1_000, metrics: vec![metric], behavior: None, scale_target, overrides }
 }
 
 fn evaluate(
@@ -265,7 +266,7 @@ fn evaluate(
         scaled_to_zero: false,
     };
     let decision = decide(&snapshot, now_ms, history, &mut Trace::off());
-    history.commit(current, decision.record, now_ms);
+    history.remember(&decision, now_ms);
     if let Some(period_ms) = settings.growth_period_ms {
         history.forget_growth(now_ms - period_ms);
     }
@@ -289,6 +290,7 @@ fn view(index: usize, pod: &SimulatedPod, now_ms: i64) -> Pod {
         deleting: false,
         start_ms: Some(started_ms),
         ready: Some(ready),
+        owner: None,
     }
 }
 

@@ -1,7 +1,8 @@
 use super::*;
 use crate::decide::normalize::{Bounds, with_behavior, without_behavior};
 use crate::decide::{
-    Behavior, Branch, Direction, Policy, PolicyKind, Proposals, Reason, Select, Settings, Trace,
+    Behavior, Branch, Direction, Overrides, Policy, PolicyKind, Proposals, Reason, ScaleTarget, Select,
+    Settings, Trace,
 };
 use proptest::prelude::*;
 
@@ -30,6 +31,8 @@ impl Loop {
             max: 20,
             metrics: Vec::new(),
             behavior,
+            scale_target: ScaleTarget::default(),
+            overrides: Overrides::default(),
         };
         Loop {
             rules,
@@ -62,6 +65,7 @@ impl Loop {
             stabilization: Some(result.stabilization),
             limit: Some(result.limit),
             record: Some(result.record),
+            failing_since_ms: None,
         };
         let behavior = self.rules.behavior.clone();
         self.history.commit(self.current, decision.record, now_ms);

@@ -1,8 +1,9 @@
 //! An autoscaling/v2 object to compiled rules. Pure.
 
 use crate::decide::{
-    Behavior, Described, Direction, Metric, Policy, PolicyKind, Rules, Select, Source, Target,
+    Behavior, Described, Direction, Metric, Policy, PolicyKind, Rules, ScaleTarget, Select, Source, Target,
 };
+use crate::switches;
 use flyball_model::autoscaling::{metric_type, policy_type, select_policy, target_type, v2};
 use flyball_model::quantity::Quantity;
 use serde_json::Value;
@@ -17,7 +18,14 @@ pub fn compile(hpa: &v2::HorizontalPodAutoscaler) -> Rules {
         max: spec.max_replicas,
         metrics: spec.metrics.iter().map(metric).collect(),
         behavior: spec.behavior.as_ref().map(behavior),
+        scale_target: scale_target(&spec.scale_target_ref),
+        overrides: switches::read(&hpa.metadata.annotations).0,
     }
+}
+
+fn scale_target(reference: &v2::CrossVersionObjectReference) -> ScaleTarget {
+    let group = reference.api_version.split_once('/').map_or("", |(group, _)| group);
+    ScaleTarget { group: group.to_owned(), kind: reference.kind.clone(), name: reference.name.clone() }
 }
 
 fn metric(spec: &v2::MetricSpec) -> Metric {

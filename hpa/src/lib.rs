@@ -3,6 +3,7 @@
 //! * [`decide`] is the decision: pure, and equal to upstream's controller on equal inputs and history.
 //! * [`report`] turns a decision into status, conditions and events, in upstream's words. Pure.
 //! * [`checkpoint`] says what is kept of a history outside of the process. Pure.
+//! * [`switches`] reads the named departures from upstream off an HPA's annotations. Pure.
 //! * [`compile`] and [`schedule`] are the pure halves of watching and waking.
 //! * `election`, `ownership`, `rivals` and `permissions` are the pure halves of being one of several: replicas, other HPA
 //!   loops, other installations, and a cluster that does not allow everything.
@@ -31,6 +32,7 @@ pub mod schedule;
 mod sentinel;
 mod serve;
 mod start;
+pub mod switches;
 mod warden;
 mod watch;
 

@@ -1,6 +1,6 @@
 //! `cargo xtask e2e`: Flyball on a real control plane, built here from its Go modules, or on a cluster that is given.
 
-mod golang;
+pub mod golang;
 mod machine;
 mod suite;
 
@@ -34,8 +34,13 @@ pub struct Options {
     pub filters: Vec<String>,
 }
 
+/// Why nothing of Go's can be built here, if so.
+pub fn no_go() -> Option<String> {
+    Machine::look().no_go().map(ToOwned::to_owned)
+}
+
 /// Folder of the workspace.
-fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
     own.parent().unwrap_or(own).to_owned()
 }

@@ -1,4 +1,4 @@
-//! Developer commands: `cargo xtask ci | full | scoreboard | image | e2e | vm-test | fuzz`.
+//! Developer commands: `cargo xtask ci | full | scoreboard | image | e2e | differential | mutants | vm-test | fuzz`.
 //!
 //! `ci` is what a change must pass; `full` is the same at full length; `scoreboard` prints every figure this machine
 //! can take. Each step is a command that can also be typed by hand, and is printed before it runs.
@@ -9,9 +9,12 @@
 )]
 
 mod cargo;
+mod copy;
+mod differential;
 mod e2e;
 mod fuzz;
 mod image;
+mod mutants;
 mod steps;
 mod totals;
 mod vm;
@@ -40,6 +43,10 @@ enum Command {
     Image(image::Options),
     /// Flyball on a real control plane built from its Go modules, or on a given cluster
     E2e(e2e::Options),
+    /// Flyball's decisions and those of upstream's HPA controller on the same random cases
+    Differential(differential::Options),
+    /// Whether tests and the differential notice known mistakes in the decision
+    Mutants(mutants::Options),
     /// Flyball on control groups v2: Debian's kernel under qemu, without hardware virtualisation
     VmTest(vm::Options),
     /// Random input for every parser, under libFuzzer
@@ -59,6 +66,8 @@ fn main() -> ExitCode {
         Command::Scoreboard => steps::scoreboard(),
         Command::Image(options) => image::run(&options),
         Command::E2e(options) => e2e::run(&options).map(drop),
+        Command::Differential(options) => differential::run(&options),
+        Command::Mutants(options) => mutants::run(&options),
         Command::VmTest(options) => vm::run(&options).map(drop),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::ImageCheckInside { archive } => image::run_check_inside(&archive),

@@ -6,9 +6,11 @@ use std::process::Stdio;
 use anyhow::{Context, anyhow, bail};
 
 use crate::cargo::cargo;
+use crate::differential;
 use crate::e2e;
 use crate::fuzz;
 use crate::image;
+use crate::mutants;
 use crate::totals::Totals;
 use crate::vm;
 
@@ -29,13 +31,17 @@ const SHORT_E2E: [&str; 11] = [
     "swaps::hpa_and_metrics_server",
 ];
 
+/// Cases of the differential at full length.
+const LONG_DIFFERENTIAL: u64 = 1_000_000;
+
 /// What every change must pass. Prints the test totals last.
 pub fn ci() -> anyhow::Result<()> {
     // Minutes the first time, and most tests wait more than they compute.
-    let go = std::thread::spawn(|| e2e::prepare(false));
+    let go = std::thread::spawn(|| e2e::prepare(false).and_then(|()| differential::prepare()));
     lints()?;
     let mut totals = tests(&[])?;
     go.join().map_err(|_| anyhow!("building the Go programs panicked"))??;
+    differential::run(&differential::Options::default())?;
     image()?;
     let filters = SHORT_E2E.map(str::to_owned).to_vec();
     totals.add(e2e::run(&e2e::Options { filters, ..e2e::Options::default() })?);
@@ -50,6 +56,12 @@ pub fn full() -> anyhow::Result<()> {
     lints()?;
     let mut totals = tests(&[("FLYBALL_E2E", "full")])?;
     totals.add(e2e::run(&e2e::Options { full: true, ..e2e::Options::default() })?);
+    differential::run(&differential::Options {
+        cases: LONG_DIFFERENTIAL,
+        coverage: true,
+        ..Default::default()
+    })?;
+    mutants::run(&mutants::Options::default())?;
     image()?;
     demo(&["--seconds", "180"])?;
     totals.add(vm::run(&vm::Options::default())?);

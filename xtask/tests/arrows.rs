@@ -19,6 +19,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("flyball-cli", &["*"]),
     ("flyball-benches", &["*"]),
     ("flyball-e2e", &["*"]),
+    ("flyball-differential", &["flyball-model", "flyball-hpa"]),
     ("flyball-vm-guest", &["flyball-model", "flyball-collector"]),
     ("flyball-xtask", &[]),
 ];

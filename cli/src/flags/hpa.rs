@@ -52,6 +52,34 @@ pub struct HpaArgs {
     /// Time over which the highest recommendation holds back scaling down.
     #[arg(long, default_value = "5m", value_parser = parse_duration, value_name = "DURATION")]
     pub horizontal_pod_autoscaler_downscale_stabilization: Duration,
+    /// Departures from upstream's decisions.
+    #[command(flatten)]
+    pub switches: SwitchArgs,
+}
+
+/// Departures from the built-in controller's decisions, each off by default. An HPA's annotation `hpa.flyball.io/NAME` goes
+/// before the flag of that name.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Better than upstream")]
+pub struct SwitchArgs {
+    /// Leave out pods that another workload owns, whatever their labels.
+    #[arg(long)]
+    pub owned_pods: bool,
+    /// Do not multiply by the extra pods of a rollout.
+    #[arg(long)]
+    pub surge_aware: bool,
+    /// Round in integers, so that no float asks for a replica too many.
+    #[arg(long)]
+    pub exact_ceiling: bool,
+    /// Treat samples older than this as missing.
+    #[arg(long, value_parser = parse_duration, value_name = "DURATION")]
+    pub max_sample_age: Option<Duration>,
+    /// Scale up to so many replicas when metrics have been missing for `--fallback-after`.
+    #[arg(long, value_parser = clap::value_parser!(i32).range(1..), value_name = "N")]
+    pub fallback_replicas: Option<i32>,
+    /// How long metrics are missing before `--fallback-replicas` applies.
+    #[arg(long, default_value = "3m", value_parser = parse_duration, value_name = "DURATION")]
+    pub fallback_after: Duration,
 }
 
 /// Leader election, kube-controller-manager's flags.
@@ -110,6 +138,17 @@ mod tests {
         let cli = Cli::try_parse_from(["flyball", "hpa"].iter().chain(flags)).expect("flags");
         let Command::Hpa(args) = cli.command else { panic!("another command") };
         args
+    }
+
+    #[test]
+    fn departures_from_upstream_are_off() {
+        let defaults = parse(&[]).switches;
+        assert!(!defaults.owned_pods && !defaults.surge_aware && !defaults.exact_ceiling);
+        assert_eq!((defaults.max_sample_age, defaults.fallback_replicas), (None, None));
+        let given = parse(&["--owned-pods", "--max-sample-age=45s", "--fallback-replicas=4"]).switches;
+        assert!(given.owned_pods && !given.surge_aware);
+        assert_eq!((given.max_sample_age, given.fallback_replicas), (Some(Duration::from_secs(45)), Some(4)));
+        assert_eq!(given.fallback_after, Duration::from_secs(180));
     }
 
     #[test]

@@ -18,7 +18,7 @@ mod upstream;
 pub use collector::CollectorArgs;
 pub use explain_metric::ExplainMetricArgs;
 pub use generic_server::{DelegationArgs, LimitArgs, ServingArgs};
-pub use hpa::{Compat, HpaArgs, LeaderElectionArgs, Mode};
+pub use hpa::{Compat, HpaArgs, LeaderElectionArgs, Mode, SwitchArgs};
 pub use metrics_server::MetricsServerArgs;
 
 /// Version with the commit it was built from.

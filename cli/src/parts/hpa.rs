@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
 use super::{certificate, listen, milliseconds};
-use crate::flags::{Compat, HpaArgs, LeaderElectionArgs, Mode};
+use crate::flags::{Compat, HpaArgs, LeaderElectionArgs, Mode, SwitchArgs};
 use crate::query;
 
 /// Runs the autoscaler.
@@ -23,6 +23,7 @@ pub async fn hpa(args: HpaArgs, shutdown: CancellationToken) -> anyhow::Result<(
         cpu_initialization_ms: milliseconds(args.horizontal_pod_autoscaler_cpu_initialization_period),
         initial_readiness_delay_ms: milliseconds(args.horizontal_pod_autoscaler_initial_readiness_delay),
         downscale_stabilization_ms: milliseconds(args.horizontal_pod_autoscaler_downscale_stabilization),
+        switches: switches(&args.switches),
         ..flyball_hpa::decide::Settings::default()
     };
     let config = flyball_hpa::Config {
@@ -44,6 +45,18 @@ pub async fn hpa(args: HpaArgs, shutdown: CancellationToken) -> anyhow::Result<(
     };
     flyball_hpa::run(client, config, Some(listener), shutdown).await?;
     Ok(())
+}
+
+fn switches(args: &SwitchArgs) -> flyball_hpa::decide::Switches {
+    let after_ms = milliseconds(args.fallback_after);
+    let fallback = |replicas| flyball_hpa::decide::Fallback { replicas, after_ms };
+    flyball_hpa::decide::Switches {
+        owned_pods: args.owned_pods,
+        surge_aware: args.surge_aware,
+        exact_ceiling: args.exact_ceiling,
+        max_sample_age_ms: args.max_sample_age.map(milliseconds).filter(|ms| *ms > 0),
+        fallback: args.fallback_replicas.map(fallback),
+    }
 }
 
 /// The settings of the election. The identity is the host's name, which in a pod is the pod's, and something unique, as

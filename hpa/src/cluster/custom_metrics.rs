@@ -1,7 +1,7 @@
 //! custom.metrics.k8s.io and external.metrics.k8s.io.
 
 use super::{Api, Discovery, encode};
-use crate::decide::Described;
+use crate::decide::{Described, Reading};
 use crate::error::ApiError;
 use flyball_model::quantity::Quantity;
 use flyball_model::time::parse_rfc3339_ms;
@@ -51,14 +51,14 @@ impl CustomMetrics {
         items.iter().map(pod_value).collect::<Result<_, _>>().map_err(unable_custom)
     }
 
-    /// A metric of one object; must yield one value, in milli-units.
+    /// A metric of one object; must yield one value.
     pub(crate) async fn object(
         &self,
         namespace: &str,
         metric: &str,
         described: &Described,
         metric_selector: &str,
-    ) -> Result<i64, String> {
+    ) -> Result<Reading, String> {
         let group = described.api_version.split_once('/').map_or("", |(group, _)| group);
         let (namespace, metric) = (encode(namespace), encode(metric));
         let subject = if group.is_empty() && described.kind == "Namespace" {
@@ -74,7 +74,7 @@ impl CustomMetrics {
             .map_err(unable_custom)?;
         match items.as_slice() {
             [] => Err("no metrics returned from custom metrics API".into()),
-            [item] => milli(item).map_err(unable_custom),
+            [item] => reading(item).map_err(unable_custom),
             _ => Err(unable_custom(ApiError {
                 code: 0,
                 message: "the API returned more than one value".into(),
@@ -82,13 +82,13 @@ impl CustomMetrics {
         }
     }
 
-    /// All values of an external metric, in milli-units.
+    /// All values of an external metric.
     pub(crate) async fn external(
         &self,
         namespace: &str,
         metric: &str,
         selector: &str,
-    ) -> Result<Vec<i64>, String> {
+    ) -> Result<Vec<Reading>, String> {
         let mut path = format!("/apis/{EXTERNAL}/namespaces/{}/{}", encode(namespace), encode(metric));
         if !selector.is_empty() {
             path.push_str(&format!("?labelSelector={}", encode(selector)));
@@ -102,7 +102,7 @@ impl CustomMetrics {
         if items.is_empty() {
             return Err("no metrics returned from external metrics API".into());
         }
-        items.iter().map(milli).collect::<Result<_, _>>().map_err(unable)
+        items.iter().map(reading).collect::<Result<_, _>>().map_err(unable)
     }
 
     async fn custom(&self, subject: &str, selectors: &[(&str, &str)]) -> Result<Vec<Value>, ApiError> {
@@ -137,12 +137,20 @@ fn milli(item: &Value) -> Result<i64, ApiError> {
         .map_err(|error| ApiError { code: 0, message: format!("a value is not a quantity: {error}") })
 }
 
+fn reading(item: &Value) -> Result<Reading, ApiError> {
+    Ok(Reading { value_milli: milli(item)?, timestamp_ms: timestamp_ms(item) })
+}
+
+fn timestamp_ms(item: &Value) -> i64 {
+    item["timestamp"].as_str().and_then(parse_rfc3339_ms).unwrap_or(0)
+}
+
 fn pod_value(item: &Value) -> Result<PodValue, ApiError> {
     let seconds = item["windowSeconds"].as_i64().or_else(|| item["window"].as_i64());
     Ok(PodValue {
         pod: item["describedObject"]["name"].as_str().unwrap_or_default().to_owned(),
         value_milli: milli(item)?,
-        timestamp_ms: item["timestamp"].as_str().and_then(parse_rfc3339_ms).unwrap_or(0),
+        timestamp_ms: timestamp_ms(item),
         window_ms: seconds.map_or(DEFAULT_WINDOW_MS, |seconds| seconds.saturating_mul(1000)),
     })
 }

@@ -107,7 +107,7 @@ fn per_pod(
 fn place(joined: &mut PodSamples, population: &Population, pod: &str, value: PodSample) {
     match population.position(pod) {
         Some(position) => joined.samples[position] = Some(value),
-        None => joined.foreign.push(value.value_milli),
+        None => joined.foreign.push(value),
     }
 }
 
@@ -161,3 +161,7 @@ fn selector_text(selector: &Value) -> Result<String, String> {
     }
     LabelSelector::from_json(selector).map(|selector| selector.to_string()).map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+#[path = "inputs_tests.rs"]
+mod tests;

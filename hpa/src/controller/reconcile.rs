@@ -199,22 +199,9 @@ fn count_metrics(shared: &Shared, hpa: &v2::HorizontalPodAutoscaler, decision: &
 /// The pods behind the scale's selector, if it can be used.
 fn select(shared: &Shared, entry: &HpaEntry, text: &str) -> Result<Arc<Population>, SelectorFailure> {
     if text.is_empty() {
-        return Err(SelectorFailure {
-            event_reason: Some("SelectorRequired"),
-            text: "selector is required".into(),
-            condition: Some(("InvalidSelector", "the HPA target's scale is missing a selector".into())),
-        });
+        return Err(SelectorFailure::missing());
     }
-    let failure = |reason: &'static str, text: String| SelectorFailure {
-        event_reason: Some(reason),
-        condition: Some((reason, text.clone())),
-        text,
-    };
-    let selector = LabelSelector::parse(text).map_err(|error| {
-        let text =
-            format!("couldn't convert selector into a corresponding internal selector object: {error}");
-        failure("InvalidSelector", text)
-    })?;
+    let selector = LabelSelector::parse(text).map_err(|error| SelectorFailure::unparsable(&error))?;
     if !shared.selectors.update(&entry.key, &selector) {
         let text = format!("HPA {}/{} was deleted during reconciliation", entry.key.0, entry.key.1);
         return Err(SelectorFailure { event_reason: None, text, condition: None });
@@ -223,7 +210,7 @@ fn select(shared: &Shared, entry: &HpaEntry, text: &str) -> Result<Arc<Populatio
     match shared.selectors.ambiguity(&entry.key.0, &population) {
         Some(list) => {
             let text = format!("pods by selector {text} are controlled by more than one HPA (e.g. {list})");
-            Err(failure("AmbiguousSelector", text))
+            Err(SelectorFailure::with_reason("AmbiguousSelector", text))
         }
         None => Ok(population),
     }
@@ -241,7 +228,7 @@ async fn conclude(
     let decision = &seen.decision;
     let now_ms = shared.now_ms();
     let writes = shared.acts(&entry.uid);
-    state.history.commit(decision.current, decision.record, now_ms);
+    state.history.remember(decision, now_ms);
     state.history.forget_growth(now_ms - shared.config.sync_period_ms());
     checkpoint(shared, entry, state, decision, now_ms).await;
     // Asked again: another controller may have shown itself while history was stored.

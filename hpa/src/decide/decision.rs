@@ -3,7 +3,7 @@
 
 use super::history::Record;
 use super::replicas::Outcome as MetricOutcome;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What to do with one HPA now.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +28,8 @@ pub struct Decision {
     pub limit: Option<Limit>,
     /// Change to the recommendations.
     pub record: Option<Record>,
+    /// To remember: since when metrics are missing; `None` without a fallback.
+    pub failing_since_ms: Option<i64>,
 }
 
 impl Decision {
@@ -43,7 +45,7 @@ impl Decision {
 }
 
 /// Way through the evaluation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Branch {
     /// At zero replicas and not allowed to leave: scaling is disabled.
     Disabled,
@@ -55,6 +57,8 @@ pub enum Branch {
     SelectorFailed,
     /// All metrics failed, or some failed and the rest would shrink the target.
     MetricsFailed,
+    /// Metrics have been missing for so long that the fallback stands for them.
+    Fallback,
     /// The metrics decided.
     Evaluated,
 }
@@ -62,12 +66,12 @@ pub enum Branch {
 impl Branch {
     /// Whether this branch looks at metrics (and at the selector).
     pub fn reads_metrics(self) -> bool {
-        matches!(self, Branch::SelectorFailed | Branch::MetricsFailed | Branch::Evaluated)
+        matches!(self, Branch::SelectorFailed | Branch::MetricsFailed | Branch::Fallback | Branch::Evaluated)
     }
 }
 
 /// Reason of a rescale.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reason {
     /// No text: the raw count equals the current one.
     None,
@@ -79,10 +83,12 @@ pub enum Reason {
     MetricAboveTarget(usize),
     /// `All metrics below target`
     AllBelowTarget,
+    /// Metrics are missing; the fallback applies.
+    Fallback,
 }
 
 /// What stabilisation did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stabilization {
     /// Nothing.
     ReadyForNewScale,
@@ -93,7 +99,7 @@ pub enum Stabilization {
 }
 
 /// Which limit applied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Limit {
     /// None.
     DesiredWithinRange,

@@ -3,6 +3,7 @@
 //! Promises: nothing is changed while deciding (`decide` reads, [`History::commit`] writes); slots are reused as upstream
 //! does; a list never outgrows its named limit, and pruning never changes a later decision.
 
+use super::decision::Decision;
 use super::rules::Behavior;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,9 @@ pub struct History {
     /// After a crash: stands for recommendations that were lost. Holds back shrinking only.
     #[serde(rename = "h", default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Recommendation>,
+    /// Since when no decision could be made from metrics; only kept for HPAs with a fallback.
+    #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
+    pub failing_since_ms: Option<i64>,
 }
 
 /// A replica count a metric asked for, before any limit.
@@ -110,6 +114,12 @@ impl History {
         }
     }
 
+    /// Stores what a decision found: its recommendation, and whether metrics are missing.
+    pub fn remember(&mut self, decision: &Decision, now_ms: i64) {
+        self.commit(decision.current, decision.record, now_ms);
+        self.failing_since_ms = decision.failing_since_ms;
+    }
+
     /// The newest record, if it has the same value.
     fn newest_equal(&self, new: Recommendation) -> Option<usize> {
         let (index, newest) = self.recommendations.iter().enumerate().max_by_key(|(_, r)| r.at_ms)?;
@@ -138,10 +148,12 @@ impl History {
     /// Stores a rescale that was made (or, before a checkpoint, is about to be made).
     pub fn record_rescale(&mut self, behavior: Option<&Behavior>, from: i32, to: i32, now_ms: i64) {
         if to > from {
-            if self.growth.len() >= MAX_GROWTH_STEPS {
-                self.growth.remove(0);
+            let is_full = self.growth.len() >= MAX_GROWTH_STEPS;
+            match self.growth.last_mut() {
+                // The newest two as one that holds the limit down for longer, never for less.
+                Some(last) if is_full => last.at_ms = now_ms,
+                _ => self.growth.push(GrowthStep { from, at_ms: now_ms }),
             }
-            self.growth.push(GrowthStep { from, at_ms: now_ms });
         }
         let Some(behavior) = behavior else { return };
         if to > from {
@@ -175,4 +187,10 @@ fn store(events: &mut Vec<ScaleEvent>, change: i32, cutoff_ms: i64, now_ms: i64)
 pub fn change_within(events: &[ScaleEvent], period_seconds: i32, now_ms: i64) -> i32 {
     let cutoff_ms = now_ms - i64::from(period_seconds) * 1000;
     events.iter().filter(|e| e.at_ms > cutoff_ms).fold(0, |sum, e| sum.wrapping_add(e.change))
+}
+
+/// Time of the oldest change strictly newer than one period ago.
+pub fn oldest_within(events: &[ScaleEvent], period_seconds: i32, now_ms: i64) -> Option<i64> {
+    let cutoff_ms = now_ms - i64::from(period_seconds) * 1000;
+    events.iter().map(|e| e.at_ms).filter(|at_ms| *at_ms > cutoff_ms).min()
 }

@@ -3,7 +3,7 @@
 use super::decision::{MetricFailure, Proposal};
 use super::replicas::{self, Frame, Outcome};
 use super::rules::{Metric, Rules, Source, Target};
-use super::snapshot::Input;
+use super::snapshot::{Input, Reading};
 use super::trace::Trace;
 use super::whole;
 
@@ -51,9 +51,11 @@ pub(super) fn propose(
                     described.kind, rules.namespace, described.name
                 )
             };
-            object(metric.target, input, &frame, status_replicas, prefix).map_err(|inner| {
-                let middle = match metric.target {
-                    Target::AverageValue(_) => format!("failed to get {name} object metric: {inner}"),
+            object(metric.target, input, &frame, status_replicas, prefix, trace).map_err(|inner| {
+                let middle = match (metric.target, input) {
+                    // Upstream looks at the metric's selector before it looks at the target.
+                    (_, Input::Invalid(_)) => inner.clone(),
+                    (Target::AverageValue(_), _) => format!("failed to get {name} object metric: {inner}"),
                     _ => inner.clone(),
                 };
                 failure(
@@ -66,7 +68,7 @@ pub(super) fn propose(
         Source::External { name, selector_text, .. } => {
             let prefix =
                 || format!("unable to get external metric {}/{name}/{selector_text}", rules.namespace);
-            external(metric.target, input, &frame, status_replicas, prefix).map_err(|inner| {
+            external(metric.target, input, &frame, status_replicas, prefix, trace).map_err(|inner| {
                 let middle = match metric.target {
                     Target::AverageValue(_) => format!("failed to get {name} external metric: {inner}"),
                     Target::Value(_) => format!("failed to get external metric {name}: {inner}"),
@@ -137,14 +139,22 @@ fn object(
     frame: &Frame,
     status_replicas: i32,
     prefix: impl Fn() -> String,
+    trace: &mut Trace,
 ) -> Result<Outcome, String> {
+    if let Input::Object(reading) = input
+        && let Some(text) = stale(frame, reading)
+    {
+        return Err(format!("{}: {text}", prefix()));
+    }
     match (target, input) {
         (_, Input::Invalid(text)) => Err(text.clone()),
         (Target::Absent | Target::Utilization(_), _) => Err(NO_OBJECT_TARGET.into()),
         (_, Input::Failed(text)) => Err(format!("{}: {text}", prefix())),
-        (Target::Value(target), Input::Object(usage)) => whole::value(frame, *usage, target),
+        (Target::Value(target), Input::Object(usage)) => {
+            whole::value(frame, usage.value_milli, target, trace)
+        }
         (Target::AverageValue(target), Input::Object(usage)) => {
-            Ok(whole::average_value(frame, status_replicas, *usage, target))
+            Ok(whole::average_value(frame, status_replicas, usage.value_milli, target, trace))
         }
         _ => Err(WRONG_INPUT.into()),
     }
@@ -156,17 +166,34 @@ fn external(
     frame: &Frame,
     status_replicas: i32,
     prefix: impl Fn() -> String,
+    trace: &mut Trace,
 ) -> Result<Outcome, String> {
+    // A sum without some of its parts would be too small.
+    if let Input::External(readings) = input
+        && let Some(text) = readings.iter().find_map(|reading| stale(frame, reading))
+    {
+        return Err(format!("{}: {text}", prefix()));
+    }
     match (target, input) {
         (Target::Absent | Target::Utilization(_), _) => Err(NO_EXTERNAL_TARGET.into()),
         (_, Input::Invalid(text)) => Err(text.clone()),
         (_, Input::Failed(text)) => Err(format!("{}: {text}", prefix())),
-        (Target::Value(target), Input::External(values)) => {
-            whole::value(frame, whole::external_sum(values), target)
+        (Target::Value(target), Input::External(readings)) => {
+            let sum = whole::external_sum(readings.iter().map(|r| r.value_milli));
+            whole::value(frame, sum, target, trace)
         }
-        (Target::AverageValue(target), Input::External(values)) => {
-            Ok(whole::average_value(frame, status_replicas, whole::external_sum_per_pod(values), target))
+        (Target::AverageValue(target), Input::External(readings)) => {
+            let sum = whole::external_sum_per_pod(readings.iter().map(|r| r.value_milli));
+            Ok(whole::average_value(frame, status_replicas, sum, target, trace))
         }
         _ => Err(WRONG_INPUT.into()),
     }
+}
+
+/// Text about a reading that is older than the limit.
+fn stale(frame: &Frame, reading: &Reading) -> Option<String> {
+    let limit_ms = frame.settings.switches.max_sample_age_ms?;
+    let age_ms = frame.now_ms.saturating_sub(reading.timestamp_ms);
+    (!frame.settings.switches.is_fresh(reading.timestamp_ms, frame.now_ms))
+        .then(|| format!("the value is {age_ms} ms old, the limit is {limit_ms} ms"))
 }

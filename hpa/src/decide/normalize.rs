@@ -5,9 +5,10 @@
 
 use super::decision::{Limit, Stabilization};
 use super::go;
-use super::history::{History, Record, change_within};
-use super::rules::{Behavior, Direction, PolicyKind, Select, Settings};
+use super::history::{History, Recommendation, Record, change_within, oldest_within};
+use super::rules::{Behavior, Direction, Policy, PolicyKind, Select, Settings};
 use super::trace::{LimitTrace, PolicyTrace, StabilizeTrace, Trace};
+use serde::{Deserialize, Serialize};
 
 const GROWTH_FACTOR: f64 = 2.0;
 const GROWTH_MINIMUM: f64 = 4.0;
@@ -60,30 +61,55 @@ pub fn without_behavior(
             up_ceiling: None,
             deciding: recs()
                 .filter(|r| in_window(r.at_ms) && r.replicas == stabilized)
-                .max_by_key(|r| r.at_ms),
+                .max_by_key(|r| r.at_ms)
+                .filter(|_| stabilized != raw),
+            deciding_up: None,
             down_window_ms: settings.downscale_stabilization_ms,
+            up_window_ms: 0,
             result: stabilized,
         });
     });
-    let rate_limit = growth_limit(bounds.current, history, settings, now_ms);
+    let growth = Growth::of(bounds.current, history, settings, now_ms);
+    let rate_limit = growth.limit();
     let (replicas, limit) = clamp_without_behavior(bounds, stabilized, rate_limit);
     trace.record(|trace| {
-        let policies = Vec::new();
-        trace.limit =
-            Some(LimitTrace { stabilized, policies, rate_limit: Some(rate_limit), limit, result: replicas });
+        trace.limit = Some(LimitTrace {
+            stabilized,
+            select: None,
+            policies: Vec::new(),
+            growth: Some(growth),
+            rate_limit: Some(rate_limit),
+            limit,
+            result: replicas,
+        });
     });
     let record = Record { replicas: raw, reusable_before_ms: cutoff_ms };
     Normalized { replicas, stabilization, limit, record }
 }
 
-/// `int32(max(2.0 × replicas, 4.0))` of the replicas at the start of the sync period that ends now. Never below the
-/// current count, however it came about, since a limit of growth must not shrink.
-pub(super) fn growth_limit(current: i32, history: &History, settings: &Settings, now_ms: i64) -> i32 {
-    let base = settings
-        .growth_period_ms
-        .and_then(|period_ms| history.growth.iter().find(|step| step.at_ms > now_ms - period_ms))
-        .map_or(current, |step| step.from.min(current));
-    go::trunc_i32((GROWTH_FACTOR * f64::from(base)).max(GROWTH_MINIMUM)).max(current)
+/// What the growth limit of HPAs without `behavior` counts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Growth {
+    /// The count now.
+    pub current: i32,
+    /// The count at the start of the sync period that ends now, as far as growth lowered it.
+    pub base: i32,
+}
+
+impl Growth {
+    pub(super) fn of(current: i32, history: &History, settings: &Settings, now_ms: i64) -> Self {
+        let base = settings
+            .growth_period_ms
+            .and_then(|period_ms| history.growth.iter().find(|step| step.at_ms > now_ms - period_ms))
+            .map_or(current, |step| step.from.min(current));
+        Growth { current, base }
+    }
+
+    /// `int32(max(2.0 × base, 4.0))`. Never below the current count, however it came about, since a limit of growth must
+    /// not shrink.
+    pub(super) fn limit(self) -> i32 {
+        go::trunc_i32((GROWTH_FACTOR * f64::from(self.base)).max(GROWTH_MINIMUM)).max(self.current)
+    }
 }
 
 /// `convertDesiredReplicasWithRules`.
@@ -112,7 +138,8 @@ pub fn with_behavior(
     trace: &mut Trace,
 ) -> Normalized {
     let down_default = (settings.downscale_stabilization_ms / 1000) as i32;
-    let up_cutoff_ms = now_ms - i64::from(behavior.scale_up.window_seconds.unwrap_or(0)) * 1000;
+    let up_window_ms = i64::from(behavior.scale_up.window_seconds.unwrap_or(0)) * 1000;
+    let up_cutoff_ms = now_ms - up_window_ms;
     let down_window_ms = i64::from(behavior.scale_down.window_seconds.unwrap_or(down_default)) * 1000;
     let down_cutoff_ms = now_ms - down_window_ms;
 
@@ -129,7 +156,7 @@ pub fn with_behavior(
     if let Some(hold) = history.hold.filter(|hold| hold.at_ms > down_cutoff_ms) {
         down_floor = down_floor.max(hold.replicas);
     }
-    let stabilized = bounds.current.max(up_ceiling).min(down_floor);
+    let stabilized = stabilize(bounds.current, up_ceiling, down_floor);
     let stabilization = if stabilized == raw {
         Stabilization::ReadyForNewScale
     } else if raw >= bounds.current {
@@ -138,24 +165,31 @@ pub fn with_behavior(
         Stabilization::ScaleDownStabilized
     };
     trace.record(|trace| {
-        let deciding = history
-            .recommendations_or_seed(bounds.current, now_ms)
-            .chain(history.hold)
-            .filter(|r| r.at_ms > down_cutoff_ms && r.replicas >= stabilized)
-            .max_by_key(|r| r.at_ms);
-        let up_ceiling = Some(up_ceiling);
+        let newest = |wanted: &dyn Fn(&Recommendation) -> bool| {
+            let all = history.recommendations_or_seed(bounds.current, now_ms).chain(history.hold);
+            all.filter(wanted).max_by_key(|r| r.at_ms)
+        };
+        let holds_up = |r: &Recommendation| r.at_ms > down_cutoff_ms && r.replicas >= stabilized;
+        let holds_down = |r: &Recommendation| r.at_ms > up_cutoff_ms && r.replicas <= stabilized;
         trace.stabilize = Some(StabilizeTrace {
             raw,
             down_floor,
-            up_ceiling,
-            deciding,
+            up_ceiling: Some(up_ceiling),
+            deciding: newest(&holds_up).filter(|_| raw < stabilized),
+            deciding_up: newest(&holds_down).filter(|_| raw > stabilized),
             down_window_ms,
+            up_window_ms,
             result: stabilized,
         });
     });
-    let (replicas, limit) = limit_rate(bounds, stabilized, behavior, history, now_ms, trace);
+    let (replicas, limit) = limit_rate(bounds, stabilized, behavior, history, settings, now_ms, trace);
     let record = Record { replicas: raw, reusable_before_ms: up_cutoff_ms.min(down_cutoff_ms) };
     Normalized { replicas, stabilization, limit, record }
+}
+
+/// The current count, brought within what the windows allow.
+pub(super) fn stabilize(current: i32, up_ceiling: i32, down_floor: i32) -> i32 {
+    current.max(up_ceiling).min(down_floor)
 }
 
 /// `convertDesiredReplicasWithBehaviorRate`.
@@ -164,51 +198,76 @@ pub fn limit_rate(
     stabilized: i32,
     behavior: &Behavior,
     history: &History,
+    settings: &Settings,
     now_ms: i64,
     trace: &mut Trace,
 ) -> (i32, Limit) {
-    let Bounds { current, min, max } = bounds;
-    let mut result = (stabilized, Limit::DesiredWithinRange);
-    let mut rate_limit = None;
-    let mut rules = None;
-    if stabilized > current {
-        let limit = scale_up_limit(current, &behavior.scale_up, history, now_ms).max(current);
-        let (upper, why) =
-            if max > limit { (limit, Limit::ScaleUpLimit) } else { (max, Limit::TooManyReplicas) };
-        if stabilized > upper {
-            result = (upper, why);
-        }
-        (rate_limit, rules) = (Some(limit), Some(&behavior.scale_up));
-    } else if stabilized < current {
-        let limit = scale_down_limit(current, &behavior.scale_down, history, now_ms).min(current);
-        let (lower, why) =
-            if min < limit { (limit, Limit::ScaleDownLimit) } else { (min, Limit::TooFewReplicas) };
-        if stabilized < lower {
-            result = (lower, why);
-        }
-        (rate_limit, rules) = (Some(limit), Some(&behavior.scale_down));
-    }
+    let current = bounds.current;
+    let exact = settings.switches.exact_ceiling;
+    let up = stabilized > current;
+    let rules = match stabilized == current {
+        true => None,
+        false => Some(if up { &behavior.scale_up } else { &behavior.scale_down }),
+    };
+    let allows = |policy: &Policy| {
+        let start = period_start(current, history, policy.period_seconds, now_ms);
+        allowed(up, exact, start, policy.kind, policy.value)
+    };
+    let rate_limit =
+        rules.map(|rules| rate_limit(up, current, rules.select, rules.policies.iter().map(allows)));
+    let result =
+        rate_limit.map_or((stabilized, Limit::DesiredWithinRange), |rate| clamp(bounds, stabilized, rate));
     trace.record(|trace| {
-        let allowed =
-            |rules: &Direction| policy_traces(stabilized > current, current, rules, history, now_ms);
-        let policies = rules.map(allowed).unwrap_or_default();
-        trace.limit =
-            Some(LimitTrace { stabilized, policies, rate_limit, limit: result.1, result: result.0 });
+        let policies = rules.map(|rules| policy_traces(up, exact, current, rules, history, now_ms));
+        trace.limit = Some(LimitTrace {
+            stabilized,
+            select: rules.map(|rules| rules.select),
+            policies: policies.unwrap_or_default(),
+            growth: None,
+            rate_limit,
+            limit: result.1,
+            result: result.0,
+        });
     });
     result
 }
 
+/// Bounds and speed limit of the direction in which the count moves.
+pub(super) fn clamp(bounds: Bounds, stabilized: i32, rate_limit: i32) -> (i32, Limit) {
+    let Bounds { current, min, max } = bounds;
+    if stabilized > current {
+        let (upper, why) =
+            if max > rate_limit { (rate_limit, Limit::ScaleUpLimit) } else { (max, Limit::TooManyReplicas) };
+        if stabilized > upper {
+            return (upper, why);
+        }
+    } else if stabilized < current {
+        let (lower, why) =
+            if min < rate_limit { (rate_limit, Limit::ScaleDownLimit) } else { (min, Limit::TooFewReplicas) };
+        if stabilized < lower {
+            return (lower, why);
+        }
+    }
+    (stabilized, Limit::DesiredWithinRange)
+}
+
 fn policy_traces(
     up: bool,
+    exact: bool,
     current: i32,
     rules: &Direction,
     history: &History,
     now_ms: i64,
 ) -> Vec<PolicyTrace> {
-    let allowed = if up { up_allowed } else { down_allowed };
-    let each = |policy: &super::rules::Policy| {
-        let period_start = period_start(current, history, policy.period_seconds, now_ms);
-        PolicyTrace { period_start, allows: allowed(period_start, policy.kind, policy.value) }
+    let each = |policy: &Policy| {
+        let Policy { kind, value, period_seconds } = *policy;
+        let period_start = period_start(current, history, period_seconds, now_ms);
+        let allows = allowed(up, exact, period_start, kind, value);
+        let left = if up { allows.saturating_sub(current) } else { current.saturating_sub(allows) };
+        let events = if up { &history.scale_ups } else { &history.scale_downs };
+        let oldest = oldest_within(events, period_seconds, now_ms);
+        let frees_at_ms = oldest.map(|at_ms| at_ms + i64::from(period_seconds) * 1000);
+        PolicyTrace { kind, value, period_seconds, period_start, allows, left: left.max(0), frees_at_ms }
     };
     rules.policies.iter().map(each).collect()
 }
@@ -220,43 +279,25 @@ fn period_start(current: i32, history: &History, period_seconds: i32, now_ms: i6
     current.wrapping_sub(added).wrapping_add(removed)
 }
 
-/// Rounded up: a small percentage must still allow one pod.
-fn up_allowed(start: i32, kind: PolicyKind, value: i32) -> i32 {
-    match kind {
-        PolicyKind::Pods => start.wrapping_add(value),
-        PolicyKind::Percent => go::ceil_i32(f64::from(start) * (1.0 + f64::from(value) / 100.0)),
+/// The count that one policy allows. A percentage upward is rounded up: a small one must still allow one pod.
+pub(super) fn allowed(up: bool, exact: bool, start: i32, kind: PolicyKind, value: i32) -> i32 {
+    let share = |value: i64| i64::from(start) * value;
+    match (kind, up) {
+        (PolicyKind::Pods, true) => start.wrapping_add(value),
+        (PolicyKind::Pods, false) => start.wrapping_sub(value),
+        (PolicyKind::Percent, true) if exact => go::exact_ceil_i32(share(100 + i64::from(value)), 1, 100),
+        (PolicyKind::Percent, false) if exact => go::saturate_i32(share(100 - i64::from(value)) / 100),
+        (PolicyKind::Percent, true) => go::ceil_i32(f64::from(start) * (1.0 + f64::from(value) / 100.0)),
+        (PolicyKind::Percent, false) => go::trunc_i32(f64::from(start) * (1.0 - f64::from(value) / 100.0)),
     }
 }
 
-fn down_allowed(start: i32, kind: PolicyKind, value: i32) -> i32 {
-    match kind {
-        PolicyKind::Pods => start.wrapping_sub(value),
-        PolicyKind::Percent => go::trunc_i32(f64::from(start) * (1.0 - f64::from(value) / 100.0)),
-    }
-}
-
-/// The most replicas the growth policies allow now.
-pub fn scale_up_limit(current: i32, rules: &Direction, history: &History, now_ms: i64) -> i32 {
-    let proposals = rules.policies.iter().map(|policy| {
-        let start = period_start(current, history, policy.period_seconds, now_ms);
-        up_allowed(start, policy.kind, policy.value)
-    });
-    match rules.select {
-        Select::Disabled => current,
-        Select::Min => proposals.fold(i32::MAX, i32::min),
-        Select::Max => proposals.fold(i32::MIN, i32::max),
-    }
-}
-
-/// The fewest replicas the shrinking policies allow now.
-pub fn scale_down_limit(current: i32, rules: &Direction, history: &History, now_ms: i64) -> i32 {
-    let proposals = rules.policies.iter().map(|policy| {
-        let start = period_start(current, history, policy.period_seconds, now_ms);
-        down_allowed(start, policy.kind, policy.value)
-    });
-    match rules.select {
-        Select::Disabled => current,
-        Select::Min => proposals.fold(i32::MIN, i32::max),
-        Select::Max => proposals.fold(i32::MAX, i32::min),
-    }
+/// The most (growing) or fewest (shrinking) replicas that the policies together allow, never against the direction.
+pub(super) fn rate_limit(up: bool, current: i32, select: Select, allowed: impl Iterator<Item = i32>) -> i32 {
+    let combined = match (select, up) {
+        (Select::Disabled, _) => current,
+        (Select::Min, true) | (Select::Max, false) => allowed.fold(i32::MAX, i32::min),
+        (Select::Max, true) | (Select::Min, false) => allowed.fold(i32::MIN, i32::max),
+    };
+    if up { combined.max(current) } else { combined.min(current) }
 }

@@ -3,10 +3,11 @@
 //! Quantities are integer milli-units, rounded up as upstream's `MilliValue`; names needed in messages are rendered here,
 //! so that deciding allocates nothing.
 
+use super::switches::{Overrides, ScaleTarget, Switches};
 use serde::{Deserialize, Serialize};
 
 /// Settings of the controller that take part in a decision; upstream's flags of the same names.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// `--horizontal-pod-autoscaler-tolerance`, as a share of the target.
     pub tolerance: f64,
@@ -25,6 +26,8 @@ pub struct Settings {
     /// Upstream applies the limit once per evaluation, and evaluates once per sync period. With evaluations every second
     /// the same speed needs the count at the start of the period that ends now. `None`: once per evaluation.
     pub growth_period_ms: Option<i64>,
+    /// Departures from upstream for every HPA whose annotations do not say otherwise.
+    pub switches: Switches,
 }
 
 impl Default for Settings {
@@ -37,6 +40,7 @@ impl Default for Settings {
             scale_to_zero: true,
             configurable_tolerance: true,
             growth_period_ms: Some(15_000),
+            switches: Switches::default(),
         }
     }
 }
@@ -56,9 +60,18 @@ pub struct Rules {
     pub metrics: Vec<Metric>,
     /// `None` selects the older normalisation without policies.
     pub behavior: Option<Behavior>,
+    /// `scaleTargetRef`.
+    pub scale_target: ScaleTarget,
+    /// What the annotations say about departures from upstream.
+    pub overrides: Overrides,
 }
 
 impl Rules {
+    /// The departures from upstream that apply.
+    pub fn switches(&self, settings: &Settings) -> Switches {
+        settings.switches.with(self.overrides)
+    }
+
     /// Whether any metric is of type Object or External: only such HPAs may leave zero by themselves.
     pub fn has_object_or_external(&self) -> bool {
         self.metrics.iter().any(|m| matches!(m.source, Source::Object { .. } | Source::External { .. }))
@@ -142,7 +155,7 @@ impl Source {
 }
 
 /// What a metric is compared with. Values are milli-units.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Target {
     /// Percent of the request.
     Utilization(i32),
@@ -184,7 +197,7 @@ impl Direction {
 }
 
 /// `selectPolicy`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Select {
     /// The policy that allows the most change.
     Max,
@@ -206,7 +219,7 @@ pub struct Policy {
 }
 
 /// `policies[].type`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PolicyKind {
     /// Absolute number of pods.
     Pods,
@@ -215,7 +228,7 @@ pub enum PolicyKind {
 }
 
 /// Dead band around the target; shares of the target.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Tolerances {
     /// Below the target.
     pub down: f64,

@@ -41,6 +41,29 @@ pub struct SelectorFailure {
     pub condition: Option<(&'static str, String)>,
 }
 
+impl SelectorFailure {
+    /// The scale has no selector.
+    pub fn missing() -> Self {
+        SelectorFailure {
+            event_reason: Some("SelectorRequired"),
+            text: "selector is required".into(),
+            condition: Some(("InvalidSelector", "the HPA target's scale is missing a selector".into())),
+        }
+    }
+
+    /// It is no selector.
+    pub fn unparsable(error: &dyn std::fmt::Display) -> Self {
+        let text =
+            format!("couldn't convert selector into a corresponding internal selector object: {error}");
+        SelectorFailure::with_reason("InvalidSelector", text)
+    }
+
+    /// A failure whose event and condition say the same.
+    pub fn with_reason(reason: &'static str, text: String) -> Self {
+        SelectorFailure { event_reason: Some(reason), condition: Some((reason, text.clone())), text }
+    }
+}
+
 /// What the rules look at in a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pod {
@@ -54,6 +77,28 @@ pub struct Pod {
     pub start_ms: Option<i64>,
     /// The condition of type Ready, if there is one.
     pub ready: Option<Ready>,
+    /// Its controller, if it has one.
+    pub owner: Option<Owner>,
+}
+
+impl Pod {
+    /// Whether it is Running and Ready; a terminating one may be.
+    pub fn is_running_and_ready(&self) -> bool {
+        self.phase == Phase::Running && self.ready.is_some_and(|ready| ready.status == Tristate::True)
+    }
+}
+
+/// The owner reference that says `controller: true`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// API group; empty for the core group.
+    pub group: String,
+    /// Kind.
+    pub kind: String,
+    /// Name.
+    pub name: String,
+    /// The pod's label `pod-template-hash` (of Argo, `rollouts-pod-template-hash`), by which a ReplicaSet is named.
+    pub template_hash: Option<String>,
 }
 
 /// `status.phase`.
@@ -96,14 +141,23 @@ pub enum Tristate {
 pub enum Input {
     /// Resource, ContainerResource and Pods.
     PerPod(PodSamples),
-    /// Object: the one value, in milli-units.
-    Object(i64),
-    /// External: all values, in milli-units, in the order of the answer.
-    External(Vec<i64>),
+    /// Object: the one value.
+    Object(Reading),
+    /// External: all values in the order of the answer.
+    External(Vec<Reading>),
     /// The metrics API failed; the text as upstream's metrics client words it.
     Failed(String),
     /// The metric cannot be asked for (its selector does not parse); the text stands without a prefix.
     Invalid(String),
+}
+
+/// A value that stands for no single pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// Value in milli-units.
+    pub value_milli: i64,
+    /// When it was taken, unix milliseconds; 0 where the answer does not say.
+    pub timestamp_ms: i64,
 }
 
 /// Samples of pods, joined to [`Snapshot::pods`] by position.
@@ -111,8 +165,8 @@ pub enum Input {
 pub struct PodSamples {
     /// One entry per pod of the snapshot. `None`: the pod has no sample, which is not zero.
     pub samples: Vec<Option<PodSample>>,
-    /// Samples of pods that the pod list does not hold (it lags, or the names differ), in milli-units.
-    pub foreign: Vec<i64>,
+    /// Samples of pods that the pod list does not hold (it lags, or the names differ).
+    pub foreign: Vec<PodSample>,
     /// One request per pod in milli-units, or upstream's text about the first pod without one.
     /// Only looked at for utilisation.
     pub requests: Result<Vec<i64>, String>,

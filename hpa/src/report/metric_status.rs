@@ -8,7 +8,7 @@ use flyball_model::quantity::{Quantity, QuantityFormat};
 
 /// Statuses of all metrics; empty on branches that read none.
 pub(super) fn of_all(specs: &[v2::MetricSpec], decision: &Decision) -> Vec<v2::MetricStatus> {
-    if !matches!(decision.branch, Branch::Evaluated | Branch::MetricsFailed) {
+    if !matches!(decision.branch, Branch::Evaluated | Branch::Fallback | Branch::MetricsFailed) {
         return Vec::new();
     }
     let one = |(spec, proposal): (&v2::MetricSpec, &crate::decide::Proposal)| {

@@ -185,7 +185,7 @@ fn describe_metrics(facts: &Facts, conditions: &mut Conditions, report: &mut Rep
             report.warn("FailedComputeMetricsReplicas", failure.text.clone());
             report.fail(ErrorClass::Internal, failure.text.clone());
         }
-        Branch::MetricsFailed => {
+        Branch::MetricsFailed | Branch::Fallback => {
             if let Some(first) = failures.first() {
                 let message = format!("the HPA was unable to compute the replica count: {}", first.inner);
                 conditions.set("ScalingActive", false, first.reason, message);
@@ -193,23 +193,29 @@ fn describe_metrics(facts: &Facts, conditions: &mut Conditions, report: &mut Rep
             let (class, text) = summary.unwrap_or((ErrorClass::Internal, String::new()));
             report.warn("FailedComputeMetricsReplicas", text.clone());
             report.fail(class, text);
+            describe_normalization(decision, conditions);
         }
         Branch::Evaluated => {
             let metric = decision.winner.map_or("", |winner| facts.rules.metrics[winner].text.as_str());
             let message = format!("the HPA was able to successfully calculate a replica count from {metric}");
             conditions.set("ScalingActive", true, "ValidMetricFound", message);
-            if let Some(stabilization) = decision.stabilization {
-                let (reason, message) = texts::stabilization(stabilization);
-                conditions.set("AbleToScale", true, reason, message.into());
-            }
-            if let Some(limit) = decision.limit {
-                let (limited, reason, message) = texts::limit(limit);
-                conditions.set("ScalingLimited", limited, reason, message.into());
-            }
+            describe_normalization(decision, conditions);
             if let Some((class, text)) = summary {
                 report.fail(class, text);
             }
         }
+    }
+}
+
+/// What stabilisation and limits did, where they were reached.
+fn describe_normalization(decision: &Decision, conditions: &mut Conditions) {
+    if let Some(stabilization) = decision.stabilization {
+        let (reason, message) = texts::stabilization(stabilization);
+        conditions.set("AbleToScale", true, reason, message.into());
+    }
+    if let Some(limit) = decision.limit {
+        let (limited, reason, message) = texts::limit(limit);
+        conditions.set("ScalingLimited", limited, reason, message.into());
     }
 }
 

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::compile::compile;
-use crate::decide::{History, Input, Recommendation, Scale, SelectorFailure, Snapshot, Trace, decide};
+use crate::decide::{
+    History, Input, Reading, Recommendation, Scale, SelectorFailure, Snapshot, Trace, decide,
+};
 use serde_json::{Value, json};
 
 const NOW: i64 = 1_700_000_000_000;
@@ -47,7 +49,7 @@ fn scenario(current: i32, metrics: &[(&str, Input)]) -> Scenario {
 }
 
 fn value(units: i64) -> Input {
-    Input::External(vec![units * 1000])
+    Input::External(vec![Reading { value_milli: units * 1000, timestamp_ms: NOW }])
 }
 
 fn broken() -> Input {

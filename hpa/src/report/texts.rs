@@ -10,6 +10,7 @@ pub fn rescale_reason(rules: &Rules, decision: &Decision) -> String {
         Reason::BelowMin => "Current number of replicas below Spec.MinReplicas".into(),
         Reason::MetricAboveTarget(metric) => format!("{} above target", rules.metrics[metric].text),
         Reason::AllBelowTarget => "All metrics below target".into(),
+        Reason::Fallback => "metrics are missing, the fallback applies".into(),
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::cluster::{FIELD_MANAGER, PROBE_NAME};
 use crate::compile::compile;
 use crate::decide::{Rules, Source};
+use crate::switches;
 use flyball_model::autoscaling::{apply_defaults, v2};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::api::DynamicObject;
@@ -235,8 +236,21 @@ fn marks_since(old: Option<&HpaEntry>, new: &HpaEntry) -> Vec<Change> {
     new.foreign_writes(old.filter(|old| old.uid == new.uid)).map(marked).collect()
 }
 
+/// Tells annotations that cannot be read, once per change of them.
+fn tell_faults(old: Option<&HpaEntry>, new: &HpaEntry) {
+    let annotations = &new.hpa.metadata.annotations;
+    if old.is_some_and(|old| old.hpa.metadata.annotations == *annotations) {
+        return;
+    }
+    let (namespace, name) = &new.key;
+    for fault in switches::read(annotations).1 {
+        tracing::warn!(namespace, name, "{fault}; the flag's value applies");
+    }
+}
+
 /// An object under an old name but with a new UID is another one.
 fn changes_of(old: Option<Arc<HpaEntry>>, new: Arc<HpaEntry>) -> Vec<Change> {
+    tell_faults(old.as_deref(), &new);
     match old {
         Some(old) if old.uid != new.uid => vec![Change::Deleted(old), Change::Spec(new)],
         Some(old) if old.hpa.spec == new.hpa.spec => vec![Change::Status],

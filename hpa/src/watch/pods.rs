@@ -1,14 +1,18 @@
 //! All pods by namespace, and the populations behind selectors, which HPAs share.
 
 use super::wire::{WireContainer, WirePod, WireResources};
-use crate::decide::{ContainerRequests, Phase, Pod, PodRequests, Ready, Tristate};
+use crate::decide::{ContainerRequests, Owner, Phase, Pod, PodRequests, Ready, Tristate};
 use flyball_model::quantity::Quantity;
 use flyball_model::selector::LabelSelector;
 use flyball_model::time::parse_rfc3339_ms;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::watcher::Event;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+/// Labels that name the ReplicaSet of a Deployment's and of an Argo Rollout's pods.
+const TEMPLATE_HASHES: [&str; 2] = ["pod-template-hash", "rollouts-pod-template-hash"];
 
 /// One pod as last seen.
 #[derive(Debug, PartialEq, Eq)]
@@ -197,14 +201,17 @@ fn record(pod: WirePod) -> Arc<PodRecord> {
         },
         transition_ms: condition.last_transition_time.as_deref().and_then(parse_rfc3339_ms).unwrap_or(0),
     });
-    // Containers first, then the init containers that keep running beside them, as upstream sums them.
-    let sidecars = pod.spec.init_containers.iter().filter(|c| c.restart_policy.as_deref() == Some("Always"));
-    let requests = PodRequests {
-        pod_level: pod.spec.resources.as_ref().and_then(|r| r.requests.as_ref()).map(milli),
-        containers: pod.spec.containers.iter().chain(sidecars).map(container).collect(),
-    };
+    let init = |init: &WireContainer| (container(init), init.restart_policy.as_deref() == Some("Always"));
+    let requests = PodRequests::new(
+        pod.spec.resources.as_ref().and_then(|r| r.requests.as_ref()).map(milli),
+        pod.spec.overhead.as_ref().map(milli).unwrap_or_default(),
+        pod.spec.containers.iter().map(container).collect(),
+        pod.spec.init_containers.iter().map(init).collect(),
+    );
+    let owner = owner(&pod.metadata);
     Arc::new(PodRecord {
         pod: Pod {
+            owner,
             name: pod.metadata.name.unwrap_or_default(),
             phase,
             deleting: pod.metadata.deletion_timestamp.is_some(),
@@ -213,6 +220,19 @@ fn record(pod: WirePod) -> Arc<PodRecord> {
         },
         labels: pod.metadata.labels.unwrap_or_default(),
         requests,
+    })
+}
+
+/// The pod's controller.
+fn owner(metadata: &ObjectMeta) -> Option<Owner> {
+    let owners = metadata.owner_references.iter().flatten();
+    let owner = owners.into_iter().find(|owner| owner.controller == Some(true))?;
+    let label = |name: &str| metadata.labels.as_ref().and_then(|labels| labels.get(name)).cloned();
+    Some(Owner {
+        group: owner.api_version.split_once('/').map_or("", |(group, _)| group).to_owned(),
+        kind: owner.kind.clone(),
+        name: owner.name.clone(),
+        template_hash: TEMPLATE_HASHES.into_iter().find_map(label),
     })
 }
 

@@ -73,6 +73,7 @@ pub(crate) struct WireSpec {
     pub(crate) containers: Vec<WireContainer>,
     pub(crate) init_containers: Vec<WireContainer>,
     pub(crate) resources: Option<WireResources>,
+    pub(crate) overhead: Option<BTreeMap<String, Quantity>>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

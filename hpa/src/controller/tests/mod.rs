@@ -1,6 +1,7 @@
 //! The reconciler against a fake API server: which calls, in which order, with which bodies.
 
 mod fake;
+mod many;
 mod several;
 
 use crate::checkpoint::{shard, shard_name};

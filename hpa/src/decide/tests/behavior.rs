@@ -1,5 +1,5 @@
 use super::PolicyKind::{Percent, Pods};
-use super::normalize::{Bounds, limit_rate, scale_down_limit, scale_up_limit, with_behavior};
+use super::normalize::{Bounds, allowed, limit_rate, rate_limit, with_behavior};
 use super::*;
 
 /// Changes that happened a second ago.
@@ -110,7 +110,7 @@ fn rate_limits() {
         let history = History { scale_ups: events(ups), scale_downs: events(downs), ..History::default() };
         let bounds = Bounds { current, min, max };
         assert_eq!(
-            limit_rate(bounds, stabilized, &behavior, &history, NOW, &mut Trace::on()),
+            limit_rate(bounds, stabilized, &behavior, &history, &settings(), NOW, &mut Trace::on()),
             expected,
             "{id}"
         );
@@ -121,8 +121,12 @@ fn rate_limits() {
 fn least_change() {
     let rules = [policy(Pods, 2, 60), policy(Percent, 50, 60)];
     let up = Direction { select: Select::Min, ..direction(&rules) };
-    assert_eq!(scale_up_limit(1, &up, &History::default(), NOW), 2, "B24");
-    assert_eq!(scale_down_limit(5, &up, &History::default(), NOW), 3, "B25");
+    let least = |grows: bool, current: i32| {
+        let allowed = up.policies.iter().map(|p| allowed(grows, false, current, p.kind, p.value));
+        rate_limit(grows, current, up.select, allowed)
+    };
+    assert_eq!(least(true, 1), 2, "B24");
+    assert_eq!(least(false, 5), 3, "B25");
 }
 
 #[test]
@@ -131,7 +135,7 @@ fn the_edge_of_a_period_is_outside() {
         let event = ScaleEvent { change: 4, at_ms: NOW - age_ms, outdated: false };
         let history = History { scale_ups: vec![event], ..History::default() };
         let bounds = Bounds { current: 20, min: 1, max: 100 };
-        limit_rate(bounds, 40, &up(&[policy(Pods, 4, 60)]), &history, NOW, &mut Trace::off()).0
+        limit_rate(bounds, 40, &up(&[policy(Pods, 4, 60)]), &history, &settings(), NOW, &mut Trace::off()).0
     };
     assert_eq!((limit(60_000), limit(59_999)), (24, 20), "B33");
 }
@@ -142,7 +146,7 @@ fn steps(start: i32, demand: i32, behavior: &Behavior, count: usize) -> Vec<i32>
     let mut counts = vec![start];
     for minute in 0..count as i64 {
         let (now, bounds) = (NOW + minute * MINUTE, Bounds { current, min: 0, max: 1000 });
-        let next = limit_rate(bounds, demand, behavior, &history, now, &mut Trace::off()).0;
+        let next = limit_rate(bounds, demand, behavior, &history, &settings(), now, &mut Trace::off()).0;
         if next != current {
             history.record_rescale(Some(behavior), current, next, now);
             current = next;
@@ -209,7 +213,7 @@ fn growth_from_unlimited_demand() {
         let behavior = default_behavior();
         for second in 0..90 {
             let (now, bounds) = (NOW + second * SECOND, Bounds { current, min: 0, max: 1000 });
-            let next = limit_rate(bounds, 1000, &behavior, &history, now, &mut Trace::off()).0;
+            let next = limit_rate(bounds, 1000, &behavior, &history, &settings(), now, &mut Trace::off()).0;
             if next != current {
                 history.record_rescale(Some(&behavior), current, next, now);
                 current = next;

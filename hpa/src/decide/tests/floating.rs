@@ -58,11 +58,15 @@ fn a_float_may_ask_for_one_too_many() {
 
 #[test]
 fn percent_policies_in_float() {
-    let history = History::default();
     let ten = direction(&[policy(PolicyKind::Percent, 10, 60)]);
-    let up = |current| normalize::scale_up_limit(current, &ten, &history, NOW);
+    let one = |up: bool, rules: &Direction, current: i32| {
+        let policy = rules.policies[0];
+        let allowed = normalize::allowed(up, false, current, policy.kind, policy.value);
+        normalize::rate_limit(up, current, rules.select, [allowed].into_iter())
+    };
+    let up = |current| one(true, &ten, current);
     assert_eq!([50, 90, 100, 200].map(up), [56, 100, 111, 221], "D26");
     let ninety = direction(&[policy(PolicyKind::Percent, 90, 60)]);
-    let down = |current| normalize::scale_down_limit(current, &ninety, &history, NOW);
+    let down = |current| one(false, &ninety, current);
     assert_eq!([10, 20, 100].map(down), [0, 1, 9], "D27");
 }

@@ -14,7 +14,7 @@ fn classes() {
         case.sample = Some(PodSample { value_milli: 1, timestamp_ms: NOW - ago, window_ms });
         case
     };
-    let class = |case: &Case, cpu| classify(&case.pod, case.sample.as_ref(), cpu, &settings, NOW);
+    let class = |case: &Case, cpu| classify(&case.pod, case.sample.as_ref(), cpu, &settings, NOW).class();
     let is =
         |id: &str, case: Case, cpu: bool, expected: Class| assert_eq!(class(&case, cpu), expected, "{id}");
 
@@ -45,5 +45,5 @@ fn ready_pods_of_whole_metrics() {
     let mut unknown = pod(0);
     unknown.pod.ready = Some(Ready { status: Tristate::Unknown, transition_ms: NOW });
     let cases = [pod(0), pod(0).deleting(), pod(0).not_ready(), pod(0).phase(Phase::Pending), unknown];
-    assert_eq!(running_and_ready(&pods_of(&cases)), 2);
+    assert_eq!(pods_of(&cases).iter().filter(|pod| pod.is_running_and_ready()).count(), 2);
 }

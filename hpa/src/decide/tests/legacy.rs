@@ -1,4 +1,4 @@
-use super::normalize::{Bounds, Normalized, clamp_without_behavior, growth_limit, without_behavior};
+use super::normalize::{Bounds, Normalized, clamp_without_behavior, without_behavior};
 use super::*;
 
 fn recs(list: &[(i32, i64)]) -> History {
@@ -21,7 +21,7 @@ fn bounds_and_growth() {
         ("N8", 4, 9, 1, 10, 8, ScaleUpLimit),
         ("N9", 10, 3, 5, 20, 5, TooFewReplicas),
     ] {
-        let limit_now = growth_limit(current, &History::default(), &settings(), NOW);
+        let limit_now = Growth::of(current, &History::default(), &settings(), NOW).limit();
         let got = clamp_without_behavior(Bounds { current, min, max }, desired, limit_now);
         assert_eq!(got, (replicas, limit), "{id}");
     }

@@ -3,9 +3,11 @@
 mod behavior;
 mod floating;
 mod grouping;
+mod histories;
 mod legacy;
 mod per_pod;
 mod properties;
+mod switches;
 mod whole_metrics;
 mod zero;
 
@@ -44,6 +46,7 @@ pub(super) fn pod(usage_milli: i64) -> Case {
             deleting: false,
             start_ms: Some(NOW - 60 * MINUTE),
             ready,
+            owner: None,
         },
         sample: Some(PodSample { value_milli: usage_milli, timestamp_ms: NOW, window_ms: MINUTE }),
         request: 1000,
@@ -92,7 +95,10 @@ pub(super) fn at_percent(count: usize, percent: i64) -> Vec<Case> {
 pub(super) fn samples_of(cases: &[Case], foreign: &[i64]) -> PodSamples {
     PodSamples {
         samples: cases.iter().map(|case| case.sample).collect(),
-        foreign: foreign.to_vec(),
+        foreign: foreign
+            .iter()
+            .map(|value_milli| PodSample { value_milli: *value_milli, timestamp_ms: NOW, window_ms: MINUTE })
+            .collect(),
         requests: Ok(cases.iter().map(|case| case.request).collect()),
     }
 }
@@ -112,7 +118,16 @@ pub(super) fn cpu_within(
     foreign: &[i64],
 ) -> Result<Outcome, String> {
     let (pods, settings) = (pods_of(cases), settings());
-    let frame = Frame { current, pods: &pods, tolerances, settings: &settings, now_ms: NOW, cpu: true };
+    let scale_target = ScaleTarget::default();
+    let frame = Frame {
+        current,
+        pods: &pods,
+        tolerances,
+        settings: &settings,
+        scale_target: &scale_target,
+        now_ms: NOW,
+        cpu: true,
+    };
     replicas::utilization(frame, &samples_of(cases, foreign), target, &mut Trace::on())
 }
 
@@ -135,6 +150,8 @@ pub(super) fn rules(target: i32) -> Rules {
             text: "cpu resource utilization (percentage of request)".into(),
         }],
         behavior: None,
+        scale_target: ScaleTarget { group: "apps".into(), kind: "Deployment".into(), name: "web".into() },
+        overrides: Overrides::default(),
     }
 }
 
@@ -152,4 +169,8 @@ pub(super) fn default_behavior() -> Behavior {
         scale_up: direction(&[policy(PolicyKind::Pods, 4, 15), policy(PolicyKind::Percent, 100, 15)]),
         scale_down: direction(&[policy(PolicyKind::Percent, 100, 15)]),
     }
+}
+
+pub(super) fn readings(values: &[i64]) -> Vec<Reading> {
+    values.iter().map(|value_milli| Reading { value_milli: *value_milli, timestamp_ms: NOW }).collect()
 }

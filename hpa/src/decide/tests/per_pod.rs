@@ -172,7 +172,7 @@ fn failing_metrics_keep_their_texts() {
     let (_, text) = fail(cpu(), Input::PerPod(samples), &cases);
     assert!(text.ends_with("utilization: missing request for cpu in container c of Pod p"), "M14: {text}");
     let unknown = Metric { source: Source::Unknown { kind: "Odd".into() }, ..cpu() };
-    let (reason, text) = fail(unknown, Input::Object(1), &[]);
+    let (reason, text) = fail(unknown, Input::Object(readings(&[1])[0]), &[]);
     assert_eq!(
         (reason, text.as_str()),
         ("InvalidMetricSourceType", "unknown metric source type \"Odd\""),
@@ -183,7 +183,16 @@ fn failing_metrics_keep_their_texts() {
 /// A plain target over samples without readiness rules.
 fn plain(current: i32, target: i64, cases: &[Case], tolerances: Tolerances, cpu: bool) -> (i32, i64) {
     let (pods, settings) = (pods_of(cases), settings());
-    let frame = Frame { current, pods: &pods, tolerances, settings: &settings, now_ms: NOW, cpu };
+    let scale_target = ScaleTarget::default();
+    let frame = Frame {
+        current,
+        pods: &pods,
+        tolerances,
+        settings: &settings,
+        scale_target: &scale_target,
+        now_ms: NOW,
+        cpu,
+    };
     let outcome = replicas::plain(frame, &samples_of(cases, &[]), target, &mut Trace::on()).unwrap();
     (outcome.replicas, outcome.value_milli)
 }

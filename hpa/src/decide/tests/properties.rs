@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 
-fn any_case() -> impl Strategy<Value = Case> {
+pub(super) fn any_case() -> impl Strategy<Value = Case> {
     (0_i64..5_000, 1_i64..2_000, 0..8_u8).prop_map(|(usage, request, kind)| {
         let case = pod(usage).request(request);
         match kind {
@@ -25,11 +25,28 @@ fn any_direction() -> impl Strategy<Value = Direction> {
     })
 }
 
-fn any_behavior() -> impl Strategy<Value = Option<Behavior>> {
+pub(super) fn any_behavior() -> impl Strategy<Value = Option<Behavior>> {
     prop::option::of(
         (any_direction(), any_direction())
             .prop_map(|(scale_up, scale_down)| Behavior { scale_up, scale_down }),
     )
+}
+
+fn any_history() -> impl Strategy<Value = History> {
+    let record = (0..25_i32, 0_i64..700_000);
+    let recommendations = prop::collection::vec(record.clone(), 0..6).prop_map(|list| {
+        list.into_iter().map(|(replicas, ago)| Recommendation { replicas, at_ms: NOW - ago }).collect()
+    });
+    let events = prop::collection::vec(record, 0..4).prop_map(|list| {
+        let event = |(change, ago)| ScaleEvent { change, at_ms: NOW - ago, outdated: false };
+        list.into_iter().map(event).collect::<Vec<_>>()
+    });
+    (recommendations, events.clone(), events).prop_map(|(recommendations, scale_ups, scale_downs)| History {
+        recommendations,
+        scale_ups,
+        scale_downs,
+        ..History::default()
+    })
 }
 
 fn decide_cpu(
@@ -79,6 +96,37 @@ proptest! {
         let plain = decide_cpu(&rules, &cases, current, &History::default(), NOW, &mut Trace::off());
         prop_assert_eq!(&traced, &plain);
         prop_assert_eq!(trace.desired, Some(plain.desired));
+    }
+
+    /// The numbers of a trace lead to the same count, also after they were written as JSON and read back.
+    #[test]
+    fn a_trace_replays_to_the_same_integer(
+        cases in prop::collection::vec(any_case(), 0..12),
+        behavior in any_behavior(),
+        current in 0..20_i32,
+        target in 1..200_i32,
+        tolerance in prop_oneof![Just(0.1), 0.0..0.5_f64],
+        surge_aware in any::<bool>(),
+        exact_ceiling in any::<bool>(),
+        history in any_history(),
+    ) {
+        let overrides = Overrides {
+            surge_aware: Some(surge_aware),
+            exact_ceiling: Some(exact_ceiling),
+            ..Overrides::default()
+        };
+        let mut behavior = behavior;
+        if let Some(behavior) = &mut behavior {
+            behavior.scale_up.tolerance = Some(tolerance);
+        }
+        let rules = Rules { behavior, max: 20, overrides, ..rules(target) };
+        let mut trace = Trace::on();
+        let decision = decide_cpu(&rules, &cases, current, &history, NOW, &mut trace);
+        prop_assert_eq!(trace.replay(), Some(decision.desired));
+        let text = serde_json::to_string(&trace).unwrap();
+        let read: Trace = serde_json::from_str(&text).unwrap();
+        prop_assert_eq!(read.replay(), Some(decision.desired), "{}", text);
+        prop_assert_eq!(serde_json::to_string(&read).unwrap(), text);
     }
 
     /// An unready pod may hold back growth; it never causes shrinking.

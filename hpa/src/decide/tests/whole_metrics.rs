@@ -1,7 +1,14 @@
 use super::*;
 
-fn frame<'a>(current: i32, up: f64, pods: &'a [Pod], settings: &'a Settings) -> Frame<'a> {
-    Frame { current, pods, tolerances: Tolerances { down: 0.1, up }, settings, now_ms: NOW, cpu: false }
+fn frame<'a>(
+    current: i32,
+    up: f64,
+    pods: &'a [Pod],
+    settings: &'a Settings,
+    scale_target: &'a ScaleTarget,
+) -> Frame<'a> {
+    let tolerances = Tolerances { down: 0.1, up };
+    Frame { current, pods, tolerances, settings, scale_target, now_ms: NOW, cpu: false }
 }
 
 /// `value` form with `ready` of `total` pods ready.
@@ -9,13 +16,17 @@ fn value(current: i32, ready: usize, total: usize, usage: i64, target: i64, up: 
     let mut cases = vec![pod(0); ready];
     cases.extend(vec![pod(0).not_ready(); total - ready]);
     let (pods, settings) = (pods_of(&cases), settings());
-    whole::value(&frame(current, up, &pods, &settings), usage, target).unwrap().replicas
+    let scale_target = ScaleTarget::default();
+    let frame = frame(current, up, &pods, &settings, &scale_target);
+    whole::value(&frame, usage, target, &mut Trace::on()).unwrap().replicas
 }
 
 /// `averageValue` form: replicas and reported average.
 fn average(status: i32, usage: i64, target: i64, up: f64) -> (i32, i64) {
     let settings = settings();
-    let outcome = whole::average_value(&frame(status, up, &[], &settings), status, usage, target);
+    let scale_target = ScaleTarget::default();
+    let frame = frame(status, up, &[], &settings, &scale_target);
+    let outcome = whole::average_value(&frame, status, usage, target, &mut Trace::on());
     (outcome.replicas, outcome.value_milli)
 }
 
@@ -43,7 +54,7 @@ fn external() {
     assert_eq!(value(3, 3, 3, 8_600, 8_888, 0.1), 3, "E3");
     assert_eq!(value(3, 3, 3, 8_900, 8_800, 0.01), 4, "E4");
     let half = i64::MAX / 2 + 1;
-    assert_eq!(whole::external_sum(&[half, half]), i64::MAX, "E5");
+    assert_eq!(whole::external_sum([half, half]), i64::MAX, "E5");
     assert_eq!(value(3, 3, 3, i64::MAX, i64::MAX, 0.1), 3, "E5");
     assert_eq!(average(3, 8_600, 2_150, 0.1), (4, 2_867), "E6");
     assert_eq!(average(5, 8_600, 2_867, 0.1), (3, 1_720), "E7");
@@ -59,8 +70,8 @@ fn external() {
     for (usage, expected) in [(1_100, 10), (1_101, 12), (900, 10), (899, 9)] {
         assert_eq!(value(10, 10, 10, usage, 1_000, 0.1), expected, "E17 at {usage}");
     }
-    assert_eq!(whole::external_sum_per_pod(&[-1]), i64::MAX, "Q12");
-    assert_eq!(whole::external_sum(&[-5, 3]), -2, "the value form keeps negative sums");
+    assert_eq!(whole::external_sum_per_pod([-1]), i64::MAX, "Q12");
+    assert_eq!(whole::external_sum([-5, 3]), -2, "the value form keeps negative sums");
     assert_eq!(whole::per_pod_usage(20_000, 0), 0, "R5");
     assert_eq!(whole::per_pod_usage(1_000, 3), 334, "R5");
 }
