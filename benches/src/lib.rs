@@ -4,6 +4,7 @@
 //! machine can, prints them as a table and, last, as one line of JSON. What cannot be measured here is a row that says
 //! why, never a missing row.
 
+pub mod autoscaler;
 pub mod bodies;
 pub mod counting;
 pub mod decision;

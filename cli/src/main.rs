@@ -5,8 +5,10 @@
 
 mod burn;
 mod demo;
+mod explain;
 mod explain_metric;
 mod flags;
+mod lint;
 mod onemachine;
 mod output;
 mod parts;
@@ -74,6 +76,8 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Collector(args) => parts::collector(args, shutdown).await,
             Command::MetricsServer(args) => parts::metrics_server(*args, shutdown).await,
             Command::Hpa(args) => parts::hpa(args, shutdown).await,
+            Command::Explain(args) => explain::run(args).await,
+            Command::Lint(args) => lint::run(args).await,
             Command::Top(args) => top::run(args).await,
             Command::ExplainMetric(args) => explain_metric::run(*args).await,
             Command::Burn(args) => burn::run(args, shutdown).await,
@@ -86,7 +90,12 @@ fn run(command: Command) -> anyhow::Result<()> {
 fn start_logging(cli: &Cli) -> anyhow::Result<()> {
     let quiet = matches!(
         cli.command,
-        Command::Demo(_) | Command::Top(_) | Command::ExplainMetric(_) | Command::Completion { .. }
+        Command::Demo(_)
+            | Command::Top(_)
+            | Command::Explain(_)
+            | Command::Lint(_)
+            | Command::ExplainMetric(_)
+            | Command::Completion { .. }
     );
     let default = if quiet { "error,kube_client=off,kube_runtime=off" } else { DEFAULT_LOG };
     let wanted = cli.log_filter().unwrap_or_else(|| default.to_owned());

@@ -211,7 +211,7 @@ impl OneMachine {
         let listener = listen(self.cluster.hpa_address()).await?;
         let config = flyball_hpa::Config {
             namespace: Some(PartNames::NAMESPACE.to_owned()),
-            tls: Some(self.serving(&["hpa"])?),
+            tls: Some(self.serving(&[PartNames::HPA_HOST])?),
             observer,
             ..flyball_hpa::Config::default()
         };

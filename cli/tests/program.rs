@@ -2,7 +2,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "starts the program")]
 
-use std::process::{Command, Output};
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
 
 fn flyball(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_flyball"))
@@ -21,9 +22,18 @@ fn text(bytes: &[u8]) -> String {
 #[test]
 fn help_names_every_command_and_gives_examples() {
     let help = text(&flyball(&["--help"]).stdout);
-    for command in
-        ["demo", "local", "collector", "metrics-server", "hpa", "top", "explain-metric", "completion"]
-    {
+    for command in [
+        "demo",
+        "local",
+        "collector",
+        "metrics-server",
+        "hpa",
+        "explain",
+        "lint",
+        "top",
+        "explain-metric",
+        "completion",
+    ] {
         assert!(help.contains(&format!("\n  {command} ")), "{command} is missing in:\n{help}");
         let own = text(&flyball(&[command, "--help"]).stdout);
         assert!(own.contains("Example"), "no example for {command}:\n{own}");
@@ -43,6 +53,9 @@ fn wrong_flags_exit_with_2_and_name_the_flag() {
         (&["demo", "--seconds", "5"][..], "--seconds"),
         (&["local", "--map", "web"], "--map"),
         (&["hpa", "--mode", "sometimes"], "--mode"),
+        (&["explain", "web"], "hpa/NAME"),
+        (&["explain", "pod/web"], "hpa/NAME"),
+        (&["lint", "-A", "-f", "x"], "--filename"),
         (&["explain-metric", "container_memory_rss"], "--node"),
         (&["explain-metric", "container_memory_rss", "--node", "n", "--token-file", "t"], "--address"),
         (&["--log", "a=b=c", "top", "nodes"], "--log"),
@@ -60,6 +73,44 @@ fn without_a_cluster_one_sentence_says_what_to_do() {
     let told = text(&output.stderr);
     assert_eq!(told.lines().count(), 1, "{told}");
     assert!(told.starts_with("flyball: ") && told.contains("--kubeconfig"), "{told}");
+}
+
+#[test]
+fn lint_reads_standard_input_and_exits_by_what_it_finds() {
+    let lint = |manifest: &str| {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_flyball"))
+            .args(["lint", "-f", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut input = child.stdin.take().expect("a pipe");
+        input.write_all(manifest.as_bytes()).expect("it reads");
+        drop(input);
+        child.wait_with_output().expect("it ends")
+    };
+    let hpa = |max: i32| {
+        format!(
+            "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {{name: web}}\nspec:\n  \
+             scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: web}}\n  maxReplicas: {max}\n"
+        )
+    };
+    let good = lint(&hpa(5));
+    assert_eq!((good.status.code(), text(&good.stdout).as_str()), (Some(0), ""), "{}", text(&good.stderr));
+    let deployment = "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  \
+        selector: {matchLabels: {app: web}}\n  template:\n    metadata: {labels: {app: web}}\n    \
+        spec: {containers: [{name: app, image: x}]}\n";
+    let bad = lint(&format!("{}{deployment}", hpa(5)));
+    assert_eq!(bad.status.code(), Some(1));
+    let told = text(&bad.stdout);
+    assert!(
+        told.starts_with("warning: hpa default/web: spec.metrics[0]: container app of Deployment web"),
+        "{told}"
+    );
+    let broken = lint("kind: [");
+    assert_eq!(broken.status.code(), Some(1));
+    assert!(text(&broken.stderr).contains("standard input"), "{}", text(&broken.stderr));
 }
 
 #[test]

@@ -5,12 +5,13 @@
 //! * It never shrinks a target earlier than it would have without dying. Each entry carries a *ceiling*: no later
 //!   recommendation is above it unless a new entry was stored first. After a crash the ceiling stands for what was lost,
 //!   from the moment of the restart, and holds back shrinking only.
-//! * It never exceeds a policy: a scale event is stored before the scale is written.
+//! * It never exceeds a policy: a scale event is stored before the scale is written. If it dies between the two, the scale
+//!   tells after the restart, and the event is taken back; so growth waits no longer than one evaluation.
 //! * At rest nothing is written: steady or falling demand stays under the ceiling.
 //!
 //! After a clean shutdown the entry is exact and has no ceiling.
 //!
-//! Format of an entry: JSON, `{"v":1,"c":ceiling,"h":history}` with the short names of [`History`]; times are unix
+//! Format of an entry: JSON, `{"v":1,"c":ceiling,"h":history,"p":pending}` with the short names of [`History`]; times are unix
 //! milliseconds. Entries of another version are not read: the HPA then starts as upstream does.
 
 use crate::decide::{Decision, History, Recommendation, Rules};
@@ -31,6 +32,38 @@ struct Entry {
     ceiling: Option<i32>,
     #[serde(rename = "h")]
     history: History,
+    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
+    pending: Option<Pending>,
+}
+
+/// A rescale that was stored because it was about to be written: whether it was, the scale says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// Replicas before.
+    #[serde(rename = "f")]
+    pub from: i32,
+    /// When it was stored, unix milliseconds.
+    #[serde(rename = "t")]
+    pub at_ms: i64,
+}
+
+/// What a restart makes of an entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// The history.
+    pub history: History,
+    /// The rescale that may not have been written.
+    pub pending: Option<Pending>,
+}
+
+impl Restored {
+    /// Takes a rescale back that was stored and never written. Its budget is free again.
+    pub fn take_back(history: &mut History, pending: Pending) {
+        history.growth.retain(|step| step.at_ms != pending.at_ms);
+        for events in [&mut history.scale_ups, &mut history.scale_downs] {
+            events.retain(|event| event.at_ms != pending.at_ms);
+        }
+    }
 }
 
 /// What is known to be stored for one HPA.
@@ -93,14 +126,15 @@ pub fn ceiling(
     Some(level.max(highest.unwrap_or(level)))
 }
 
-/// Writes an entry. `ceiling` is `None` only for a clean shutdown.
-pub fn encode(history: &History, ceiling: Option<i32>) -> String {
-    let entry = Entry { version: FORMAT, ceiling, history: history.clone() };
+/// Writes an entry. `ceiling` is `None` only for a clean shutdown; `pending`: the rescale in the history that is written
+/// next.
+pub fn encode(history: &History, ceiling: Option<i32>, pending: Option<Pending>) -> String {
+    let entry = Entry { version: FORMAT, ceiling, history: history.clone(), pending };
     serde_json::to_string(&entry).unwrap_or_default()
 }
 
 /// Reads an entry after a restart at `now_ms`; `None` if it is not one of this version.
-pub fn decode(text: &str, now_ms: i64) -> Option<History> {
+pub fn decode(text: &str, now_ms: i64) -> Option<Restored> {
     let entry: Entry = serde_json::from_str(text).ok()?;
     if entry.version != FORMAT {
         return None;
@@ -116,11 +150,23 @@ pub fn decode(text: &str, now_ms: i64) -> Option<History> {
     for step in &mut history.growth {
         step.at_ms = step.at_ms.min(now_ms);
     }
+    history.failing_since_ms = history.failing_since_ms.map(|at_ms| at_ms.min(now_ms));
     if let Some(ceiling) = entry.ceiling {
         let before = history.hold.map_or(ceiling, |hold| hold.replicas);
         history.hold = Some(Recommendation { replicas: ceiling.max(before), at_ms: now_ms });
     }
-    Some(history)
+    // Times were moved to now; a rescale that was stored in what is now the future is known by that.
+    let pending = entry.pending.map(|pending| Pending { at_ms: pending.at_ms.min(now_ms), ..pending });
+    Some(Restored { history, pending })
+}
+
+/// Moves all times of a history.
+pub fn shift(history: &mut History, by_ms: i64) {
+    let History { recommendations, scale_ups, scale_downs, growth, hold, failing_since_ms } = history;
+    recommendations.iter_mut().chain(hold).for_each(|rec| rec.at_ms += by_ms);
+    scale_ups.iter_mut().chain(scale_downs).for_each(|event| event.at_ms += by_ms);
+    growth.iter_mut().for_each(|step| step.at_ms += by_ms);
+    failing_since_ms.iter_mut().for_each(|at_ms| *at_ms += by_ms);
 }
 
 /// Shard of an HPA: FNV-1a over its UID.

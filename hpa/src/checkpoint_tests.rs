@@ -75,7 +75,7 @@ impl Loop {
         }
         if need(&self.rules, &decision, &self.history, self.stored, now_ms, INTERVAL_MS) != Need::Nothing {
             let ceiling = ceiling(&self.rules, &decision, &self.history, self.stored, now_ms, INTERVAL_MS);
-            self.entry = Some(encode(&after, ceiling));
+            self.entry = Some(encode(&after, ceiling, None));
             self.stored = Stored { ceiling, at_ms: now_ms };
         }
         if decision.rescales() {
@@ -88,7 +88,12 @@ impl Loop {
     /// Dies and comes back.
     fn crash(&mut self, now_ms: i64) {
         self.stored = Stored::default();
-        self.history = self.entry.as_deref().and_then(|entry| decode(entry, now_ms)).unwrap_or_default();
+        self.history = self
+            .entry
+            .as_deref()
+            .and_then(|entry| decode(entry, now_ms))
+            .map(|restored| restored.history)
+            .unwrap_or_default();
     }
 }
 
@@ -189,7 +194,7 @@ fn a_clean_shutdown_is_exact() {
     let mut hpa = Loop::new(None);
     hpa.evaluate(5, START_MS);
     hpa.evaluate(2, START_MS + 1000);
-    let restored = decode(&encode(&hpa.history, None), START_MS + 2000).unwrap();
+    let restored = decode(&encode(&hpa.history, None, None), START_MS + 2000).unwrap().history;
     assert_eq!(restored, hpa.history);
 }
 

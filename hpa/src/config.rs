@@ -1,8 +1,10 @@
 //! Settings of the autoscaler, checked once.
 
 use crate::decide::Settings;
+use crate::decisions::Peer;
 use crate::election::Election;
 use crate::error::HpaError;
+use crate::kind::ApiKind;
 use crate::observe::Observation;
 use crate::start::Server;
 use flyball_apiserver::{ServingTls, delegation};
@@ -17,8 +19,21 @@ pub enum Mode {
     /// Writes scales, status and events of every HPA, but leaves alone those that another controller writes too.
     #[default]
     Replace,
+    /// As `Replace`, for `HorizontalPodAutoscaler.autoscaling.flyball.io` instead of the built-in kind.
+    OwnKind,
     /// Decides and publishes metrics and observations; never writes anything.
     Shadow,
+}
+
+impl std::fmt::Display for Mode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Mode::Auto => "auto",
+            Mode::Replace => "replace",
+            Mode::OwnKind => "own-kind",
+            Mode::Shadow => "shadow",
+        })
+    }
 }
 
 /// Unix milliseconds. Tests pass their own.
@@ -53,10 +68,19 @@ pub struct Config {
     pub observer: Option<tokio::sync::mpsc::Sender<Observation>>,
     /// TLS of the listener; `None` makes a self-signed certificate.
     pub tls: Option<ServingTls>,
+    /// How the other replicas reach this one, to pass questions about decisions on.
+    pub peer: Option<Peer>,
     /// Authentication on the listener.
     pub authentication: delegation::Flags,
     /// Unix milliseconds.
     pub clock: Clock,
+    /// Milliseconds since any moment, by a clock that never jumps: for schedules and for the age of what was read.
+    pub steady: Clock,
+}
+
+fn steady() -> Clock {
+    let started = tokio::time::Instant::now();
+    Arc::new(move || i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX))
 }
 
 impl Default for Config {
@@ -75,12 +99,14 @@ impl Default for Config {
             checkpoint_interval: Duration::from_secs(60),
             observer: None,
             tls: None,
+            peer: None,
             authentication: delegation::Flags {
                 anonymous: true,
                 tolerate_lookup_failure: true,
                 ..delegation::Flags::default()
             },
             clock: Arc::new(|| jiff::Timestamp::now().as_millisecond()),
+            steady: steady(),
         }
     }
 }
@@ -116,6 +142,11 @@ impl Config {
         let period_ms = self.sync_period_ms();
         self.decide.growth_period_ms = (!self.compat_upstream).then_some(period_ms);
         Ok(self)
+    }
+
+    /// The kind of object that is acted on.
+    pub(crate) fn kind(&self) -> ApiKind {
+        ApiKind::of(self.mode)
     }
 
     /// The sync period in milliseconds.

@@ -3,9 +3,11 @@
 //! Promise: the fence closes before another replica can take the lease, whatever answers and delays the API server has.
 
 use crate::cluster::{About, Api, Events, Leases, Subject, record_of, with_record};
+use crate::decisions::{Leader, Peer, annotations, fingerprint};
 use crate::election::{Candidate, Election, JITTER_FACTOR, Step};
 use crate::error::ApiError;
 use crate::fence::Fence;
+use crate::kind::ApiKind;
 use crate::own_metrics::Metrics;
 use crate::report::Note;
 use crate::rivals::ACTING;
@@ -61,6 +63,10 @@ pub(crate) struct LeaseFacts {
     /// Unix milliseconds of the election's last turn; 0 without an election.
     pub(crate) turned_ms: AtomicI64,
     pub(crate) claim: Claim,
+    /// What it says about its holder.
+    leader: Mutex<Leader>,
+    /// The certificate that this process made itself, DER.
+    own_certificate: Mutex<Option<Vec<u8>>>,
 }
 
 /// Runs the election.
@@ -73,6 +79,7 @@ pub(crate) struct Elector {
     metrics: Metrics,
     facts: Arc<LeaseFacts>,
     wall_ms: Arc<dyn Fn() -> i64 + Send + Sync>,
+    peer: Option<Peer>,
     candidate: Candidate,
     /// As last read or written.
     lease: Option<Value>,
@@ -87,6 +94,7 @@ pub(crate) struct Surroundings {
     pub(crate) metrics: Metrics,
     pub(crate) facts: Arc<LeaseFacts>,
     pub(crate) wall_ms: Arc<dyn Fn() -> i64 + Send + Sync>,
+    pub(crate) peer: Option<Peer>,
     pub(crate) term: watch::Sender<Term>,
 }
 
@@ -96,13 +104,14 @@ impl Elector {
         Elector {
             candidate: Candidate::new(settings.clone()),
             leases: Leases::new(&with.api),
-            events: Arc::new(Events::new(with.api.without_fence(), 0)),
+            events: Arc::new(Events::new(with.api.without_fence(), ApiKind::BUILT_IN, 0)),
             namespace,
             settings,
             fence: with.fence,
             metrics: with.metrics,
             facts: with.facts,
             wall_ms: with.wall_ms,
+            peer: with.peer,
             lease: None,
             term: with.term,
             started: Instant::now(),
@@ -262,7 +271,8 @@ impl Elector {
 
     async fn write(&mut self, record: crate::election::Record) -> Result<(), ApiError> {
         let (namespace, name) = (&self.namespace, &self.settings.name);
-        let lease = with_record(self.lease.as_ref(), namespace, name, &record, self.facts.claim.get());
+        let mut lease = with_record(self.lease.as_ref(), namespace, name, &record, self.facts.claim.get());
+        self.say_where(&mut lease);
         let sent = Instant::now();
         let stored = self.leases.write(&lease, self.timeout()).await?;
         self.remember(stored);
@@ -271,9 +281,16 @@ impl Elector {
         Ok(())
     }
 
+    /// Says on the Lease how the other replicas reach this one.
+    fn say_where(&self, lease: &mut Value) {
+        let own = self.facts.own_certificate.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let reached =
+            self.peer.as_ref().and_then(|peer| Some((&peer.address, own.or_else(|| (peer.certificate)())?)));
+        annotations(lease, reached.map(|(address, der)| (address.clone(), fingerprint(&der))));
+    }
+
     fn remember(&mut self, lease: Value) {
-        let uid = lease["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
-        *self.facts.uid.lock().unwrap_or_else(PoisonError::into_inner) = uid;
+        self.facts.saw(&lease);
         self.lease = Some(lease);
     }
 
@@ -304,6 +321,23 @@ impl Elector {
 }
 
 impl LeaseFacts {
+    /// The Lease as it is stored now.
+    pub(crate) fn saw(&self, lease: &Value) {
+        let uid = lease["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+        *self.uid.lock().unwrap_or_else(PoisonError::into_inner) = uid;
+        *self.leader.lock().unwrap_or_else(PoisonError::into_inner) = Leader::of(lease);
+    }
+
+    /// What the Lease says about its holder, as last seen.
+    pub(crate) fn leader(&self) -> Leader {
+        self.leader.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// This process made the certificate that it serves by.
+    pub(crate) fn serves_by(&self, der: Option<Vec<u8>>) {
+        *self.own_certificate.lock().unwrap_or_else(PoisonError::into_inner) = der;
+    }
+
     /// UID of the Lease; empty before it was seen.
     pub(crate) fn uid(&self) -> String {
         self.uid.lock().unwrap_or_else(PoisonError::into_inner).clone()

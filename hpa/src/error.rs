@@ -21,6 +21,9 @@ pub enum HpaError {
     Unusable(String),
 }
 
+/// Start of the text about an answer that cannot be read.
+const UNREADABLE: &str = "the answer cannot be read";
+
 /// Why a request to the API server failed, in upstream's words where the server gave some.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{message}")]
@@ -35,6 +38,16 @@ impl ApiError {
     /// No answer came, or none that can be read.
     pub(crate) fn unanswered(message: impl Into<String>) -> Self {
         ApiError { code: 0, message: message.into() }
+    }
+
+    /// An answer came that is not what was asked for.
+    pub(crate) fn unreadable(error: &dyn std::error::Error) -> Self {
+        ApiError { code: 0, message: format!("{UNREADABLE}: {error}") }
+    }
+
+    /// An answer came that is not what was asked for.
+    pub fn is_unreadable(&self) -> bool {
+        self.code == 0 && self.message.starts_with(UNREADABLE)
     }
 
     /// No answer came.

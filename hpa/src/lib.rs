@@ -7,6 +7,8 @@
 //! * [`compile`] and [`schedule`] are the pure halves of watching and waking.
 //! * `election`, `ownership`, `rivals` and `permissions` are the pure halves of being one of several: replicas, other HPA
 //!   loops, other installations, and a cluster that does not allow everything.
+//! * [`controls`] is what annotations ask for; [`decisions`] tells people what was decided and what would change it.
+//! * [`lint`] finds the usual mistakes in manifests. Pure.
 //! * [`run`] is the program: it watches HPAs and pods, asks the metrics APIs, writes scales and status.
 //!
 //! What differs from upstream by default: evaluation on the arrival of samples, history that survives restarts, memory by
@@ -17,15 +19,20 @@ mod cluster;
 pub mod compile;
 mod config;
 mod controller;
+pub mod controls;
 pub mod decide;
+pub mod decisions;
 mod election;
 mod elector;
 mod error;
 mod fence;
+mod kind;
+pub mod lint;
 mod observe;
 mod own_metrics;
 mod ownership;
 mod permissions;
+mod refusal;
 pub mod report;
 mod rivals;
 pub mod schedule;
@@ -37,6 +44,7 @@ mod warden;
 mod watch;
 
 pub use config::{Clock, Config, Mode};
+pub use decisions::Peer;
 pub use election::{Election, unique_id};
 pub use error::{ApiError, HpaError};
 pub use observe::Observation;
@@ -119,6 +127,7 @@ async fn work(
             metrics: shared.metrics.clone(),
             facts: shared.lease.clone(),
             wall_ms: shared.config.clock.clone(),
+            peer: shared.config.peer.clone(),
             term,
         };
         Elector::new(settings, namespace, with).run(led.clone()).await;

@@ -7,6 +7,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 const PREFIX: &str = "horizontal_pod_autoscaler_controller";
@@ -79,6 +80,11 @@ struct LeaseLabels {
     name: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResourceLabels {
+    resource: String,
+}
+
 /// All metrics of the autoscaler.
 #[derive(Clone)]
 pub struct Metrics {
@@ -88,6 +94,8 @@ pub struct Metrics {
     computation_seconds: Family<MetricLabels, Histogram, fn() -> Histogram>,
     autoscalers: Gauge,
     desired_replicas: Family<HpaLabels, Gauge>,
+    wanted_replicas: Family<HpaLabels, Gauge>,
+    allowed_replicas: Family<HpaLabels, Gauge>,
     sample_to_scale_seconds: Histogram,
     decision_seconds: Histogram,
     checkpoint_errors: Counter,
@@ -97,6 +105,10 @@ pub struct Metrics {
     acting: Gauge,
     left_to_others: Gauge,
     missing_permissions: Gauge,
+    target_watches: Family<ResourceLabels, Gauge>,
+    agreed: Counter,
+    differed: Counter,
+    agreement_percent: Gauge<f64, AtomicU64>,
 }
 
 /// Upstream's buckets.
@@ -113,6 +125,8 @@ impl Default for Metrics {
             computation_seconds: Family::new_with_constructor(milliseconds_up),
             autoscalers: Gauge::default(),
             desired_replicas: Family::default(),
+            wanted_replicas: Family::default(),
+            allowed_replicas: Family::default(),
             sample_to_scale_seconds: Histogram::new(exponential_buckets(0.0625, 2.0, 12)),
             decision_seconds: Histogram::new(exponential_buckets(0.000_000_5, 2.0, 20)),
             checkpoint_errors: Counter::default(),
@@ -122,6 +136,10 @@ impl Default for Metrics {
             acting: Gauge::default(),
             left_to_others: Gauge::default(),
             missing_permissions: Gauge::default(),
+            target_watches: Family::default(),
+            agreed: Counter::default(),
+            differed: Counter::default(),
+            agreement_percent: Gauge::default(),
         }
     }
 }
@@ -156,6 +174,16 @@ impl Metrics {
             name("desired_replicas"),
             "Desired number of replicas by HPA",
             self.desired_replicas.clone(),
+        );
+        registry.register(
+            own("wanted_replicas"),
+            "Replicas that the metrics of an HPA ask for, before windows, limits and bounds",
+            self.wanted_replicas.clone(),
+        );
+        registry.register(
+            own("allowed_replicas"),
+            "Replicas that are left of the wanted ones by windows, limits, bounds and annotations",
+            self.allowed_replicas.clone(),
         );
         registry.register(
             own("sample_to_scale_seconds"),
@@ -196,6 +224,26 @@ impl Metrics {
             self.left_to_others.clone(),
         );
         registry.register(
+            own("shadow_agreed"),
+            "Comparisons with the controller that scales an HPA in which both wanted the same count; one per sync period",
+            self.agreed.clone(),
+        );
+        registry.register(
+            own("shadow_differed"),
+            "Comparisons with the controller that scales an HPA in which the two wanted different counts",
+            self.differed.clone(),
+        );
+        registry.register(
+            own("shadow_agreement_percent"),
+            "Share of those comparisons in which both wanted the same count",
+            self.agreement_percent.clone(),
+        );
+        registry.register(
+            own("target_watches"),
+            "1 while scale targets of this resource are watched, 0 while their scales are read instead",
+            self.target_watches.clone(),
+        );
+        registry.register(
             own("missing_permissions"),
             "Permissions that this program needs and does not have",
             self.missing_permissions.clone(),
@@ -229,9 +277,26 @@ impl Metrics {
         self.desired_replicas.get_or_create(&labels).set(i64::from(replicas));
     }
 
+    /// What a decision wants, if metrics were read for it, and what it allows.
+    pub(crate) fn wanted(&self, key: &(String, String), wanted: Option<i32>, allowed: i32) {
+        let labels = HpaLabels { namespace: key.0.clone(), hpa_name: key.1.clone() };
+        match wanted {
+            Some(wanted) => {
+                self.wanted_replicas.get_or_create(&labels).set(i64::from(wanted));
+            }
+            // Absent is not zero.
+            None => {
+                self.wanted_replicas.remove(&labels);
+            }
+        }
+        self.allowed_replicas.get_or_create(&labels).set(i64::from(allowed));
+    }
+
     pub(crate) fn forget(&self, key: &(String, String)) {
         let labels = HpaLabels { namespace: key.0.clone(), hpa_name: key.1.clone() };
         self.desired_replicas.remove(&labels);
+        self.wanted_replicas.remove(&labels);
+        self.allowed_replicas.remove(&labels);
     }
 
     pub(crate) fn autoscalers(&self, count: usize) {
@@ -258,6 +323,19 @@ impl Metrics {
     pub(crate) fn standing(&self, acting: bool, left: usize) {
         self.acting.set(i64::from(acting));
         self.left_to_others.set(i64::try_from(left).unwrap_or(i64::MAX));
+    }
+
+    /// One comparison with the controller that scales.
+    pub(crate) fn compared(&self, agrees: bool) {
+        if agrees { &self.agreed } else { &self.differed }.inc();
+        let (agreed, differed) = (self.agreed.get() as f64, self.differed.get() as f64);
+        self.agreement_percent.set(100.0 * agreed / (agreed + differed));
+    }
+
+    /// Whether targets of a resource are watched now.
+    pub(crate) fn watches(&self, resource: &str, current: bool) {
+        let labels = ResourceLabels { resource: resource.to_owned() };
+        self.target_watches.get_or_create(&labels).set(i64::from(current));
     }
 
     pub(crate) fn missing_permissions(&self, count: usize) {

@@ -113,7 +113,7 @@ impl Ownership {
     /// finding out; the probe follows all the same.
     pub(crate) fn begin(&mut self, inherited: bool, at: Duration) {
         self.others = match self.mode {
-            Mode::Replace => Others::None,
+            Mode::Replace | Mode::OwnKind => Others::None,
             Mode::Auto if inherited => Others::None,
             Mode::Auto | Mode::Shadow => Others::Unknown,
         };
@@ -152,6 +152,8 @@ impl Ownership {
         let curious = match self.mode {
             Mode::Shadow => false,
             Mode::Replace => !self.left.is_empty() && self.is_quiet(at),
+            // Nobody else answers for this kind, so there is nobody to ask.
+            Mode::OwnKind => false,
             Mode::Auto => match &self.others {
                 Others::Unknown => true,
                 // At once after a mark: the one HPA is left alone already, the probe says whether all must be.
@@ -243,7 +245,7 @@ impl Ownership {
         match (&self.others, &self.refused) {
             (Others::None, _) => Standing::Acting,
             // In `replace` the operator has said that there is none; only HPAs with marks are left alone.
-            _ if self.mode == Mode::Replace => Standing::Acting,
+            _ if matches!(self.mode, Mode::Replace | Mode::OwnKind) => Standing::Acting,
             (Others::Run { manager }, _) => Standing::OtherLoop { manager: manager.clone() },
             (Others::Unknown, Some(reason)) => Standing::CannotTell { reason: reason.clone() },
             (Others::Unknown, None) => Standing::Looking,

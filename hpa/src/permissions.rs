@@ -2,6 +2,7 @@
 
 use crate::cluster::{Mapping, PROBE_NAME};
 use crate::config::Mode;
+use crate::kind::ApiKind;
 use std::fmt;
 
 /// The rules of the cluster for every mode, and those for writing.
@@ -10,6 +11,13 @@ const WRITER: &str = "ClusterRole flyball:hpa-writer";
 /// The rules of the own namespace: lease and history, and the probe.
 const OWN: &str = "Role flyball-hpa";
 const PROBE: &str = "Role flyball-hpa-probe";
+
+/// Kinds of targets that are watched rather than read, and what is lost without that.
+const TARGETS: [(&str, &str); 3] = [
+    ("deployments", "the scale of Deployments is read once per sync period instead of watched"),
+    ("replicasets", "the scale of ReplicaSets is read once per sync period instead of watched"),
+    ("statefulsets", "the scale of StatefulSets is read once per sync period instead of watched"),
+];
 
 /// One request that must be allowed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -88,6 +96,7 @@ pub(crate) fn needs(of: &Circumstances) -> Vec<Need> {
         ..cluster(verb, group, resource, "", lost)
     };
     let (autoscaling, hpas) = ("autoscaling", "horizontalpodautoscalers");
+    let acted_on = ApiKind::of(of.mode).group;
     let mut all = vec![
         cluster("list", autoscaling, hpas, "", "no HorizontalPodAutoscaler is seen, so nothing is scaled"),
         cluster("watch", autoscaling, hpas, "", "changes of HorizontalPodAutoscalers are not seen"),
@@ -113,10 +122,19 @@ pub(crate) fn needs(of: &Circumstances) -> Vec<Need> {
             all.push(Need { namespace: Some(namespace.clone()), ..need });
         }
     }
+    if of.mode == Mode::OwnKind {
+        let lost = "no HorizontalPodAutoscaler.autoscaling.flyball.io is seen, so nothing is scaled";
+        all.push(cluster("list", acted_on, hpas, "", lost));
+        all.push(cluster("watch", acted_on, hpas, "", lost));
+    }
+    for (resource, lost) in TARGETS {
+        all.push(Need { is_spare: true, ..cluster("list", "apps", resource, "", lost) });
+        all.push(Need { is_spare: true, ..cluster("watch", "apps", resource, "", lost) });
+    }
     if of.mode == Mode::Shadow {
         return all;
     }
-    all.push(cluster("patch", autoscaling, hpas, "status", "status and conditions of HPAs are not written"));
+    all.push(cluster("patch", acted_on, hpas, "status", "status and conditions of HPAs are not written"));
     all.push(cluster("create", "", "events", "", "no events are recorded"));
     all.push(cluster("patch", "", "events", "", "repeated events are not counted but recorded anew"));
     if let Some(shard) = &of.history {
@@ -202,7 +220,11 @@ mod tests {
         };
         assert_eq!((writes(Mode::Shadow), writes(Mode::Auto)), (0, 7));
         let spare = |mode: Mode| needs(&circumstances(mode)).iter().filter(|n| n.is_spare).count();
-        assert_eq!((spare(Mode::Auto), spare(Mode::Replace)), (3, 5), "unused metrics; the probe");
+        assert_eq!(
+            (spare(Mode::Auto), spare(Mode::Replace)),
+            (9, 11),
+            "unused metrics, watched targets; the probe"
+        );
         let none = Circumstances { lease: None, history: None, ..circumstances(Mode::Replace) };
         assert!(needs(&none).iter().all(|n| n.namespace.is_none()));
     }

@@ -1,7 +1,8 @@
-//! Probes and own metrics, over TLS with delegated authentication and authorization.
+//! Probes, own metrics and decisions, over TLS with delegated authentication and authorization.
 
 use crate::config::Config;
 use crate::controller::Shared;
+use crate::decisions::{self, Decisions, OwnAccount};
 use crate::error::HpaError;
 use flyball_apiserver::discovery::Discovery;
 use flyball_apiserver::openapi::OpenApi;
@@ -9,11 +10,8 @@ use flyball_apiserver::own_metrics::{OwnMetrics, ServerMetrics};
 use flyball_apiserver::probes::{Probe, Probes};
 use flyball_apiserver::standard::{Standard, VersionInfo};
 use flyball_apiserver::{
-    AllowedPaths, Delegated, DelegatedTokens, Handler, Limits, Live, Request, Response, Server, ServingTls,
-    Status, certs, delegation,
+    AllowedPaths, Delegated, DelegatedTokens, Limits, Live, Server, ServingTls, certs, delegation,
 };
-use futures_util::future::BoxFuture;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio_util::sync::CancellationToken;
@@ -21,23 +19,12 @@ use tokio_util::sync::CancellationToken;
 /// The loop counts as dead when it has not turned for this long.
 const DEAD_AFTER_MS: i64 = 60_000;
 
-/// There are no resources here.
-struct NoResources;
-
-impl Handler for NoResources {
-    fn handle<'a>(&'a self, request: Request) -> BoxFuture<'a, Response> {
-        let query = request.query();
-        let response = Status::unknown_resource().to_response(&request.parts.headers, &query);
-        Box::pin(std::future::ready(response))
-    }
-}
-
 fn probes(shared: &Arc<Shared>) -> Probes {
     let mut probes = Probes::new();
     let turning = shared.clone();
     probes.add(&[Probe::Health, Probe::Live], "evaluation-loop", move || {
         let turned_ms = turning.turned_ms.load(Ordering::Acquire);
-        let age_ms = turning.now_ms() - turned_ms;
+        let age_ms = turning.steady_ms() - turned_ms;
         if turned_ms != 0 && age_ms > DEAD_AFTER_MS {
             return Err(format!("the loop has not turned for {} s", age_ms / 1000));
         }
@@ -85,6 +72,9 @@ pub(crate) async fn server(
         Some(tls) => tls.clone(),
         None => {
             let issued = certs::self_signed(&["localhost"], &[]).map_err(failed)?;
+            if let Ok(key) = issued.certified_key() {
+                shared.lease.serves_by(key.cert.first().map(|der| der.to_vec()));
+            }
             ServingTls::new(issued.resolver().map_err(failed)?)
         }
     };
@@ -97,19 +87,20 @@ pub(crate) async fn server(
     shared.metrics.register(&mut own.registry());
     let metrics = ServerMetrics::register(&own);
     let standard = Standard {
-        discovery: Live::new(Discovery::new(&[], "")),
-        openapi: Live::new(OpenApi::new("Flyball hpa", BTreeMap::new())),
+        discovery: Live::new(Discovery::new(&[decisions::group()], "")),
+        openapi: Live::new(OpenApi::new("Flyball hpa", decisions::documents())),
         version: VersionInfo::new(1, 34, ""),
         probes: probes(shared),
         metrics: own,
         inner_paths: Vec::new(),
-        inner: Arc::new(NoResources),
+        inner: Arc::new(Decisions::new(shared.clone())),
     };
     let open = AllowedPaths::new(["/healthz", "/livez", "/readyz", "/healthz/*", "/livez/*", "/readyz/*"]);
+    let delegated = Arc::new(Delegated::new(client).with_always_allow(open));
     Ok(Arc::new(Server {
         tls,
         authenticators,
-        authorizer: Arc::new(Delegated::new(client).with_always_allow(open)),
+        authorizer: Arc::new(OwnAccount::new(&shared.api, delegated)),
         handler: Arc::new(standard),
         limits: Limits::default(),
         metrics,

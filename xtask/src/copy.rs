@@ -14,7 +14,7 @@ use crate::e2e::root;
 /// Where it is.
 const FOLDER: &str = "target/mutants";
 /// Modules of `hpa` that are copied.
-const MODULES: [&str; 4] = ["compile", "decide", "report", "switches"];
+const MODULES: [&str; 5] = ["compile", "controls", "decide", "report", "switches"];
 
 /// The copy.
 pub struct Copy {

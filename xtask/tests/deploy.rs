@@ -13,13 +13,14 @@ use std::sync::LazyLock;
 use serde_json::{Value, json};
 
 /// Every overlay, and how many objects of these kinds it has: Deployment, DaemonSet, APIService.
-const OVERLAYS: [(&str, [usize; 3]); 7] = [
+const OVERLAYS: [(&str, [usize; 3]); 8] = [
     ("collector", [0, 1, 0]),
-    ("everything", [2, 1, 2]),
-    ("high-availability", [2, 1, 2]),
-    ("hpa-auto", [1, 0, 0]),
-    ("hpa-replace", [1, 0, 0]),
-    ("hpa-shadow", [1, 0, 0]),
+    ("everything", [2, 1, 3]),
+    ("high-availability", [2, 1, 3]),
+    ("hpa-auto", [1, 0, 1]),
+    ("hpa-own-kind", [1, 0, 1]),
+    ("hpa-replace", [1, 0, 1]),
+    ("hpa-shadow", [1, 0, 1]),
     ("metrics-server", [1, 0, 1]),
 ];
 /// The host's folders that are mounted, all of them: workload and path.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use flyball_benches::counting::{Counting, allocations};
-use flyball_benches::{bodies, decision, idle, reaction, sweep, table};
+use flyball_benches::{autoscaler, bodies, decision, idle, reaction, sweep, table};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -17,6 +17,8 @@ fn main() -> anyhow::Result<()> {
     figures.extend(reaction::figures());
     figures.extend(decision::figures(allocations));
     figures.extend(idle::figures(&flyball()?));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    figures.extend(runtime.block_on(autoscaler::figures(&flyball()?))?);
     print!("{}", table(&figures));
     println!("{}", serde_json::to_string(&figures)?);
     Ok(())

@@ -21,8 +21,12 @@ pub struct HpaArgs {
     /// Port to serve on.
     #[arg(long, default_value_t = 8443, value_name = "PORT")]
     pub secure_port: u16,
+    /// Address at which the other replicas reach this one, to pass questions about decisions on to the leader.
+    #[arg(long, env = "POD_IP", value_name = "ADDR")]
+    pub pod_ip: Option<std::net::IpAddr>,
     /// `auto` scales where no other HPA controller runs and else only watches; `replace` scales, and leaves alone what another
-    /// one writes; `shadow` decides and writes nothing.
+    /// one writes; `own-kind` scales by HorizontalPodAutoscalers of autoscaling.flyball.io instead of the built-in ones;
+    /// `shadow` decides and writes nothing.
     #[arg(long, value_enum, default_value_t = Mode::Auto, value_name = "MODE")]
     pub mode: Mode,
     /// `upstream`: decide every sync period and forget history on restart, as the built-in controller does.
@@ -116,6 +120,8 @@ pub enum Mode {
     Auto,
     /// Decide and scale.
     Replace,
+    /// Decide and scale, for the kind of group autoscaling.flyball.io.
+    OwnKind,
     /// Decide and write nothing.
     Shadow,
 }

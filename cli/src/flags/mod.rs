@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::burn::BurnArgs;
 
 mod collector;
+mod explain;
 mod explain_metric;
 mod generic_server;
 mod hpa;
@@ -16,6 +17,7 @@ mod metrics_server;
 mod upstream;
 
 pub use collector::CollectorArgs;
+pub use explain::{ExplainArgs, LintArgs};
 pub use explain_metric::ExplainMetricArgs;
 pub use generic_server::{DelegationArgs, LimitArgs, ServingArgs};
 pub use hpa::{Compat, HpaArgs, LeaderElectionArgs, Mode, SwitchArgs};
@@ -86,6 +88,18 @@ pub enum Command {
     /// Scale workloads by their HorizontalPodAutoscalers
     #[command(after_help = "Example:\n  flyball hpa --kubeconfig ~/.kube/config --mode shadow")]
     Hpa(HpaArgs),
+    /// Show every number behind the last decision about an autoscaler, and what would change it
+    #[command(after_help = "Examples:\n  flyball explain hpa/web -n shop\n  \
+        flyball explain hpa/web -o json     the whole trace\n\n\
+        Needs `flyball hpa` in the cluster, and permission to get decisions of API group decisions.flyball.io, which \
+        `kubectl get decisions` asks as well.")]
+    Explain(ExplainArgs),
+    /// Find the usual mistakes in HorizontalPodAutoscalers, in manifests or in a cluster
+    #[command(after_help = "Examples:\n  flyball lint -f hpa.yaml -f deployment.yaml\n  \
+        kubectl kustomize overlays/prod | flyball lint -f -\n  flyball lint -n shop\n  flyball lint -A -o json\n\n\
+        Prints one line a finding and exits 1 if there are any. From files only what is in them is known: give the \
+        workload beside its autoscaler.")]
+    Lint(LintArgs),
     /// Print what nodes or pods use, like kubectl top
     #[command(after_help = "Examples:\n  flyball top nodes\n  flyball top pods -A --sort-by cpu\n  \
         flyball top pods -n shop -l app=cart --containers")]

@@ -2,20 +2,24 @@
 
 #![allow(clippy::disallowed_methods, reason = "a program: it binds sockets, reads files and starts tasks")]
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use kube::Client;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
 use super::{certificate, listen, milliseconds};
-use crate::flags::{Compat, HpaArgs, LeaderElectionArgs, Mode, SwitchArgs};
+use crate::flags::{Compat, HpaArgs, LeaderElectionArgs, Mode, SwitchArgs, TlsArgs};
 use crate::query;
 
 /// Runs the autoscaler.
 pub async fn hpa(args: HpaArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
     let cluster = query::config(&args.cluster).await?;
     let server = server(&cluster);
+    let cluster_auth = cluster.auth_info.clone();
     let client = Client::try_from(cluster)?;
     let listener = listen(SocketAddr::new(args.bind_address, args.secure_port)).await?;
     let decide = flyball_hpa::decide::Settings {
@@ -33,6 +37,7 @@ pub async fn hpa(args: HpaArgs, shutdown: CancellationToken) -> anyhow::Result<(
         mode: match args.mode {
             Mode::Auto => flyball_hpa::Mode::Auto,
             Mode::Replace => flyball_hpa::Mode::Replace,
+            Mode::OwnKind => flyball_hpa::Mode::OwnKind,
             Mode::Shadow => flyball_hpa::Mode::Shadow,
         },
         compat_upstream: args.compat == Some(Compat::Upstream),
@@ -40,6 +45,7 @@ pub async fn hpa(args: HpaArgs, shutdown: CancellationToken) -> anyhow::Result<(
         election: args.election.leader_elect.then(|| election(&args.election)),
         check_permissions: true,
         server: Some(server),
+        peer: peer(&args.tls, args.pod_ip, args.secure_port, &cluster_auth),
         tls: certificate(&args.tls, &shutdown)?,
         ..flyball_hpa::Config::default()
     };
@@ -74,6 +80,30 @@ fn election(args: &LeaderElectionArgs) -> flyball_hpa::Election {
         retry_period: args.leader_elect_retry_period,
         ..flyball_hpa::Election::new(format!("{host}_{}", flyball_hpa::unique_id()))
     }
+}
+
+/// How the other replicas reach this one, where that is known: in a pod.
+fn peer(
+    tls: &TlsArgs,
+    pod_ip: Option<IpAddr>,
+    port: u16,
+    auth: &kube::config::AuthInfo,
+) -> Option<flyball_hpa::Peer> {
+    let certificate_file = tls.tls_cert_file.clone();
+    let certificate = move || {
+        let pem = std::fs::read(certificate_file.as_ref()?).ok()?;
+        CertificateDer::from_pem_slice(&pem).ok().map(|der| der.to_vec())
+    };
+    let (token, token_file) = (auth.token.clone(), auth.token_file.clone());
+    let token = move || match &token_file {
+        Some(file) => std::fs::read_to_string(file).ok().map(|token| token.trim().to_owned()),
+        None => token.as_ref().map(|token| token.expose_secret().to_owned()),
+    };
+    Some(flyball_hpa::Peer {
+        address: SocketAddr::new(pod_ip?, port).to_string(),
+        certificate: Arc::new(certificate),
+        token: Arc::new(token),
+    })
 }
 
 /// What sentences about the API server need to know.

@@ -97,7 +97,7 @@ fn workloads(place: &Kubectl) -> (Vec<Value>, Vec<Value>) {
 }
 
 /// Starts a Deployment's program as a process with the rights of its account, and leads its Service there.
-fn run(plane: &Plane, deployment: &Value, service: Option<&str>) -> Program {
+fn run(plane: &Plane, deployment: &Value, group: Option<&Value>) -> Program {
     let namespace = text(deployment, "/metadata/namespace");
     let account = text(deployment, "/spec/template/spec/serviceAccountName");
     let address = plane.address();
@@ -110,9 +110,16 @@ fn run(plane: &Plane, deployment: &Value, service: Option<&str>) -> Program {
     let port = started.iter().find_map(|argument| argument.strip_prefix("--secure-port=")?.parse().ok());
     let started: Vec<_> = started.iter().map(String::as_str).collect();
     let program = plane.run_as(namespace, account, &started);
-    if let Some(service) = service {
+    if let Some(group) = group {
         let target = SocketAddr::from((address, port.expect("a port is shipped")));
-        plane.serve_group(namespace, service, 443, target);
+        let service_port =
+            group["spec"]["service"]["port"].as_u64().and_then(|port| u16::try_from(port).ok());
+        plane.serve_group(
+            namespace,
+            text(group, "/spec/service/name"),
+            service_port.expect("a port"),
+            target,
+        );
     }
     program
 }
@@ -120,11 +127,10 @@ fn run(plane: &Plane, deployment: &Value, service: Option<&str>) -> Program {
 /// Starts the programs of overlays that are installed.
 fn run_all(plane: &Plane, overlays: &[Overlay]) -> Vec<Program> {
     let objects: Vec<_> = overlays.iter().flat_map(|overlay| overlay.objects(plane.admin())).collect();
-    let group = of_kind(&objects, "APIService").next().expect("the metrics API is shipped");
-    let serving = text(group, "/spec/service/name");
+    // Every group that is shipped is served: an API group that is not breaks the deletion of namespaces.
     let program = |deployment: &Value| {
-        let serves = deployment["metadata"]["name"] == serving;
-        run(plane, deployment, serves.then_some(serving))
+        let serves = |group: &&Value| group["spec"]["service"]["name"] == deployment["metadata"]["name"];
+        run(plane, deployment, of_kind(&objects, "APIService").find(serves))
     };
     of_kind(&objects, "Deployment").map(program).collect()
 }

@@ -1,6 +1,7 @@
 //! Events: core/v1, about HPAs in the name of `horizontal-pod-autoscaler`, repeated ones counted in place.
 
 use super::{Api, FIELD_MANAGER, encode};
+use crate::kind::ApiKind;
 use crate::report::Note;
 use flyball_model::time::rfc3339_seconds;
 use serde_json::{Value, json};
@@ -24,9 +25,9 @@ pub(crate) enum About {
 }
 
 impl About {
-    fn type_meta(self) -> (&'static str, &'static str, &'static str) {
+    fn type_meta(self, hpa: ApiKind) -> (&'static str, &'static str, &'static str) {
         match self {
-            About::Hpa => ("autoscaling/v2", "HorizontalPodAutoscaler", COMPONENT),
+            About::Hpa => (hpa.api_version, "HorizontalPodAutoscaler", COMPONENT),
             About::Lease => ("coordination.k8s.io/v1", "Lease", FIELD_MANAGER),
         }
     }
@@ -51,14 +52,15 @@ struct Remembered {
 /// Records events.
 pub(crate) struct Events {
     api: Api,
+    kind: ApiKind,
     /// The same event about the same HPA is recorded once in this time, whatever the cadence of evaluations.
     repeat_after_ms: i64,
     remembered: Mutex<HashMap<(String, &'static str, String), Remembered>>,
 }
 
 impl Events {
-    pub(crate) fn new(api: Api, repeat_after_ms: i64) -> Self {
-        Events { api, repeat_after_ms, remembered: Mutex::default() }
+    pub(crate) fn new(api: Api, kind: ApiKind, repeat_after_ms: i64) -> Self {
+        Events { api, kind, repeat_after_ms, remembered: Mutex::default() }
     }
 
     /// Records one. Failures are logged: an event is never worth more than the work it tells about.
@@ -89,7 +91,7 @@ impl Events {
         remembered.insert(key, Remembered { event: event.clone(), count: 1, last_ms: now_ms });
         drop(remembered);
         let path = format!("/api/v1/namespaces/{}/events", encode(&subject.namespace));
-        if let Err(error) = self.api.post(&path, &body(subject, note, &event, now_ms)).await {
+        if let Err(error) = self.api.post(&path, &body(subject, self.kind, note, &event, now_ms)).await {
             // A silent server is told about once, and a namespace on its way out takes no events.
             match error.is_unanswered() || error.is_namespace_terminating() {
                 true => tracing::debug!(about = subject.name, reason = note.reason, %error, "no event"),
@@ -117,9 +119,9 @@ fn forget_oldest(remembered: &mut HashMap<(String, &'static str, String), Rememb
     remembered.retain(|_, known| known.last_ms > median);
 }
 
-fn body(subject: &Subject, note: &Note, event: &str, now_ms: i64) -> Value {
+fn body(subject: &Subject, hpa: ApiKind, note: &Note, event: &str, now_ms: i64) -> Value {
     let now = rfc3339_seconds(now_ms);
-    let (api_version, kind, component) = subject.about.type_meta();
+    let (api_version, kind, component) = subject.about.type_meta(hpa);
     let message = &note.message;
     let end = (0..=message.len().min(MAX_MESSAGE_BYTES))
         .rev()

@@ -3,11 +3,16 @@
 use super::{Api, Discovery, encode};
 use crate::error::ApiError;
 use flyball_model::resource_metrics::{GROUP, List, PodMetrics};
+use flyball_model::selector::LabelSelector;
 use flyball_model::time::{parse_go_duration, parse_rfc3339_ms};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// Versions this program reads, the best first; both have the same fields.
 const VERSIONS: [&str; 2] = ["v1", "v1beta1"];
+
+/// Upstream's text for an answer without pods.
+const EMPTY: &str = "no metrics returned from resource metrics API";
 
 /// One pod of an answer, in units of the decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +46,7 @@ impl Sample {
 /// What the API said about one selector. Failures are answers too: they decide as well.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
+    /// By the steady clock.
     pub(crate) fetched_ms: i64,
     pub(crate) samples: Result<Arc<Vec<Sample>>, String>,
 }
@@ -65,14 +71,8 @@ impl ResourceMetrics {
 
     /// Lists usage of the pods behind a selector.
     pub(crate) async fn list(&self, namespace: &str, selector: &str, now_ms: i64) -> Answer {
-        let unable = |error: ApiError| {
-            let error = super::generic_message(error, "get", "pods.metrics.k8s.io");
-            format!("unable to fetch metrics from resource metrics API: {error}")
-        };
         let samples = match self.fetch(namespace, selector).await {
-            Ok(samples) if samples.is_empty() => {
-                Err("no metrics returned from resource metrics API".to_owned())
-            }
+            Ok(samples) if samples.is_empty() => Err(EMPTY.to_owned()),
             Ok(samples) => Ok(Arc::new(samples)),
             Err(error) => Err(unable(error)),
         };
@@ -83,20 +83,59 @@ impl ResourceMetrics {
         let version = self.version().await?;
         let (namespace, selector) = (encode(namespace), encode(selector));
         let path = format!("/apis/{GROUP}/{version}/namespaces/{namespace}/pods?labelSelector={selector}");
-        let answer = match self.api.get(&path).await {
-            Ok(answer) => answer,
+        Ok(self.pods(&path).await?.into_iter().map(sample).collect())
+    }
+
+    async fn pods(&self, path: &str) -> Result<Vec<PodMetrics>, ApiError> {
+        match self.api.get_as::<List<PodMetrics>>(path).await {
+            Ok(list) => Ok(list.items),
             Err(error) => {
                 if error.is_not_found() {
                     self.discovery.forget(GROUP).await;
                 }
-                return Err(error);
+                Err(error)
             }
+        }
+    }
+
+    /// Usage of all pods by one question, sorted by these namespaces and selectors.
+    ///
+    /// # Errors
+    ///
+    /// We may not ask for all namespaces, or the answer cannot be read; any other failure is the answer to each.
+    pub(crate) async fn list_all(
+        &self,
+        keys: &[(String, String)],
+        now_ms: i64,
+    ) -> Result<Vec<Answer>, ApiError> {
+        let fetched = match self.version().await {
+            Ok(version) => self.pods(&format!("/apis/{GROUP}/{version}/pods")).await,
+            Err(error) => Err(error),
         };
-        let list: List<PodMetrics> = serde_json::from_value(answer).map_err(|error| ApiError {
-            code: 0,
-            message: format!("the answer is not a list of pods: {error}"),
-        })?;
-        Ok(list.items.into_iter().map(sample).collect())
+        let failed = |samples: String| Answer { fetched_ms: now_ms, samples: Err(samples) };
+        let items = match fetched {
+            Ok(items) => items,
+            // One sample that makes no sense must not take those of everybody.
+            Err(error) if error.code == 403 || error.is_unreadable() => return Err(error),
+            Err(error) => return Ok(keys.iter().map(|_| failed(unable(error.clone()))).collect()),
+        };
+        let mut namespaces: HashMap<String, Vec<(BTreeMap<String, String>, Sample)>> = HashMap::new();
+        for mut pod in items {
+            let namespace = pod.metadata.namespace.take().unwrap_or_default();
+            let labels = std::mem::take(&mut pod.metadata.labels);
+            namespaces.entry(namespace).or_default().push((labels, sample(pod)));
+        }
+        let answers = keys.iter().map(|(namespace, selector)| {
+            let of_namespace = namespaces.get(namespace).map(Vec::as_slice).unwrap_or_default();
+            let Ok(selector) = LabelSelector::parse(selector) else { return failed(EMPTY.into()) };
+            let behind = of_namespace.iter().filter(|(labels, _)| selector.matches_map(labels));
+            let samples: Vec<Sample> = behind.map(|(_, sample)| sample.clone()).collect();
+            match samples.is_empty() {
+                true => failed(EMPTY.into()),
+                false => Answer { fetched_ms: now_ms, samples: Ok(Arc::new(samples)) },
+            }
+        });
+        Ok(answers.collect())
     }
 
     async fn version(&self) -> Result<&'static str, ApiError> {
@@ -104,6 +143,11 @@ impl ResourceMetrics {
         // Without discovery the older version is asked for, so that the failure reads as upstream's.
         Ok(VERSIONS.into_iter().find(|version| served.iter().any(|s| s == version)).unwrap_or("v1beta1"))
     }
+}
+
+fn unable(error: ApiError) -> String {
+    let error = super::generic_message(error, "get", "pods.metrics.k8s.io");
+    format!("unable to fetch metrics from resource metrics API: {error}")
 }
 
 fn sample(pod: PodMetrics) -> Sample {

@@ -19,6 +19,15 @@ pub(crate) struct ScaleObject {
 }
 
 impl ScaleObject {
+    /// A scale as its target shows it: to decide on, never to write.
+    pub(crate) fn observed(path: String, counts: Scale, selector: &str) -> Self {
+        let object = serde_json::json!({
+            "spec": { "replicas": counts.spec_replicas },
+            "status": { "replicas": counts.status_replicas, "selector": selector },
+        });
+        ScaleObject { path, object }
+    }
+
     /// Replica counts; absent fields are zero, as in Go.
     pub(crate) fn counts(&self) -> Scale {
         let count = |value: &Value| i32::try_from(value.as_i64().unwrap_or(0)).unwrap_or(i32::MAX);

@@ -2,6 +2,7 @@
 
 use super::{Api, FIELD_MANAGER, encode};
 use crate::error::ApiError;
+use crate::kind::ApiKind;
 use flyball_model::autoscaling::v2;
 use flyball_model::time::parse_rfc3339_ms;
 use serde_json::json;
@@ -18,11 +19,40 @@ pub(crate) struct Written {
 #[derive(Clone)]
 pub(crate) struct Statuses {
     api: Api,
+    kind: ApiKind,
 }
 
 impl Statuses {
-    pub(crate) fn new(api: Api) -> Self {
-        Statuses { api }
+    pub(crate) fn new(api: Api, kind: ApiKind) -> Self {
+        Statuses { api, kind }
+    }
+
+    fn path(&self, namespace: &str, name: &str) -> String {
+        format!(
+            "/apis/{}/namespaces/{}/horizontalpodautoscalers/{}/status",
+            self.kind.api_version,
+            encode(namespace),
+            encode(name)
+        )
+    }
+
+    /// Sets the conditions of the version that was seen, and nothing else: for one that another controller writes too.
+    ///
+    /// # Errors
+    ///
+    /// The server's text; a conflict if it was written meanwhile.
+    pub(crate) async fn write_conditions(
+        &self,
+        namespace: &str,
+        name: &str,
+        seen: Option<&str>,
+        conditions: &[v2::HorizontalPodAutoscalerCondition],
+    ) -> Result<(), ApiError> {
+        let mut body = json!({ "status": { "conditions": conditions } });
+        if let Some(seen) = seen {
+            body["metadata"] = json!({ "resourceVersion": seen });
+        }
+        self.api.merge_patch(&self.path(namespace, name), &body).await.map(drop)
     }
 
     /// Patches the status subresource; gives the resourceVersion of the result, and the time it puts on our writes.
@@ -38,11 +68,7 @@ impl Statuses {
         name: &str,
         status: &v2::HorizontalPodAutoscalerStatus,
     ) -> Result<Written, ApiError> {
-        let path = format!(
-            "/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers/{}/status",
-            encode(namespace),
-            encode(name)
-        );
+        let path = self.path(namespace, name);
         let mut status = json!(status);
         // Left out by the type when zero, which a merge patch would read as "keep the old one".
         if status["currentReplicas"].is_null() {

@@ -3,11 +3,13 @@
 use super::FIELD_MANAGER;
 use crate::error::ApiError;
 use crate::fence::Fence;
+use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use http::{Method, Request};
 use http_body_util::{BodyExt, Limited};
 use kube::Client;
 use kube::client::Body;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::error::Error;
 use std::sync::Arc;
@@ -54,14 +56,19 @@ impl Api {
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Value, ApiError> {
-        self.send(Method::GET, path, Payload::None).await
+        self.get_as(path).await
+    }
+
+    /// The answer as a type, without a detour over [`Value`]: lists of metrics are large.
+    pub(super) async fn get_as<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
+        parse(&self.send_for_bytes(Method::GET, path, Payload::None).await?)
     }
 
     pub(super) async fn put(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
         self.send(Method::PUT, &with_manager(path), Payload::Json(body)).await
     }
 
-    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
         self.send(Method::POST, &with_manager(path), Payload::Json(body)).await
     }
 
@@ -74,6 +81,15 @@ impl Api {
     }
 
     async fn send(&self, method: Method, path: &str, payload: Payload<'_>) -> Result<Value, ApiError> {
+        parse(&self.send_for_bytes(method, path, payload).await?)
+    }
+
+    async fn send_for_bytes(
+        &self,
+        method: Method,
+        path: &str,
+        payload: Payload<'_>,
+    ) -> Result<Bytes, ApiError> {
         let now = Instant::now();
         let budget = match method {
             Method::GET => Some(REQUEST_TIMEOUT),
@@ -118,15 +134,13 @@ impl Api {
     }
 
     /// Sends once; an error comes with the pause the server wants before the next attempt.
-    async fn once(&self, request: Request<Body>) -> Result<Value, (ApiError, Option<Duration>)> {
+    async fn once(&self, request: Request<Body>) -> Result<Bytes, (ApiError, Option<Duration>)> {
         let answer = self.client.send(request).await.map_err(|error| (unsent(&error), None))?;
         let (parts, body) = answer.into_parts();
         let body = Limited::new(body, MAX_BODY).collect().await;
         let body = body.map_err(|error| (ApiError::unanswered(chain(&*error)), None))?.to_bytes();
         if parts.status.is_success() {
-            return serde_json::from_slice(&body).map_err(|error| {
-                (ApiError::unanswered(format!("the answer cannot be read: {error}")), None)
-            });
+            return Ok(body);
         }
         let code = parts.status.as_u16();
         let wants_repetition = code == 429 || parts.status.is_server_error();
@@ -136,7 +150,7 @@ impl Api {
     }
 
     /// Tells the log when the server falls silent, and when it answers again; single requests then need not.
-    fn told(&self, answer: Result<Value, ApiError>) -> Result<Value, ApiError> {
+    fn told<T>(&self, answer: Result<T, ApiError>) -> Result<T, ApiError> {
         match &answer {
             Err(error) if error.is_unanswered() => {
                 // Before the first answer, the first contact has the better words.
@@ -153,6 +167,10 @@ impl Api {
         }
         answer
     }
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(body).map_err(|error| ApiError::unreadable(&error))
 }
 
 fn with_manager(path: &str) -> String {
@@ -196,7 +214,6 @@ fn chain(error: &(dyn Error + 'static)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
     use http::Response;
     use http_body_util::Full;
     use std::convert::Infallible;

@@ -43,6 +43,22 @@ impl Answers {
         answer
     }
 
+    /// New answers to many questions by one; `None` where that is not allowed or cannot be read.
+    pub(super) async fn sweep(&self, keys: &[MetricsKey], now_ms: i64) -> Option<Vec<Answer>> {
+        match self.api.list_all(keys, now_ms).await {
+            Ok(answers) => {
+                for (key, answer) in keys.iter().zip(&answers) {
+                    *self.slot(key).lock().await = Some(answer.clone());
+                }
+                Some(answers)
+            }
+            Err(error) => {
+                tracing::info!(%error, "metrics of all namespaces are of no use at once: asking for each selector");
+                None
+            }
+        }
+    }
+
     /// Drops answers that nobody needs any more.
     pub(super) fn forget(&self, key: &MetricsKey) {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner).remove(key);

@@ -19,8 +19,8 @@ pub(super) async fn gather(
     state: &mut HpaState,
     key: &MetricsKey,
     population: &Population,
-    now_ms: i64,
 ) -> (Vec<Input>, Option<Answer>) {
+    let now_ms = shared.steady_ms();
     let mut answer = None;
     let mut inputs = Vec::with_capacity(rules.metrics.len());
     for (index, metric) in rules.metrics.iter().enumerate() {

@@ -2,6 +2,7 @@
 
 mod answers;
 mod inputs;
+mod overwritten;
 mod publish;
 mod queue;
 mod reconcile;
@@ -11,14 +12,17 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+use crate::cluster::Answer;
+use crate::config::Mode;
 use crate::elector::Term;
 use crate::error::ApiError;
+use crate::kind::ApiKind;
 use crate::ownership::Standing;
-use crate::watch::{Change, Key, hpa_events, pod_events};
+use crate::watch::{Change, HpaEntry, Key, TargetWatches, Watched, hpa_events, pod_events};
 use answers::MetricsKey;
 use futures_util::StreamExt;
 use kube::Client;
-use queue::Queue;
+use queue::{Poll, Queue};
 pub(crate) use shared::Shared;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -49,6 +53,8 @@ enum Finished {
         key: Key,
         metrics_key: Option<MetricsKey>,
     },
+    /// Newest time and number of pods for each selector; `None`: it may not be asked for all.
+    Swept(Option<Vec<(MetricsKey, Option<i64>, usize)>>),
     Polled {
         key: MetricsKey,
         newest_ms: Option<i64>,
@@ -63,6 +69,7 @@ pub(crate) struct Controller {
     tasks: JoinSet<Finished>,
     evaluating: HashMap<Id, Key>,
     polling: HashMap<Id, MetricsKey>,
+    sweeping: Option<Id>,
     /// Namespaces with changed pods since the last tick.
     changed_pods: HashSet<String>,
     /// The lease is held and histories are read: evaluations may run.
@@ -79,6 +86,7 @@ impl Controller {
             tasks: JoinSet::new(),
             evaluating: HashMap::new(),
             polling: HashMap::new(),
+            sweeping: None,
             changed_pods: HashSet::new(),
             is_ready: false,
             unpruned: None,
@@ -87,8 +95,14 @@ impl Controller {
 
     /// Runs until shutdown, then stores all histories. A replica that does not lead watches and does nothing else.
     pub(crate) async fn run(mut self, client: Client, shutdown: CancellationToken) {
-        let mut hpas = std::pin::pin!(hpa_events(client.clone()));
-        let mut pods = std::pin::pin!(pod_events(client));
+        let mut hpas = std::pin::pin!(hpa_events(client.clone(), self.shared.config.kind()));
+        let mut pods = std::pin::pin!(pod_events(client.clone()));
+        // The built-in kind is looked at only to see whose targets are taken.
+        let mut owners = match self.shared.config.mode {
+            Mode::OwnKind => hpa_events(client.clone(), ApiKind::BUILT_IN).boxed(),
+            _ => futures_util::stream::pending().boxed(),
+        };
+        let mut targets = TargetWatches::new(client);
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let shared = self.shared.clone();
@@ -106,8 +120,21 @@ impl Controller {
                 Some(event) = hpas.next() => {
                     let changes = self.shared.hpas.apply(event);
                     for change in changes {
+                        if let Change::Spec(entry) = &change {
+                            watched_kind(entry).into_iter().for_each(|kind| targets.follow(kind));
+                        }
                         self.apply(change).await;
                     }
+                }
+                Some(event) = owners.next() => {
+                    if self.shared.owned.apply(event) {
+                        self.wake_all();
+                    }
+                }
+                (kind, event) = targets.next() => {
+                    let changed = self.shared.targets.apply(kind, event);
+                    self.shared.metrics.watches(kind.plural(), self.shared.targets.is_current(kind));
+                    self.changed_pods.extend(changed.into_iter().map(|(namespace, _)| namespace));
                 }
                 Some(event) = pods.next() => {
                     // The first list changes nothing: nobody was evaluated before it.
@@ -126,6 +153,7 @@ impl Controller {
     /// A term begins: what is remembered of an earlier one is worth nothing, the stored histories are read again.
     fn gain(&mut self, term: Term) {
         self.shared.states.clear();
+        self.shared.book.clear();
         let uptime_ms = u64::try_from(self.shared.uptime().as_millis()).unwrap_or(u64::MAX);
         self.shared.term_began_ms.store(uptime_ms, Ordering::Release);
         self.shared.ownership(|ownership| ownership.begin(term.inherits, self.shared.uptime()));
@@ -147,7 +175,7 @@ impl Controller {
     }
 
     fn wake_all(&mut self) {
-        let now_ms = self.shared.now_ms();
+        let now_ms = self.shared.steady_ms();
         for entry in self.shared.hpas.all() {
             self.queue.want(&entry.key, now_ms);
         }
@@ -179,7 +207,7 @@ impl Controller {
 
     async fn apply(&mut self, change: Change) {
         let shared = self.shared.clone();
-        let now_ms = shared.now_ms();
+        let now_ms = shared.steady_ms();
         match change {
             Change::Spec(entry) => {
                 shared.selectors.register(&entry.key);
@@ -194,6 +222,7 @@ impl Controller {
                 self.queue.remove(&entry.key);
                 shared.selectors.remove(&entry.key);
                 shared.metrics.forget(&entry.key);
+                shared.book.forget(&entry);
                 shared.states.remove(&entry, &shared.config);
                 shared.ownership(|ownership| ownership.forget(&entry.uid));
                 if shared.config.keeps_history() && self.is_ready {
@@ -219,7 +248,7 @@ impl Controller {
 
     /// One turn of the schedule: what is due by time or by changed pods, and questions about metrics.
     fn turn(&mut self) {
-        let now_ms = self.shared.now_ms();
+        let now_ms = self.shared.steady_ms();
         self.shared.turned_ms.store(now_ms, Ordering::Release);
         if !self.may_evaluate() {
             self.changed_pods.clear();
@@ -230,10 +259,17 @@ impl Controller {
             self.queue.pods_changed(&namespace);
         }
         self.queue.due(now_ms);
-        for key in self.queue.polls(now_ms, MAX_POLLS.saturating_sub(self.polling.len())) {
+        for poll in self.queue.polls(now_ms, MAX_POLLS.saturating_sub(self.polling.len())) {
+            let key = match poll {
+                Poll::One(key) => key,
+                Poll::All(keys) => {
+                    self.sweep(keys);
+                    continue;
+                }
+            };
             let (shared, polled) = (self.shared.clone(), key.clone());
             let handle = self.tasks.spawn(async move {
-                let answer = shared.answers.refresh(&polled, shared.now_ms()).await;
+                let answer = shared.answers.refresh(&polled, shared.steady_ms()).await;
                 let pods = answer.samples.as_ref().map_or(0, |samples| samples.len());
                 Finished::Polled { key: polled, newest_ms: answer.newest_ms(), pods }
             });
@@ -241,8 +277,27 @@ impl Controller {
         }
     }
 
+    /// Asks about all pods at once.
+    fn sweep(&mut self, keys: Vec<MetricsKey>) {
+        let shared = self.shared.clone();
+        let handle = self.tasks.spawn(async move {
+            let answers = shared.answers.sweep(&keys, shared.steady_ms()).await;
+            let summary = |(key, answer): (MetricsKey, Answer)| {
+                (key, answer.newest_ms(), answer.samples.as_ref().map_or(0, |samples| samples.len()))
+            };
+            Finished::Swept(answers.map(|answers| keys.into_iter().zip(answers).map(summary).collect()))
+        });
+        self.sweeping = Some(handle.id());
+    }
+
+    /// The period that an HPA's annotation asks for.
+    fn period_ms(&self, key: &Key) -> Option<i64> {
+        self.shared.hpas.get(key)?.controls.period_ms
+    }
+
     fn may_evaluate(&self) -> bool {
-        self.is_ready && self.shared.hpas.is_synced() && self.shared.pods.is_synced()
+        let owners_known = self.shared.config.mode != Mode::OwnKind || self.shared.owned.is_synced();
+        self.is_ready && owners_known && self.shared.hpas.is_synced() && self.shared.pods.is_synced()
     }
 
     fn start_evaluations(&mut self) {
@@ -265,14 +320,19 @@ impl Controller {
     }
 
     fn finished(&mut self, done: Result<(Id, Finished), tokio::task::JoinError>) {
-        let now_ms = self.shared.now_ms();
+        let now_ms = self.shared.steady_ms();
         match done {
             Ok((id, Finished::Evaluated { key, metrics_key })) => {
                 self.evaluating.remove(&id);
-                let unused = self.queue.evaluated(&key, metrics_key, now_ms);
+                let period_ms = self.period_ms(&key);
+                let unused = self.queue.evaluated(&key, metrics_key, period_ms, now_ms);
                 if let Some(unused) = unused {
                     self.shared.answers.forget(&unused);
                 }
+            }
+            Ok((_, Finished::Swept(answers))) => {
+                self.sweeping = None;
+                self.queue.swept(answers, now_ms);
             }
             Ok((id, Finished::Polled { key, newest_ms, pods })) => {
                 self.polling.remove(&id);
@@ -296,7 +356,10 @@ impl Controller {
                     if error.is_panic() {
                         tracing::error!(namespace = key.0, name = key.1, %error, "an evaluation panicked");
                     }
-                    self.queue.evaluated(&key, None, now_ms);
+                    self.queue.evaluated(&key, None, None, now_ms);
+                }
+                if self.sweeping.take_if(|id| *id == error.id()).is_some() {
+                    self.queue.swept(Some(Vec::new()), now_ms);
                 }
                 if let Some(key) = self.polling.remove(&error.id()) {
                     self.queue.polled(&key, None, 0, now_ms);
@@ -322,6 +385,12 @@ impl Controller {
             tracing::warn!(%error, "history was not stored on shutdown; the last checkpoint holds");
         }
     }
+}
+
+/// The kind of an HPA's target, if such targets are watched. Upstream's timing reads the scale each time.
+fn watched_kind(entry: &HpaEntry) -> Option<Watched> {
+    let target = &entry.hpa.spec.scale_target_ref;
+    Watched::of(target.api_version.split_once('/')?.0, &target.kind)
 }
 
 /// Reads histories; waits for an API server that does not answer, goes on without if it refuses.

@@ -12,6 +12,10 @@ struct Tracked {
     running: bool,
     /// Wanted again while running.
     again: bool,
+    /// Its phase within the sync period was chosen.
+    spread: bool,
+    /// Has a period of its own: neither samples nor pods cause an evaluation.
+    paced: bool,
     metrics_key: Option<MetricsKey>,
 }
 
@@ -19,6 +23,21 @@ struct Polled {
     pace: Pace,
     in_flight: bool,
     users: HashSet<Key>,
+}
+
+/// From this many selectors on, one question about all pods takes the place of one for each.
+const SWEEP_FROM: usize = 32;
+
+/// Pause after a question about all pods that is not allowed, or whose answer cannot be read.
+const SWEEP_PAUSE_MS: i64 = 600_000;
+
+/// A question about metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Poll {
+    /// About the pods behind one selector.
+    One(MetricsKey),
+    /// About all pods, for these.
+    All(Vec<MetricsKey>),
 }
 
 /// The schedule of all HPAs.
@@ -30,6 +49,11 @@ pub(super) struct Queue {
     namespaces: HashMap<String, HashSet<Key>>,
     waiting: VecDeque<Key>,
     polled: HashMap<MetricsKey, Polled>,
+    /// Pace of questions about all pods.
+    sweep: Pace,
+    /// Until then each selector is asked for by itself.
+    apart_until_ms: i64,
+    sweeping: bool,
 }
 
 impl Queue {
@@ -41,14 +65,24 @@ impl Queue {
             namespaces: HashMap::new(),
             waiting: VecDeque::new(),
             polled: HashMap::new(),
+            sweep: Pace::new(0),
+            apart_until_ms: i64::MIN,
+            sweeping: false,
         }
     }
 
     /// A new HPA, or a changed spec: evaluated at once.
     pub(super) fn want(&mut self, key: &Key, now_ms: i64) {
         if !self.tracked.contains_key(key) {
-            let tracked =
-                Tracked { due_ms: now_ms, queued: false, running: false, again: false, metrics_key: None };
+            let tracked = Tracked {
+                due_ms: now_ms,
+                queued: false,
+                running: false,
+                again: false,
+                spread: false,
+                paced: false,
+                metrics_key: None,
+            };
             self.tracked.insert(key.clone(), tracked);
             self.namespaces.entry(key.0.clone()).or_default().insert(key.clone());
         }
@@ -96,7 +130,14 @@ impl Queue {
         }
         let keys: Vec<Key> = self.namespaces.get(namespace).into_iter().flatten().cloned().collect();
         for key in keys {
-            self.enqueue(&key);
+            self.wake(&key);
+        }
+    }
+
+    /// Something that an HPA follows changed.
+    fn wake(&mut self, key: &Key) {
+        if self.tracked.get(key).is_some_and(|tracked| !tracked.paced) {
+            self.enqueue(key);
         }
     }
 
@@ -120,20 +161,28 @@ impl Queue {
         Some(key)
     }
 
-    /// An evaluation ended; gives metrics that nobody follows any more.
+    /// An evaluation ended; gives metrics that nobody follows any more. `period_ms`: the HPA's own, if it has one.
     pub(super) fn evaluated(
         &mut self,
         key: &Key,
         metrics_key: Option<MetricsKey>,
+        period_ms: Option<i64>,
         now_ms: i64,
     ) -> Option<MetricsKey> {
         let tracked = self.tracked.get_mut(key)?;
         tracked.running = false;
-        tracked.due_ms = now_ms + self.sync_period_ms;
+        // All that are found at start are evaluated at once; by their names they part for the periods that follow.
+        let keeps_phase = std::mem::replace(&mut tracked.spread, true) || self.compat_upstream;
+        let next_ms = match period_ms {
+            None if !keeps_phase => 1 + phase(key) % self.sync_period_ms,
+            period_ms => period_ms.unwrap_or(self.sync_period_ms),
+        };
+        tracked.due_ms = now_ms + next_ms;
+        tracked.paced = period_ms.is_some();
         let again = std::mem::take(&mut tracked.again);
         let before = std::mem::replace(&mut tracked.metrics_key, metrics_key.clone());
         let unused = if before != metrics_key { self.leave(key, before) } else { None };
-        if let Some(metrics_key) = metrics_key.filter(|_| !self.compat_upstream) {
+        if let Some(metrics_key) = metrics_key.filter(|_| !self.compat_upstream && period_ms.is_none()) {
             let polled = self.polled.entry(metrics_key).or_insert_with(|| {
                 // The evaluation has just asked; ask again in a second.
                 let mut pace = Pace::new(now_ms);
@@ -149,15 +198,40 @@ impl Queue {
     }
 
     /// Metrics to ask for now, at most `limit`.
-    pub(super) fn polls(&mut self, now_ms: i64, limit: usize) -> Vec<MetricsKey> {
+    pub(super) fn polls(&mut self, now_ms: i64, limit: usize) -> Vec<Poll> {
+        if self.sweeping {
+            return Vec::new();
+        }
+        if self.polled.len() >= SWEEP_FROM && now_ms >= self.apart_until_ms {
+            let is_due = self.sweep.next_ms <= now_ms && limit > 0;
+            let may_ask = is_due && !self.polled.values().any(|p| p.in_flight);
+            self.sweeping = may_ask;
+            return may_ask.then(|| Poll::All(self.polled.keys().cloned().collect())).into_iter().collect();
+        }
         let due =
             self.polled.iter_mut().filter(|(_, polled)| !polled.in_flight && polled.pace.next_ms <= now_ms);
         due.take(limit)
             .map(|(key, polled)| {
                 polled.in_flight = true;
-                key.clone()
+                Poll::One(key.clone())
             })
             .collect()
+    }
+
+    /// Answers to a question about all pods arrived: newest time and number of pods for each selector. `None`: it is no
+    /// use to ask.
+    pub(super) fn swept(&mut self, answers: Option<Vec<(MetricsKey, Option<i64>, usize)>>, now_ms: i64) {
+        self.sweeping = false;
+        let Some(answers) = answers else {
+            self.apart_until_ms = now_ms + SWEEP_PAUSE_MS;
+            return;
+        };
+        let newest_ms = answers.iter().filter_map(|(_, newest_ms, _)| *newest_ms).max();
+        let pods = answers.iter().map(|(.., pods)| pods).sum();
+        self.sweep.answered(newest_ms, pods, now_ms, self.sync_period_ms);
+        for (key, newest_ms, pods) in answers {
+            self.polled(&key, newest_ms, pods, now_ms);
+        }
     }
 
     /// An answer arrived; its followers are evaluated if it is news.
@@ -169,9 +243,16 @@ impl Queue {
         }
         let users: Vec<Key> = polled.users.iter().cloned().collect();
         for user in users {
-            self.enqueue(&user);
+            self.wake(&user);
         }
     }
+}
+
+/// FNV-1a over namespace and name, never negative.
+fn phase(key: &Key) -> i64 {
+    let bytes = key.0.bytes().chain(*b"/").chain(key.1.bytes());
+    let hash = bytes.fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    i64::from(hash)
 }
 
 #[cfg(test)]
@@ -190,9 +271,9 @@ mod tests {
         assert_eq!(queue.next(), Some(key("a")));
         queue.want(&key("a"), 0);
         assert_eq!(queue.next(), None, "it is running");
-        queue.evaluated(&key("a"), None, 10);
+        queue.evaluated(&key("a"), None, None, 10);
         assert_eq!(queue.next(), Some(key("a")), "and was wanted again");
-        queue.evaluated(&key("a"), None, 20);
+        queue.evaluated(&key("a"), None, None, 20);
         queue.due(15_019);
         assert_eq!(queue.next(), None);
         queue.due(15_020);
@@ -206,19 +287,89 @@ mod tests {
         for name in ["a", "b"] {
             queue.want(&key(name), 0);
             let next = queue.next().unwrap();
-            queue.evaluated(&next, Some(metrics.clone()), 0);
+            queue.evaluated(&next, Some(metrics.clone()), None, 0);
         }
         assert!(queue.polls(999, 9).is_empty());
-        assert_eq!(queue.polls(1_000, 9), std::slice::from_ref(&metrics), "one question for both");
+        assert_eq!(queue.polls(1_000, 9), [Poll::One(metrics.clone())], "one question for both");
         queue.polled(&metrics, Some(1_000), 2, 1_000);
         assert!(queue.next().is_some() && queue.next().is_some() && queue.next().is_none());
-        queue.evaluated(&key("a"), None, 1_000);
-        queue.evaluated(&key("b"), Some(metrics.clone()), 1_000);
-        assert_eq!(queue.polls(2_000, 9), std::slice::from_ref(&metrics));
+        queue.evaluated(&key("a"), None, None, 1_000);
+        queue.evaluated(&key("b"), Some(metrics.clone()), None, 1_000);
+        assert_eq!(queue.polls(2_000, 9), [Poll::One(metrics.clone())]);
         queue.polled(&metrics, Some(1_000), 2, 2_000);
         assert_eq!(queue.next(), None, "the same samples are no news");
         queue.remove(&key("b"));
         assert!(queue.polls(99_000, 9).is_empty(), "nobody follows");
+    }
+
+    /// A queue that follows the metrics of that many selectors.
+    fn following(selectors: usize) -> Queue {
+        let mut queue = Queue::new(15_000, false);
+        for index in 0..selectors {
+            let key = key(&index.to_string());
+            queue.want(&key, 0);
+            queue.next();
+            queue.evaluated(&key, Some(("ns".into(), format!("app={index}"))), None, 0);
+        }
+        queue
+    }
+
+    #[test]
+    fn many_selectors_are_one_question() {
+        let mut few = following(SWEEP_FROM - 1);
+        assert_eq!(few.polls(1_000, 99).len(), SWEEP_FROM - 1);
+        let mut many = following(SWEEP_FROM);
+        let polls = many.polls(1_000, 99);
+        let [Poll::All(keys)] = polls.as_slice() else { panic!("{polls:?}") };
+        assert_eq!(keys.len(), SWEEP_FROM);
+        assert!(many.polls(60_000, 99).is_empty(), "one at a time");
+        let answers = keys.iter().map(|key| (key.clone(), Some(1_000), 1)).collect();
+        many.swept(Some(answers), 1_000);
+        assert_eq!(std::iter::from_fn(|| many.next()).count(), SWEEP_FROM, "all are woken");
+        assert!(
+            many.polls(1_500, 99).is_empty() && many.polls(2_000, 99).len() == 1,
+            "at the pace of the source"
+        );
+        many.swept(None, 2_000);
+        assert_eq!(many.polls(9_000, 99).len(), SWEEP_FROM, "not allowed: each by itself");
+    }
+
+    #[test]
+    fn phases_spread_over_the_period() {
+        let due_within = |compat_upstream| {
+            let mut queue = Queue::new(15_000, compat_upstream);
+            for index in 0..150 {
+                let key = key(&format!("web-{index}"));
+                queue.want(&key, 0);
+                queue.next();
+                queue.evaluated(&key, None, None, 0);
+            }
+            let seconds = (1..=15).map(|second| {
+                queue.due(second * 1_000);
+                std::iter::from_fn(|| queue.next()).count()
+            });
+            seconds.collect::<Vec<_>>()
+        };
+        let spread = due_within(false);
+        assert_eq!(spread.iter().sum::<usize>(), 150);
+        assert!(spread.iter().all(|count| (1..=30).contains(count)), "{spread:?}");
+        assert_eq!(due_within(true)[14], 150, "upstream's stay in phase");
+    }
+
+    #[test]
+    fn a_period_of_its_own_is_kept() {
+        let mut queue = Queue::new(15_000, false);
+        queue.want(&key("a"), 0);
+        queue.next();
+        queue.evaluated(&key("a"), Some(("ns".into(), "app=web".into())), Some(60_000), 0);
+        queue.pods_changed("ns");
+        queue.due(59_999);
+        assert!(
+            queue.next().is_none() && queue.polls(59_999, 9).is_empty(),
+            "neither pods nor samples wake it"
+        );
+        queue.due(60_000);
+        assert_eq!(queue.next(), Some(key("a")));
     }
 
     #[test]
@@ -226,7 +377,7 @@ mod tests {
         let mut queue = Queue::new(15_000, true);
         queue.want(&key("a"), 0);
         queue.next();
-        queue.evaluated(&key("a"), Some(("ns".into(), "app=web".into())), 0);
+        queue.evaluated(&key("a"), Some(("ns".into(), "app=web".into())), None, 0);
         queue.pods_changed("ns");
         assert!(queue.next().is_none() && queue.polls(99_000, 9).is_empty());
     }

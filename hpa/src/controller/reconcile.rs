@@ -1,17 +1,23 @@
 //! One evaluation of one HPA: read, decide, remember, write, report.
 
 use super::answers::MetricsKey;
+use super::overwritten::overwriter;
 use super::publish::publish;
+use super::shared::SECOND_WRITER;
 use super::state::{HpaState, KnownScale};
 use super::{Shared, inputs};
-use crate::checkpoint::{self, Need, Stored};
+use crate::checkpoint::{self, Need, Pending, Stored};
 use crate::cluster::{FIELD_MANAGER, Mapping, ScaleObject};
-use crate::decide::{Branch, Decision, Rules, SelectorFailure, Snapshot, Source, Trace, branch, decide};
+use crate::config::Mode;
+use crate::controls;
+use crate::decide::{Branch, Decision, History, Rules, SelectorFailure, Source, Trace, branch, decide};
+use crate::decisions::{Evidence, Outcome, Page};
 use crate::error::ApiError;
 use crate::observe::Observation;
 use crate::own_metrics::Action;
+use crate::refusal::refusal;
 use crate::report::{self, ErrorClass, Facts, Rescale};
-use crate::watch::{HpaEntry, Population};
+use crate::watch::{HpaEntry, Population, Watched};
 use flyball_model::autoscaling::{condition_type, v2};
 use flyball_model::selector::LabelSelector;
 use std::sync::Arc;
@@ -25,21 +31,37 @@ const SETTLING: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// What one look at the world gives.
 struct Seen {
+    evidence: Evidence,
+    /// Under the hold of annotations, if there is one.
     decision: Decision,
-    selector_failure: Option<SelectorFailure>,
     metrics_key: Option<MetricsKey>,
     newest_sample_ms: Option<i64>,
 }
 
 /// Evaluates an HPA; gives the metrics it follows, if any.
-pub(super) async fn reconcile(shared: &Shared, entry: &HpaEntry) -> Option<MetricsKey> {
+pub(super) async fn reconcile(shared: &Shared, entry: &Arc<HpaEntry>) -> Option<MetricsKey> {
     let started = Instant::now();
     let now_ms = shared.now_ms();
     let state = shared.states.of(entry, &shared.config, now_ms);
     let mut state = state.lock().await;
-    let hpa = state.newest(entry).into_owned();
+    let steady_ms = shared.steady_ms();
+    state.follow_clock(now_ms, steady_ms);
+    let hpa = state.newest(entry);
     if shared.acts(&entry.uid) && another_flyball(shared, entry, &mut state) {
         shared.leave_alone(entry, FIELD_MANAGER).await;
+    }
+    if !shared.acts(&entry.uid) {
+        // What is written meanwhile, by whomever, is learned anew when this is ours again.
+        state.own_mark = None;
+    } else if let Some(manager) = overwriter(shared, entry, &mut state, now_ms) {
+        shared.leave_alone(entry, &manager).await;
+    }
+    if let Some((reason, message)) = refused(shared, entry) {
+        shared.book.unreadable(entry, &message, now_ms);
+        let report = report::refused(&hpa, reason, &message, now_ms);
+        let error = publish(shared, entry, &hpa, &mut state, report).await;
+        shared.metrics.reconciled(Action::None, error, started.elapsed());
+        return None;
     }
     let mapping = match target(shared, &hpa).await {
         Ok(mapping) => mapping,
@@ -49,9 +71,9 @@ pub(super) async fn reconcile(shared: &Shared, entry: &HpaEntry) -> Option<Metri
     };
     // Samples arrive every second, scales change rarely: a decision that changes nothing may rest on a scale that was read
     // within the sync period; one that writes never does.
-    let mut fresh = shared.config.compat_upstream;
+    let mut fresh = shared.config.compat_upstream || state.pending.is_some();
     let seen = loop {
-        let is_fresh = match scale(shared, entry, &mut state, &mapping, fresh, now_ms).await {
+        let is_fresh = match scale(shared, entry, &mut state, &mapping, fresh, steady_ms).await {
             Ok(is_fresh) => is_fresh,
             Err(error) => {
                 state.scale = None;
@@ -65,6 +87,7 @@ pub(super) async fn reconcile(shared: &Shared, entry: &HpaEntry) -> Option<Metri
             }
         };
         let known = state.scale.take()?;
+        state.settle(known.scale.counts().spec_replicas);
         let seen = look(shared, entry, &hpa, &mut state, &known.scale, now_ms).await;
         state.scale = Some(known);
         let suspicious = seen.decision.rescales() || !matches!(seen.decision.branch, Branch::Evaluated);
@@ -73,8 +96,20 @@ pub(super) async fn reconcile(shared: &Shared, entry: &HpaEntry) -> Option<Metri
         }
         fresh = true;
     };
-    conclude(shared, entry, &hpa, &mut state, &seen, started).await;
-    seen.metrics_key
+    let metrics_key = seen.metrics_key.clone();
+    conclude(shared, entry, &hpa, &mut state, seen, started).await;
+    metrics_key
+}
+
+/// Why an autoscaler of our own kind is not acted on. The built-in kind was validated by the API server.
+fn refused(shared: &Shared, entry: &HpaEntry) -> Option<(&'static str, String)> {
+    if shared.config.mode != Mode::OwnKind {
+        return None;
+    }
+    let target = &entry.hpa.spec.scale_target_ref;
+    let group = target.api_version.split_once('/').map_or("", |(group, _)| group);
+    let owner = shared.owned.owner(group, &target.kind, &entry.key.0, &target.name);
+    refusal(entry, owner.as_deref())
 }
 
 /// Whether our own field manager wrote this HPA's status when we did not.
@@ -115,18 +150,32 @@ async fn scale(
     state: &mut HpaState,
     mapping: &Mapping,
     fresh: bool,
-    now_ms: i64,
+    steady_ms: i64,
 ) -> Result<bool, ApiError> {
     let max_age_ms = shared.config.sync_period_ms();
-    if let Some(known) = state.scale.as_ref().filter(|known| !fresh && now_ms - known.read_ms < max_age_ms)
+    if !fresh && let Some(scale) = watched_scale(shared, entry, mapping) {
+        let pods = pods_behind(shared, &entry.rules, scale.selector());
+        state.scale = Some(KnownScale { scale, read_ms: steady_ms, pods });
+        return Ok(false);
+    }
+    if let Some(known) = state.scale.as_ref().filter(|known| !fresh && steady_ms - known.read_ms < max_age_ms)
         && known.pods == pods_behind(shared, &entry.rules, known.scale.selector())
     {
         return Ok(false);
     }
     let scale = shared.scales.get(mapping, &entry.key.0, &entry.hpa.spec.scale_target_ref.name).await?;
     let pods = pods_behind(shared, &entry.rules, scale.selector());
-    state.scale = Some(KnownScale { scale, read_ms: now_ms, pods });
+    state.scale = Some(KnownScale { scale, read_ms: steady_ms, pods });
     Ok(true)
+}
+
+/// The scale of a target that is watched.
+fn watched_scale(shared: &Shared, entry: &HpaEntry, mapping: &Mapping) -> Option<ScaleObject> {
+    let reference = &entry.hpa.spec.scale_target_ref;
+    let kind = Watched::of(&mapping.group, &reference.kind)?;
+    let target = shared.targets.get(kind, &entry.key.0, &reference.name)?;
+    let path = format!("{}/scale", mapping.path(&entry.key.0, &reference.name));
+    Some(ScaleObject::observed(path, target.scale, &target.selector))
 }
 
 fn pods_behind(shared: &Shared, rules: &Rules, selector: &str) -> usize {
@@ -137,13 +186,14 @@ fn pods_behind(shared: &Shared, rules: &Rules, selector: &str) -> usize {
 /// Gathers what the decision needs, and decides.
 async fn look(
     shared: &Shared,
-    entry: &HpaEntry,
+    entry: &Arc<HpaEntry>,
     hpa: &v2::HorizontalPodAutoscaler,
     state: &mut HpaState,
     scale: &ScaleObject,
     now_ms: i64,
 ) -> Seen {
-    let (rules, settings, counts) = (&entry.rules, &shared.config.decide, scale.counts());
+    let (rules, counts) = (&entry.rules, scale.counts());
+    let settings = &entry.settings(&shared.config.decide);
     let is_zero = |c: &v2::HorizontalPodAutoscalerCondition| {
         c.type_ == condition_type::SCALED_TO_ZERO && c.status == "True"
     };
@@ -160,7 +210,7 @@ async fn look(
         match select(shared, entry, scale.selector()) {
             Ok(found) => {
                 let key = (rules.namespace.clone(), scale.selector().to_owned());
-                seen_inputs = inputs::gather(shared, rules, state, &key, &found, now_ms).await;
+                seen_inputs = inputs::gather(shared, rules, state, &key, &found).await;
                 population = Some(found);
                 metrics_key = follows_pods.then_some(key);
             }
@@ -168,21 +218,22 @@ async fn look(
         }
     }
     let (inputs, answer) = seen_inputs;
-    let snapshot = Snapshot {
-        rules,
-        settings,
+    let evidence = Evidence {
+        entry: entry.clone(),
+        at_ms: now_ms,
         scale: counts,
-        selector: selector_failure.as_ref().map_or(Ok(()), Err),
-        pods: population.as_ref().map_or(&[], |population| &population.pods),
-        inputs: &inputs,
         scaled_to_zero,
+        population,
+        inputs,
+        selector_failure,
     };
     let started = Instant::now();
-    let decision = decide(&snapshot, now_ms, &state.history, &mut Trace::off());
+    let decided = decide(&evidence.snapshot(settings), now_ms, &state.history, &mut Trace::off());
+    let decision = entry.controls.apply(decided);
     shared.metrics.decided(started.elapsed());
     count_metrics(shared, hpa, &decision, started);
     let newest_sample_ms = answer.and_then(|answer| answer.newest_ms());
-    Seen { decision, selector_failure, metrics_key, newest_sample_ms }
+    Seen { evidence, decision, metrics_key, newest_sample_ms }
 }
 
 fn count_metrics(shared: &Shared, hpa: &v2::HorizontalPodAutoscaler, decision: &Decision, started: Instant) {
@@ -219,23 +270,25 @@ fn select(shared: &Shared, entry: &HpaEntry, text: &str) -> Result<Arc<Populatio
 /// Remembers, writes the scale, publishes.
 async fn conclude(
     shared: &Shared,
-    entry: &HpaEntry,
+    entry: &Arc<HpaEntry>,
     hpa: &v2::HorizontalPodAutoscaler,
     state: &mut HpaState,
-    seen: &Seen,
+    seen: Seen,
     started: Instant,
 ) {
-    let decision = &seen.decision;
+    let before = state.history.clone();
+    let decision = seen.decision;
+    let settings = entry.settings(&shared.config.decide);
     let now_ms = shared.now_ms();
     let writes = shared.acts(&entry.uid);
-    state.history.remember(decision, now_ms);
-    state.history.forget_growth(now_ms - shared.config.sync_period_ms());
-    checkpoint(shared, entry, state, decision, now_ms).await;
+    state.history.remember(&decision, now_ms);
+    state.history.forget_growth(now_ms - entry.period_ms(shared.config.sync_period_ms()));
+    checkpoint(shared, entry, state, &decision, now_ms).await;
     // Asked again: another controller may have shown itself while history was stored.
     let rescale = if !decision.rescales() || !shared.acts(&entry.uid) {
         Rescale::NotNeeded
     } else {
-        rescale(shared, entry, state, decision, now_ms).await
+        rescale(shared, entry, state, &decision, now_ms).await
     };
     if rescale == Rescale::Done {
         shared.metrics.scaled(seen.newest_sample_ms, shared.now_ms());
@@ -243,13 +296,16 @@ async fn conclude(
     let facts = Facts {
         hpa,
         rules: &entry.rules,
-        settings: &shared.config.decide,
+        settings: &settings,
         observed_generation: shared.config.observed_generation,
-        decision,
-        selector: seen.selector_failure.as_ref(),
+        decision: &decision,
+        selector: seen.evidence.selector_failure.as_ref(),
         now_ms,
     };
-    let report = report::conclude(facts, &rescale);
+    let mut report = report::conclude(facts, &rescale);
+    tell_hold(entry, &mut report, now_ms);
+    // Whoever it was is gone, for this is ours to write.
+    report::set_condition(&mut report.status.conditions, SECOND_WRITER, None, now_ms);
     let action = match rescale {
         Rescale::Done => Action::between(decision.current, decision.desired),
         _ => Action::None,
@@ -260,9 +316,54 @@ async fn conclude(
         let desired = if writes { report.status.desired_replicas } else { decision.desired };
         shared.metrics.desired(&entry.key, desired);
     }
-    observe(shared, Observation::of(&entry.rules, decision, now_ms, report.error_text.clone()));
+    shared.metrics.wanted(&entry.key, decision.raw, decision.desired);
+    if !writes {
+        compare(shared, hpa, state, &decision);
+    }
+    observe(shared, || Observation::of(&entry.rules, &decision, now_ms, report.error_text.clone()));
+    remember(shared, seen.evidence, before, decision, &rescale, &report, writes);
     let error = publish(shared, entry, hpa, state, report).await;
     shared.metrics.reconciled(action, error, started.elapsed());
+}
+
+/// Compares a decision that is not ours to carry out with what the other controller wants, once per sync period.
+fn compare(shared: &Shared, hpa: &v2::HorizontalPodAutoscaler, state: &mut HpaState, decision: &Decision) {
+    let (now_ms, period_ms) = (shared.steady_ms(), shared.config.sync_period_ms());
+    let is_due = state.compared_ms.is_none_or(|last_ms| now_ms - last_ms >= period_ms);
+    // Without conditions nobody has decided yet.
+    if is_due && !hpa.status.conditions.is_empty() {
+        state.compared_ms = Some(now_ms);
+        shared.metrics.compared(hpa.status.desired_replicas == decision.desired);
+    }
+}
+
+/// Says in a condition, and once in an event, that annotations hold the target.
+fn tell_hold(entry: &HpaEntry, report: &mut report::Report, now_ms: i64) {
+    let told = entry.controls.condition();
+    if let Some((reason, message)) = told.as_ref().filter(|_| !entry.controls.faults.is_empty()) {
+        report.notes.push(report::Note { warning: true, reason, message: message.clone() });
+    }
+    report::set_condition(&mut report.status.conditions, controls::CONDITION, told, now_ms);
+}
+
+/// Keeps the decision for those who ask about it.
+fn remember(
+    shared: &Shared,
+    evidence: Evidence,
+    history: History,
+    decision: Decision,
+    rescale: &Rescale,
+    report: &report::Report,
+    acts: bool,
+) {
+    let outcome = match rescale {
+        Rescale::Done => Outcome::Done,
+        Rescale::Failed(_) => Outcome::Failed,
+        Rescale::NotNeeded if decision.rescales() => Outcome::Withheld,
+        Rescale::NotNeeded => Outcome::NotNeeded,
+    };
+    let error = report.error_text.clone();
+    shared.book.decided(Page { evidence, history, decision, rescale: outcome, error, acts });
 }
 
 /// Stores history where it must be stored before going on. A failure is told but stops nothing: an autoscaler that cannot
@@ -284,10 +385,11 @@ async fn checkpoint(
     }
     let ceiling = checkpoint::ceiling(rules, decision, &state.history, state.stored, now_ms, interval_ms);
     let mut after = state.history.clone();
-    if decision.rescales() {
+    let pending = decision.rescales().then_some(Pending { from: decision.current, at_ms: now_ms });
+    if pending.is_some() {
         after.record_rescale(rules.behavior.as_ref(), decision.current, decision.desired, now_ms);
     }
-    match shared.checkpoints.write(&entry.uid, checkpoint::encode(&after, ceiling)).await {
+    match shared.checkpoints.write(&entry.uid, checkpoint::encode(&after, ceiling, pending)).await {
         Ok(()) => state.stored = Stored { ceiling, at_ms: now_ms },
         Err(error) => {
             shared.metrics.checkpoint_failed();
@@ -311,6 +413,7 @@ async fn rescale(
         Ok(()) => {
             let behavior = entry.rules.behavior.as_ref();
             state.history.record_rescale(behavior, decision.current, decision.desired, now_ms);
+            state.rescaled = true;
             tracing::info!(
                 namespace = entry.key.0,
                 name = entry.key.1,
@@ -328,22 +431,23 @@ async fn rescale(
 /// The target's scale cannot be read.
 async fn unreadable(
     shared: &Shared,
-    entry: &HpaEntry,
+    entry: &Arc<HpaEntry>,
     hpa: &v2::HorizontalPodAutoscaler,
     state: &mut HpaState,
     text: &str,
     class: ErrorClass,
     started: Instant,
 ) -> Option<MetricsKey> {
+    shared.book.unreadable(entry, text, shared.now_ms());
     let report = report::scale_unreadable(hpa, text, class, shared.now_ms());
     let error = publish(shared, entry, hpa, state, report).await;
     shared.metrics.reconciled(Action::None, error, started.elapsed());
     None
 }
 
-fn observe(shared: &Shared, observation: Observation) {
+fn observe(shared: &Shared, observation: impl FnOnce() -> Observation) {
     if let Some(observer) = &shared.config.observer {
         // A slow observer misses decisions; it never holds one up.
-        let _ = observer.try_send(observation);
+        let _ = observer.try_send(observation());
     }
 }

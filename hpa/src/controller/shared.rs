@@ -6,19 +6,24 @@ use crate::cluster::{
     About, Api, Checkpoints, CustomMetrics, Discovery, Events, ResourceMetrics, Scales, Statuses, Subject,
 };
 use crate::config::Config;
+use crate::decisions::Book;
 use crate::elector::{LeaseFacts, Term};
 use crate::fence::Fence;
 use crate::own_metrics::Metrics;
 use crate::ownership::Ownership;
+use crate::report;
 use crate::sentinel;
 use crate::warden::Missing;
-use crate::watch::{HpaEntry, HpaStore, PodStore, Selectors};
+use crate::watch::{HpaEntry, HpaStore, OwnedTargets, PodStore, Selectors, TargetStore};
 use kube::Client;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
+
+/// Type of the condition that names another controller of the same autoscaler.
+pub(crate) const SECOND_WRITER: &str = "SecondWriter";
 
 /// What all parts share.
 pub(crate) struct Shared {
@@ -31,6 +36,9 @@ pub(crate) struct Shared {
     pub(crate) hpas: HpaStore,
     pub(crate) pods: PodStore,
     pub(crate) selectors: Selectors,
+    pub(crate) targets: TargetStore,
+    /// Targets of the built-in kind, where we act on our own.
+    pub(crate) owned: OwnedTargets,
     pub(crate) discovery: Arc<Discovery>,
     pub(crate) scales: Scales,
     pub(crate) statuses: Statuses,
@@ -39,7 +47,9 @@ pub(crate) struct Shared {
     pub(crate) custom: CustomMetrics,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) states: States,
-    /// Unix milliseconds of the loop's last turn; 0 before the first.
+    /// The last decisions, for those who ask about them.
+    pub(crate) book: Book,
+    /// When the loop last turned, by the steady clock; 0 before the first.
     pub(crate) turned_ms: AtomicI64,
     pub(crate) missing: Missing,
     pub(crate) lease: Arc<LeaseFacts>,
@@ -65,13 +75,16 @@ impl Shared {
             hpas: HpaStore::with_probe_in(namespace.clone()),
             pods: PodStore::default(),
             selectors: Selectors::default(),
+            targets: TargetStore::default(),
+            owned: OwnedTargets::default(),
             scales: Scales::new(api.clone()),
-            statuses: Statuses::new(api.clone()),
-            events: Events::new(api.clone(), config.sync_period_ms()),
+            statuses: Statuses::new(api.clone(), config.kind()),
+            events: Events::new(api.clone(), config.kind(), config.sync_period_ms()),
             answers: Answers::new(ResourceMetrics::new(api.clone(), discovery.clone())),
             custom: CustomMetrics::new(api.clone(), discovery.clone()),
             checkpoints: Checkpoints::new(api.clone(), namespace.clone()),
             states: States::default(),
+            book: Book::default(),
             discovery,
             turned_ms: AtomicI64::new(0),
             missing: Missing::default(),
@@ -127,11 +140,25 @@ impl Shared {
         }
         let note = sentinel::left_note(manager);
         tracing::warn!(namespace = entry.key.0, name = entry.key.1, "{}", note.message);
-        self.events.record(&subject_of(entry), &note, self.now_ms()).await;
+        let now_ms = self.now_ms();
+        self.events.record(&subject_of(entry), &note, now_ms).await;
+        // One condition, once, and only into the version that was seen: nothing of the other's is overwritten.
+        let mut conditions = entry.hpa.status.conditions.clone();
+        report::set_condition(&mut conditions, SECOND_WRITER, Some((note.reason, note.message)), now_ms);
+        let (namespace, name) = &entry.key;
+        let seen = entry.resource_version.as_deref();
+        if let Err(error) = self.statuses.write_conditions(namespace, name, seen, &conditions).await {
+            tracing::debug!(namespace, name, %error, "the condition about another controller was not written");
+        }
     }
 
     pub(crate) fn now_ms(&self) -> i64 {
         (self.config.clock)()
+    }
+
+    /// For schedules and ages: a clock that never jumps.
+    pub(crate) fn steady_ms(&self) -> i64 {
+        (self.config.steady)()
     }
 }
 

@@ -1,18 +1,22 @@
 //! What is remembered about each HPA while the process runs.
 
-use crate::checkpoint::{self, Stored};
+use crate::checkpoint::{self, Pending, Restored, Stored};
 use crate::cluster::ScaleObject;
 use crate::config::Config;
 use crate::decide::{History, Input};
-use crate::watch::HpaEntry;
+use crate::watch::{HpaEntry, Writer};
 use flyball_model::autoscaling::v2::{HorizontalPodAutoscaler, HorizontalPodAutoscalerStatus};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// A wall clock that is off by less is only being slewed.
+const MIN_JUMP_MS: i64 = 1_000;
+
 /// A scale as last read.
 pub(super) struct KnownScale {
     pub(super) scale: ScaleObject,
+    /// By the steady clock.
     pub(super) read_ms: i64,
     /// Pods behind its selector then; another number means that it may have changed.
     pub(super) pods: usize,
@@ -23,6 +27,8 @@ pub(super) struct KnownScale {
 pub(super) struct HpaState {
     pub(super) history: History,
     pub(super) stored: Stored,
+    /// A rescale of before a restart that may not have been written.
+    pub(super) pending: Option<Pending>,
     /// After a failed checkpoint: not tried again before, unless a scale is to be written.
     pub(super) checkpoint_after_ms: i64,
     pub(super) scale: Option<KnownScale>,
@@ -31,11 +37,42 @@ pub(super) struct HpaState {
     pub(super) status_written_ms: i64,
     /// When our field manager last wrote the status, as far as this process knows; `None`: not known.
     pub(super) own_mark: Option<Option<i64>>,
-    /// Last values of custom and external metrics by position, with their time.
+    /// Both clocks at the last evaluation: where they part, the wall clock was set.
+    pub(super) clocks: Option<(i64, i64)>,
+    /// When our decision was last compared with another controller's, by the steady clock.
+    pub(super) compared_ms: Option<i64>,
+    /// Who wrote the target's replica count last, as far as it was looked at.
+    pub(super) writer: Option<Writer>,
+    /// We wrote the scale since.
+    pub(super) rescaled: bool,
+    /// How often others overwrote our count lately, and when last.
+    pub(super) overwritten: (u32, i64),
+    /// Last values of custom and external metrics by position, with their time by the steady clock.
     pub(super) custom: HashMap<usize, (i64, Input)>,
 }
 
 impl HpaState {
+    /// Moves what is remembered along with a wall clock that was set, so that windows and periods keep their length.
+    pub(super) fn follow_clock(&mut self, wall_ms: i64, steady_ms: i64) {
+        let before = self.clocks.replace((wall_ms, steady_ms));
+        let Some((wall_before_ms, steady_before_ms)) = before else { return };
+        let jump_ms = (wall_ms - wall_before_ms) - (steady_ms - steady_before_ms);
+        if jump_ms.abs() >= MIN_JUMP_MS {
+            checkpoint::shift(&mut self.history, jump_ms);
+            self.stored.at_ms += jump_ms;
+            self.status_written_ms += jump_ms;
+            self.checkpoint_after_ms += jump_ms;
+        }
+    }
+
+    /// With the scale read after a restart it is known whether the last rescale was written.
+    pub(super) fn settle(&mut self, current: i32) {
+        if let Some(pending) = self.pending.take_if(|pending| pending.from == current) {
+            Restored::take_back(&mut self.history, pending);
+        }
+        self.pending = None;
+    }
+
     /// The HPA with the newest status known.
     pub(super) fn newest<'a>(&mut self, entry: &'a HpaEntry) -> Cow<'a, HorizontalPodAutoscaler> {
         match (&self.written, entry.version()) {
@@ -84,8 +121,9 @@ impl States {
             return state.clone();
         }
         let text = self.restored.lock().unwrap_or_else(PoisonError::into_inner).remove(&entry.uid);
-        let history = text.and_then(|text| checkpoint::decode(&text, now_ms)).unwrap_or_default();
-        let state = Arc::new(tokio::sync::Mutex::new(HpaState { history, ..HpaState::default() }));
+        let restored = text.and_then(|text| checkpoint::decode(&text, now_ms));
+        let (history, pending) = restored.map_or_else(Default::default, |r| (r.history, r.pending));
+        let state = Arc::new(tokio::sync::Mutex::new(HpaState { history, pending, ..HpaState::default() }));
         states.insert(key, state.clone());
         state
     }
@@ -103,7 +141,7 @@ impl States {
         let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = |(uid, state): (&String, &SharedState)| {
             let state = state.try_lock().ok()?;
-            Some((uid.clone(), checkpoint::encode(&state.history, None)))
+            Some((uid.clone(), checkpoint::encode(&state.history, None, None)))
         };
         states.iter().filter(|(uid, _)| is_ours(uid)).filter_map(entry).collect()
     }

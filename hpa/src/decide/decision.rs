@@ -85,6 +85,8 @@ pub enum Reason {
     AllBelowTarget,
     /// Metrics are missing; the fallback applies.
     Fallback,
+    /// Held at one count by an annotation; `decide` itself never says so.
+    Pinned,
 }
 
 /// What stabilisation did.

@@ -251,7 +251,8 @@ pub(super) fn clamp(bounds: Bounds, stabilized: i32, rate_limit: i32) -> (i32, L
     (stabilized, Limit::DesiredWithinRange)
 }
 
-fn policy_traces(
+/// What each policy of a direction allows now.
+pub fn policy_traces(
     up: bool,
     exact: bool,
     current: i32,

@@ -3,6 +3,20 @@
 use flyball_model::autoscaling::v2::HorizontalPodAutoscalerCondition;
 use flyball_model::time::rfc3339_seconds;
 
+/// Sets a condition of ours to True with this reason and message, or removes it.
+pub fn set_condition(
+    list: &mut Vec<HorizontalPodAutoscalerCondition>,
+    kind: &str,
+    told: Option<(&'static str, String)>,
+    now_ms: i64,
+) {
+    let mut conditions = Conditions::new(list, now_ms);
+    match told {
+        Some((reason, message)) => conditions.set(kind, true, reason, message),
+        None => conditions.remove(kind),
+    }
+}
+
 /// A list of conditions being changed at one moment.
 pub(super) struct Conditions<'a> {
     list: &'a mut Vec<HorizontalPodAutoscalerCondition>,

@@ -7,6 +7,7 @@ mod texts;
 #[cfg(test)]
 mod tests;
 
+pub use conditions::set_condition;
 pub use texts::{metric_summary, rescale_reason};
 
 use crate::decide::{Branch, Decision, MetricFailure, Rules, SelectorFailure, Settings};
@@ -92,6 +93,19 @@ pub fn scale_unreadable(
     conditions.set("AbleToScale", false, "FailedGetScale", message);
     let notes = vec![Note { warning: true, reason: "FailedGetScale", message: error.to_owned() }];
     Report { status, notes, error: class, error_text: Some(error.to_owned()) }
+}
+
+/// The autoscaler is not acted on.
+pub fn refused(
+    hpa: &v2::HorizontalPodAutoscaler,
+    reason: &'static str,
+    message: &str,
+    now_ms: i64,
+) -> Report {
+    let mut status = hpa.status.clone();
+    Conditions::new(&mut status.conditions, now_ms).set("AbleToScale", false, reason, message.to_owned());
+    let notes = vec![Note { warning: true, reason, message: message.to_owned() }];
+    Report { status, notes, error: ErrorClass::Spec, error_text: Some(message.to_owned()) }
 }
 
 /// Everything to publish after a decision and, where one was made, a write of the scale.

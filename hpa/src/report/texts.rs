@@ -11,6 +11,7 @@ pub fn rescale_reason(rules: &Rules, decision: &Decision) -> String {
         Reason::MetricAboveTarget(metric) => format!("{} above target", rules.metrics[metric].text),
         Reason::AllBelowTarget => "All metrics below target".into(),
         Reason::Fallback => "metrics are missing, the fallback applies".into(),
+        Reason::Pinned => format!("Pinned by annotation {}", crate::controls::PIN),
     }
 }
 

@@ -2,12 +2,13 @@
 
 use crate::cluster::{FIELD_MANAGER, PROBE_NAME};
 use crate::compile::compile;
-use crate::decide::{Rules, Source};
-use crate::switches;
+use crate::controls::Controls;
+use crate::decide::{Rules, Settings, Source};
 use flyball_model::autoscaling::{apply_defaults, v2};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::api::DynamicObject;
 use kube::runtime::watcher::Event;
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -24,6 +25,8 @@ pub(crate) struct HpaEntry {
     /// The object with defaults filled in.
     pub(crate) hpa: v2::HorizontalPodAutoscaler,
     pub(crate) rules: Rules,
+    /// What its annotations ask for.
+    pub(crate) controls: Controls,
     pub(crate) marks: Vec<Mark>,
 }
 
@@ -54,9 +57,25 @@ impl HpaEntry {
             uid: hpa.metadata.uid.clone().unwrap_or_default(),
             resource_version: hpa.metadata.resource_version.clone(),
             marks: marks_of(object),
+            controls: Controls::of(&hpa.metadata.annotations, rules.min, rules.max),
             rules,
             hpa,
         })
+    }
+
+    /// The settings of its decisions: a period of its own is also the one that limits growth.
+    pub(crate) fn settings<'a>(&self, of_all: &'a Settings) -> Cow<'a, Settings> {
+        match (self.controls.period_ms, of_all.growth_period_ms) {
+            (Some(period_ms), Some(_)) => {
+                Cow::Owned(Settings { growth_period_ms: Some(period_ms), ..of_all.clone() })
+            }
+            _ => Cow::Borrowed(of_all),
+        }
+    }
+
+    /// The longest time between two of its evaluations.
+    pub(crate) fn period_ms(&self, of_all_ms: i64) -> i64 {
+        self.controls.period_ms.unwrap_or(of_all_ms)
     }
 
     /// When this program's field manager last wrote the status.
@@ -79,7 +98,7 @@ impl HpaEntry {
 /// What an event changed.
 #[derive(Debug, Clone)]
 pub(crate) enum Change {
-    /// A new object, or a spec that differs.
+    /// A new object, or a spec or annotations of ours that differ.
     Spec(Arc<HpaEntry>),
     /// Only status or metadata.
     Status,
@@ -253,7 +272,7 @@ fn changes_of(old: Option<Arc<HpaEntry>>, new: Arc<HpaEntry>) -> Vec<Change> {
     tell_faults(old.as_deref(), &new);
     match old {
         Some(old) if old.uid != new.uid => vec![Change::Deleted(old), Change::Spec(new)],
-        Some(old) if old.hpa.spec == new.hpa.spec => vec![Change::Status],
+        Some(old) if old.hpa.spec == new.hpa.spec && old.controls == new.controls => vec![Change::Status],
         _ => vec![Change::Spec(new)],
     }
 }

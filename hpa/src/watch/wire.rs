@@ -1,9 +1,10 @@
 //! The watches themselves. Of a pod only the fields that decisions look at are parsed.
 
+use crate::kind::ApiKind;
 use flyball_model::quantity::Quantity;
 use futures_util::{Stream, StreamExt};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{ApiResource, DynamicObject};
+use kube::api::DynamicObject;
 use kube::core::NamespaceResourceScope;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
@@ -16,15 +17,8 @@ use std::collections::BTreeMap;
 const PAGE: u32 = 500;
 
 /// Events of all HPAs, without end; failures are logged and retried with growing pauses.
-pub(crate) fn hpa_events(client: Client) -> impl Stream<Item = Event<DynamicObject>> {
-    let resource = ApiResource {
-        group: "autoscaling".into(),
-        version: "v2".into(),
-        api_version: "autoscaling/v2".into(),
-        kind: "HorizontalPodAutoscaler".into(),
-        plural: "horizontalpodautoscalers".into(),
-    };
-    events(Api::<DynamicObject>::all_with(client, &resource), "horizontalpodautoscalers")
+pub(crate) fn hpa_events(client: Client, kind: ApiKind) -> impl Stream<Item = Event<DynamicObject>> {
+    events(Api::<DynamicObject>::all_with(client, &kind.resource()), "horizontalpodautoscalers")
 }
 
 /// Events of all pods.
@@ -36,24 +30,29 @@ fn events<K>(api: Api<K>, what: &'static str) -> impl Stream<Item = Event<K>>
 where
     K: Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + 'static,
 {
+    attempts(api, what).filter_map(std::future::ready)
+}
+
+/// Events, and `None` for each failure.
+pub(super) fn attempts<K>(api: Api<K>, what: &'static str) -> impl Stream<Item = Option<Event<K>>>
+where
+    K: Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + 'static,
+{
     let mut told = String::new();
-    watcher(api, watcher::Config::default().page_size(PAGE)).default_backoff().filter_map(move |event| {
-        let event = match event {
-            Ok(event) => {
-                told.clear();
-                Some(event)
+    watcher(api, watcher::Config::default().page_size(PAGE)).default_backoff().map(move |event| match event {
+        Ok(event) => {
+            told.clear();
+            Some(event)
+        }
+        Err(error) => {
+            // Once per cause: an API server that restarts, or a missing permission, fails many times alike.
+            let text = error.to_string();
+            if text != told {
+                tracing::warn!(what, %error, "the watch failed and is retried");
+                told = text;
             }
-            Err(error) => {
-                // Once per cause: an API server that restarts, or a missing permission, fails many times alike.
-                let text = error.to_string();
-                if text != told {
-                    tracing::warn!(what, %error, "the watch failed and is retried");
-                    told = text;
-                }
-                None
-            }
-        };
-        std::future::ready(event)
+            None
+        }
     })
 }
 

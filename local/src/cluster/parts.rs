@@ -1,11 +1,10 @@
-//! The objects that register the parts around the cluster: service accounts, and the metrics group behind the metrics
-//! server's address.
+//! The objects that register the parts around the cluster: service accounts, Services, and the API groups behind them.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::{Cluster, LocalError, METRICS_SERVER_PORT};
+use super::{Cluster, HPA_PORT, LocalError, METRICS_SERVER_PORT};
 use crate::registry::{Part, Resource, Status, kinds};
 
 /// Names of the parts that run around the cluster.
@@ -21,20 +20,31 @@ impl PartNames {
     pub const METRICS_SERVER: &str = "metrics-server";
     /// Name the aggregator asks the metrics server's certificate for.
     pub const METRICS_SERVER_HOST: &str = "metrics-server.kube-system.svc";
-    /// Service account of the autoscaler.
+    /// Service account, and Service, of the autoscaler.
     pub const HPA: &str = "flyball-hpa";
+    /// Name the aggregator asks the autoscaler's certificate for.
+    pub const HPA_HOST: &str = "flyball-hpa.kube-system.svc";
 }
 
 impl Cluster {
-    /// The parts' service accounts, and the metrics group behind the metrics server's address.
+    /// The parts' service accounts, and the API groups that they serve.
     pub(super) fn register_parts(&self) -> Result<(), LocalError> {
         let namespace = PartNames::NAMESPACE;
         for name in [PartNames::COLLECTOR, PartNames::METRICS_SERVER, PartNames::HPA] {
             self.ensure(&kinds::SERVICEACCOUNTS, namespace, name, json!({}))?;
         }
-        let name = PartNames::METRICS_SERVER;
-        let ports =
-            json!([{"name": "https", "port": 443, "targetPort": METRICS_SERVER_PORT, "protocol": "TCP"}]);
+        for (name, port) in [(PartNames::METRICS_SERVER, METRICS_SERVER_PORT), (PartNames::HPA, HPA_PORT)] {
+            self.register_service(name, port)?;
+        }
+        self.register_group("metrics.k8s.io", "v1", PartNames::METRICS_SERVER)?;
+        self.register_group("metrics.k8s.io", "v1beta1", PartNames::METRICS_SERVER)?;
+        self.register_group("decisions.flyball.io", "v1", PartNames::HPA)
+    }
+
+    /// A Service whose one endpoint is this port of the node.
+    fn register_service(&self, name: &str, port: u16) -> Result<(), LocalError> {
+        let namespace = PartNames::NAMESPACE;
+        let ports = json!([{"name": "https", "port": 443, "targetPort": port, "protocol": "TCP"}]);
         self.ensure(&kinds::SERVICES, namespace, name, json!({"spec": {"ports": ports}}))?;
         let slice = json!({
             "metadata": {"labels": {
@@ -43,26 +53,22 @@ impl Cluster {
             }},
             "addressType": "IPv4",
             "endpoints": [{"addresses": [self.network.node_address()], "conditions": {"ready": true}}],
-            "ports": [{"name": "https", "port": METRICS_SERVER_PORT, "protocol": "TCP"}],
+            "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
         });
-        self.ensure(&kinds::ENDPOINTSLICES, namespace, name, slice)?;
-        for version in ["v1", "v1beta1"] {
-            let spec = json!({
-                "group": "metrics.k8s.io",
-                "version": version,
-                "groupPriorityMinimum": 100,
-                "versionPriority": 100,
-                "service": {"namespace": namespace, "name": name, "port": 443},
-                "caBundle": STANDARD.encode(self.identity.ca.certificate_pem()),
-            });
-            self.ensure(
-                &kinds::APISERVICES,
-                "",
-                &format!("{version}.metrics.k8s.io"),
-                json!({"spec": spec}),
-            )?;
-        }
-        Ok(())
+        self.ensure(&kinds::ENDPOINTSLICES, namespace, name, slice)
+    }
+
+    /// An API group that this Service serves.
+    fn register_group(&self, group: &str, version: &str, service: &str) -> Result<(), LocalError> {
+        let spec = json!({
+            "group": group,
+            "version": version,
+            "groupPriorityMinimum": 100,
+            "versionPriority": 100,
+            "service": {"namespace": PartNames::NAMESPACE, "name": service, "port": 443},
+            "caBundle": STANDARD.encode(self.identity.ca.certificate_pem()),
+        });
+        self.ensure(&kinds::APISERVICES, "", &format!("{version}.{group}"), json!({"spec": spec}))
     }
 
     /// Creates the object, or brings the fields of `wanted` up to date where it exists.

@@ -60,9 +60,14 @@ impl Manifests {
             .apply(&self.list(|kind| kind != "Namespace" && kind != API_SERVICE && !PODS.contains(&kind)));
     }
 
-    /// Applies what makes the API server send requests to us.
+    /// Applies what makes the API server send requests to the metrics server. Nobody serves decisions here, and an API
+    /// group that nobody serves breaks the deletion of namespaces.
     pub fn apply_api_services(&self, plane: &Plane) {
-        installer(plane).apply(&self.list(|kind| kind == API_SERVICE));
+        let mut list = self.list(|kind| kind == API_SERVICE);
+        if let Some(items) = list["items"].as_array_mut() {
+            items.retain(|item| item["spec"]["group"] == "metrics.k8s.io");
+        }
+        installer(plane).apply(&list);
     }
 
     /// Removes everything but the namespaces, whatever comes of it; the APIServices first.

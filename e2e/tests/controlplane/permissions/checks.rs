@@ -47,6 +47,42 @@ pub static CHECKS: &[Check] = &[
     check(["hpa", "list", "autoscaling", HPAS], "HPAs are evaluated", Ordinary, decides),
     late(check(["hpa", "watch", "autoscaling", HPAS], "a new HPA is noticed", Ordinary, decides_late)),
     check(["hpa", "get", "*", "*/scale"], "HPAs are evaluated", Ordinary, decides),
+    check(
+        ["hpa", "list", "apps", "deployments"],
+        "Deployments are not read at rest",
+        Ordinary,
+        watches_targets,
+    ),
+    check(
+        ["hpa", "watch", "apps", "deployments"],
+        "Deployments are not read at rest",
+        Ordinary,
+        watches_targets,
+    ),
+    check(
+        ["hpa", "list", "apps", "replicasets"],
+        "ReplicaSets are not read at rest",
+        Ordinary,
+        watches_targets,
+    ),
+    check(
+        ["hpa", "watch", "apps", "replicasets"],
+        "ReplicaSets are not read at rest",
+        Ordinary,
+        watches_targets,
+    ),
+    check(
+        ["hpa", "list", "apps", "statefulsets"],
+        "StatefulSets are not read at rest",
+        Ordinary,
+        watches_targets,
+    ),
+    check(
+        ["hpa", "watch", "apps", "statefulsets"],
+        "StatefulSets are not read at rest",
+        Ordinary,
+        watches_targets,
+    ),
     check(["hpa", "list", "", "pods"], "HPAs are evaluated", Ordinary, decides),
     late(check(["hpa", "watch", "", "pods"], "new pods are noticed", Ordinary, decides_by_late_pods)),
     check(["hpa", "list", "metrics.k8s.io", "pods"], "CPU is looked at", Ordinary, uses_resource),
@@ -215,6 +251,12 @@ fn decides_late(scene: &Scene<'_>, trial: &Trial, _: &Grant) -> Result<(), Strin
 fn decides_by_late_pods(scene: &Scene<'_>, trial: &Trial, _: &Grant) -> Result<(), String> {
     let desired = desired(scene, trial, "late")?;
     needed(desired == 2, format!("{desired} wanted"))
+}
+
+fn watches_targets(scene: &Scene<'_>, trial: &Trial, grant: &Grant) -> Result<(), String> {
+    let lines = metric(scene, trial, "flyball_hpa_target_watches{")?;
+    let wanted = format!("{{resource=\"{}\"}} 1", grant.resource);
+    needed(lines.iter().any(|line| line.ends_with(&wanted)), lines.join("\n"))
 }
 
 fn uses(scene: &Scene<'_>, trial: &Trial, kind: &str) -> Result<(), String> {

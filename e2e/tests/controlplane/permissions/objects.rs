@@ -158,7 +158,7 @@ fn hpa(name: &str, target: &str, namespace: &str, max: u32, metrics: &[Value]) -
 }
 
 /// A Deployment with an HPA whose External metric wants three pods, metrics of two other types, and an HPA whose target
-/// does not exist, which is told about again and again.
+/// does not exist, which is told about again and again; of each kind of target that is watched there is one.
 fn workload(trial: &Trial) -> Vec<Value> {
     let place = &trial.namespace;
     let described = json!({"apiVersion": "v1", "kind": "Service", "name": "web"});
@@ -179,7 +179,15 @@ fn workload(trial: &Trial) -> Vec<Value> {
         }),
         hpa("web", "web", place, 5, &[external, object, cpu("1")]),
         hpa("lost", "nothing", place, 5, &[cpu("1")]),
+        of_kind(hpa("lost-set", "nothing", place, 5, &[cpu("1")]), "ReplicaSet"),
+        of_kind(hpa("lost-stateful", "nothing", place, 5, &[cpu("1")]), "StatefulSet"),
     ]
+}
+
+/// The same for a target of another kind.
+fn of_kind(mut hpa: Value, kind: &str) -> Value {
+    hpa["spec"]["scaleTargetRef"]["kind"] = json!(kind);
+    hpa
 }
 
 /// Stored history of HPAs that are gone.

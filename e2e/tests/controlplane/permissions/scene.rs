@@ -93,6 +93,7 @@ impl<'a> Scene<'a> {
         trial.start(self, subject);
         match subject.part.as_str() {
             "collector" => self.stand_in(trial.port),
+            "hpa" => self.serve_api("decisions.flyball.io", &["v1"], "decisions", trial.port),
             _ => self.serve_api("metrics.k8s.io", &["v1beta1", "v1"], "metrics", trial.port),
         }
         self.programs.push((subject.part.clone(), trial));
@@ -173,10 +174,16 @@ impl<'a> Scene<'a> {
         address.parse().unwrap_or_else(|error| panic!("{address}: {error}"))
     }
 
-    /// Where a program with everything granted listens: `collector` or `metrics-server`.
+    /// Where a program with everything granted listens.
     pub fn program(&self, part: &str) -> SocketAddr {
         let (_, trial) = self.programs.iter().find(|(known, _)| known == part).expect("it was started");
         SocketAddr::from((self.address, trial.port))
+    }
+
+    /// Namespace of that program and of what it works on.
+    pub fn namespace_of(&self, part: &str) -> &str {
+        let (_, trial) = self.programs.iter().find(|(known, _)| known == part).expect("it was started");
+        &trial.namespace
     }
 
     /// An object, or a list, as the API server has it.

@@ -16,6 +16,10 @@ fn request(scene: &Scene<'_>, grant: &Grant) -> Option<(SocketAddr, String)> {
         ("metrics.k8s.io", resource, "list") => format!("{api}/{resource}"),
         ("metrics.k8s.io", "nodes", "get") => format!("{api}/nodes/{HOLLOW_NODE}"),
         ("metrics.k8s.io", "pods", "get") => format!("{api}/namespaces/{COMMON}/pods/early-hollow"),
+        ("decisions.flyball.io", "decisions", "list") => "/apis/decisions.flyball.io/v1/decisions".to_owned(),
+        ("decisions.flyball.io", "decisions", "get") => {
+            format!("/apis/decisions.flyball.io/v1/namespaces/{}/decisions/web", scene.namespace_of("hpa"))
+        }
         ("", "/metrics", "get") => return Some((scene.program("metrics-server"), "/metrics".to_owned())),
         ("", "nodes/metrics", "get") => {
             return Some((scene.program("collector"), "/metrics/resource".to_owned()));

@@ -52,6 +52,8 @@ pub fn install(plane: &Plane, overlay: &str) {
     let kubectl = installer(plane);
     let mut objects = Overlay::named(overlay).objects(&kubectl);
     objects.retain(|object| !PROCESSES.iter().any(|kind| object["kind"] == **kind));
+    // Nobody serves decisions here, and an API group that nobody serves breaks the deletion of namespaces.
+    objects.retain(|object| object["spec"]["group"] != "decisions.flyball.io");
     // A namespace before what is in it.
     objects.sort_by_key(|object| object["kind"] != "Namespace");
     kubectl.apply(&json!({"apiVersion": "v1", "kind": "List", "items": objects}));

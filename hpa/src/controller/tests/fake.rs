@@ -19,12 +19,27 @@ pub(super) const NOW: i64 = 1_700_000_000_000;
 pub(super) const SCALE: &str = "/apis/apps/v1/namespaces/ns/deployments/web/scale";
 pub(super) const PODS: &str = "/apis/metrics.k8s.io/v1beta1/namespaces/ns/pods";
 
+/// Discovery, and the lists that watches of targets begin with: they are not what tests are about.
+const QUIET: [&str; 4] = ["/apis/apps", "/apis/apps/v1", "/apis/metrics.k8s.io", "/apis/apps/v1/deployments"];
+
 #[derive(Default)]
 struct World {
     objects: HashMap<String, Value>,
     /// Answers that come before the table, by method and path.
     scripted: HashMap<(Method, String), VecDeque<(u16, Value)>>,
     calls: Vec<(Method, String, Value)>,
+    kill: Option<Kill>,
+    /// A path that is never answered.
+    silent: Option<String>,
+}
+
+/// The process is killed at one of its next requests: it never sees the answer, nor any later one.
+#[derive(Clone, Copy)]
+struct Kill {
+    /// Requests before that.
+    left: usize,
+    /// Whether the server still does what the last request says.
+    arrives: bool,
 }
 
 #[derive(Clone, Default)]
@@ -40,6 +55,20 @@ impl Fake {
         self.0.lock().unwrap().objects.insert(path.to_owned(), object);
     }
 
+    /// The process that asks is killed at its request after `left` more; `arrives`: the server still gets that one.
+    pub(super) fn kill_after(&self, left: usize, arrives: bool) {
+        self.0.lock().unwrap().kill = Some(Kill { left, arrives });
+    }
+
+    /// Requests for a path are not answered any more, or are again.
+    pub(super) fn silence(&self, path: Option<&str>) {
+        self.0.lock().unwrap().silent = path.map(str::to_owned);
+    }
+
+    fn revive(&self) {
+        self.0.lock().unwrap().kill = None;
+    }
+
     pub(super) fn script(&self, method: Method, path: &str, code: u16, message: &str) {
         let answer = (code, status(code, message));
         self.0.lock().unwrap().scripted.entry((method, path.to_owned())).or_default().push_back(answer);
@@ -53,12 +82,7 @@ impl Fake {
     /// Calls with their bodies since the last time, without discovery.
     pub(super) fn take(&self) -> Vec<(Method, String, Value)> {
         let calls = std::mem::take(&mut self.0.lock().unwrap().calls);
-        calls
-            .into_iter()
-            .filter(|(_, path, _)| {
-                path != "/apis/apps" && path != "/apis/apps/v1" && path != "/apis/metrics.k8s.io"
-            })
-            .collect()
+        calls.into_iter().filter(|(_, path, _)| !QUIET.contains(&path.as_str())).collect()
     }
 
     pub(super) fn client(&self) -> Client {
@@ -79,11 +103,37 @@ impl Fake {
             // Nothing ever happens.
             return std::future::pending().await;
         }
+        if self.0.lock().unwrap().silent.as_ref() == Some(&path) {
+            return std::future::pending().await;
+        }
+        let (killed, arrives) = self.killed();
+        if !arrives {
+            return std::future::pending().await;
+        }
+        let answer = self.serve(&parts.method, path, body);
+        if killed {
+            return std::future::pending().await;
+        }
+        answer
+    }
+
+    /// Whether the asking process dies at this request, and whether the server gets it.
+    fn killed(&self) -> (bool, bool) {
+        match &mut self.0.lock().unwrap().kill {
+            None => (false, true),
+            Some(Kill { left: 0, arrives }) => (true, std::mem::take(arrives)),
+            Some(kill) => {
+                kill.left -= 1;
+                (false, true)
+            }
+        }
+    }
+
+    fn serve(&self, method: &Method, path: String, body: Value) -> Response<Full<Bytes>> {
         let mut world = self.0.lock().unwrap();
-        world.calls.push((parts.method.clone(), path.clone(), body.clone()));
-        let scripted =
-            world.scripted.get_mut(&(parts.method.clone(), path.clone())).and_then(VecDeque::pop_front);
-        let (code, answer) = match (scripted, &parts.method) {
+        world.calls.push((method.clone(), path.clone(), body.clone()));
+        let scripted = world.scripted.get_mut(&(method.clone(), path.clone())).and_then(VecDeque::pop_front);
+        let (code, answer) = match (scripted, method) {
             (Some(answer), _) => answer,
             (None, &Method::GET) => match world.objects.get(&path) {
                 Some(object) => (200, object.clone()),
@@ -102,9 +152,12 @@ impl Fake {
                 let entry = json!({ "manager": "flyball-hpa", "subresource": "status", "time": time });
                 (200, json!({ "metadata": { "resourceVersion": "900", "managedFields": [entry] } }))
             }
-            (None, &Method::PATCH) => match world.objects.contains_key(&path) {
-                true => (200, json!({})),
-                false => (404, status(404, "not found")),
+            (None, &Method::PATCH) => match world.objects.get_mut(&path) {
+                Some(object) => {
+                    merge(object, &body);
+                    (200, object.clone())
+                }
+                None => (404, status(404, "not found")),
             },
             (None, _) => {
                 let name = body["metadata"]["name"].as_str().unwrap_or_default();
@@ -113,6 +166,21 @@ impl Fake {
             }
         };
         Response::builder().status(code).body(Full::new(Bytes::from(answer.to_string()))).unwrap()
+    }
+}
+
+/// A JSON merge patch.
+fn merge(object: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else { return object.clone_from(patch) };
+    if !object.is_object() {
+        *object = json!({});
+    }
+    let Some(object) = object.as_object_mut() else { return };
+    for (name, value) in patch {
+        match value {
+            Value::Null => drop(object.remove(name)),
+            value => merge(object.entry(name).or_insert(Value::Null), value),
+        }
     }
 }
 
@@ -125,6 +193,12 @@ pub(super) struct Cluster {
     pub(super) fake: Fake,
     pub(super) shared: Arc<Shared>,
     pub(super) now: Arc<AtomicI64>,
+    pub(super) steady: Arc<AtomicI64>,
+}
+
+fn reading(clock: &Arc<AtomicI64>) -> crate::config::Clock {
+    let clock = clock.clone();
+    Arc::new(move || clock.load(Ordering::Relaxed))
 }
 
 pub(super) fn cluster(percent: u32) -> Cluster {
@@ -133,26 +207,31 @@ pub(super) fn cluster(percent: u32) -> Cluster {
 
 pub(super) fn cluster_with(percent: u32, config: Config) -> Cluster {
     let fake = Fake::default();
-    let now = Arc::new(AtomicI64::new(NOW));
-    let clock = now.clone();
-    let config = Config { clock: Arc::new(move || clock.load(Ordering::Relaxed)), ..config };
-    let (_, term) = tokio::sync::watch::channel(crate::elector::Term { leads: true, ..Default::default() });
-    let shared = Arc::new(Shared::new(fake.client(), config.check().unwrap(), term));
-    shared.ownership(|ownership| ownership.begin(false, shared.uptime()));
+    let (now, steady) = (Arc::new(AtomicI64::new(NOW)), Arc::new(AtomicI64::new(0)));
     let version = |v: &str| json!({ "version": v });
     fake.put("/apis/apps", json!({ "versions": [version("v1")], "preferredVersion": version("v1") }));
     fake.put("/apis/apps/v1", json!({ "resources": [
         { "name": "deployments/scale", "kind": "Scale" }, { "name": "deployments", "kind": "Deployment" } ] }));
     fake.put("/apis/metrics.k8s.io", json!({ "versions": [version("v1beta1")] }));
-    let cluster = Cluster { fake, shared, now };
+    let config = Config { clock: reading(&now), steady: reading(&steady), ..config };
+    let shared = process(&fake, config);
+    let cluster = Cluster { fake, shared, now, steady };
     cluster.scale(3, "app=web");
     cluster.usage(percent);
-    cluster.shared.pods.apply(Event::Init);
-    for index in 0..3 {
-        cluster.shared.pods.apply(Event::InitApply(serde_json::from_value(pod(index)).unwrap()));
-    }
-    cluster.shared.pods.apply(Event::InitDone);
     cluster
+}
+
+/// A process on the cluster that holds the lease and has seen the pods.
+fn process(fake: &Fake, config: Config) -> Arc<Shared> {
+    let (_, term) = tokio::sync::watch::channel(crate::elector::Term { leads: true, ..Default::default() });
+    let shared = Arc::new(Shared::new(fake.client(), config.check().unwrap(), term));
+    shared.ownership(|ownership| ownership.begin(false, shared.uptime()));
+    shared.pods.apply(Event::Init);
+    for index in 0..3 {
+        shared.pods.apply(Event::InitApply(serde_json::from_value(pod(index)).unwrap()));
+    }
+    shared.pods.apply(Event::InitDone);
+    shared
 }
 
 fn pod(index: u32) -> Value {
@@ -208,6 +287,12 @@ impl Cluster {
 
     pub(super) fn advance(&self, ms: i64) {
         self.now.fetch_add(ms, Ordering::Relaxed);
+        self.steady.fetch_add(ms, Ordering::Relaxed);
+    }
+
+    /// Someone sets the wall clock.
+    pub(super) fn set_clock(&self, by_ms: i64) {
+        self.now.fetch_add(by_ms, Ordering::Relaxed);
     }
 
     /// Makes an HPA known whose status was written by these managers at these seconds; gives what the store makes of it.
@@ -229,6 +314,28 @@ impl Cluster {
         self.shared.hpas.apply(Event::Apply(serde_json::from_value(object).unwrap()));
         self.shared.selectors.register(&key);
         key
+    }
+
+    /// The same, as seen by a replica that does not lead.
+    pub(super) fn follower(mut self) -> Self {
+        let (_, term) = tokio::sync::watch::channel(crate::elector::Term::default());
+        self.shared = Arc::new(Shared::new(self.fake.client(), self.shared.config.clone(), term));
+        self
+    }
+
+    /// Another process takes the place of the one that was killed, with the histories that the cluster holds.
+    pub(super) async fn restart(&mut self) {
+        self.fake.revive();
+        self.shared = process(&self.fake, self.shared.config.clone());
+        let entries = self.shared.checkpoints.load().await.unwrap();
+        self.shared.states.restore(entries);
+    }
+
+    /// Makes a changed form of an HPA known.
+    pub(super) fn edit_hpa(&self, name: &str, edit: impl FnOnce(&mut Value)) {
+        let mut object = hpa_object(name, json!({}));
+        edit(&mut object);
+        self.shared.hpas.apply(Event::Apply(serde_json::from_value(object).unwrap()));
     }
 
     pub(super) async fn reconcile(&self, key: &Key) {

@@ -1,8 +1,11 @@
 //! The reconciler against a fake API server: which calls, in which order, with which bodies.
 
+mod crash;
+mod decisions;
 mod fake;
 mod many;
 mod several;
+mod trouble;
 
 use crate::checkpoint::{shard, shard_name};
 use crate::config::{Config, Mode};
@@ -286,6 +289,7 @@ async fn an_hpa_made_again_under_its_name() {
             resource_version: None,
             hpa: old.hpa.clone(),
             rules: old.rules.clone(),
+            controls: old.controls.clone(),
             marks: Vec::new(),
         };
         let state = cluster.shared.states.of(&new, &config, fake::NOW);

@@ -201,7 +201,7 @@ async fn a_follower_writes_nothing_and_takes_over_what_was_stored() {
     for uid in ["uid-web", "uid-gone"] {
         let path = format!("{CONFIG_MAPS}/{}", shard_name(shard(uid)));
         let mut map = cluster.fake.object(&path).unwrap_or_else(|| json!({ "data": {} }));
-        map["data"][uid] = encode(&History::default(), None).into();
+        map["data"][uid] = encode(&History::default(), None, None).into();
         cluster.fake.put(&path, map);
     }
     let (mut running, stop) = replica(&cluster, Mode::Replace, "me");

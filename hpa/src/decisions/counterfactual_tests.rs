@@ -1,0 +1,130 @@
+use super::*;
+use crate::decide::{
+    Behavior, Phase, Pod, PodSample, PodSamples, Policy, PolicyKind, Ready, Recommendation, Scale,
+    ScaleEvent, Select, Settings, Tristate,
+};
+use serde_json::json;
+
+const NOW: i64 = 1_700_000_000_000;
+
+fn rules(metrics: serde_json::Value, behavior: Option<Behavior>) -> Rules {
+    let object = json!({ "metadata": { "name": "web", "namespace": "ns" }, "spec": {
+        "scaleTargetRef": { "kind": "Deployment", "name": "web", "apiVersion": "apps/v1" },
+        "minReplicas": 1, "maxReplicas": 20, "metrics": metrics } });
+    let hpa = serde_json::from_value(object).unwrap();
+    Rules { behavior, ..crate::compile::compile(&hpa) }
+}
+
+fn cpu(percent: i32) -> serde_json::Value {
+    json!([{ "type": "Resource", "resource": { "name": "cpu",
+        "target": { "type": "Utilization", "averageUtilization": percent } } }])
+}
+
+fn pods(count: usize) -> Vec<Pod> {
+    let ready = Some(Ready { status: Tristate::True, transition_ms: NOW - 3_600_000 });
+    let pod = |index| Pod {
+        name: format!("web-{index}"),
+        phase: Phase::Running,
+        deleting: false,
+        owner: None,
+        start_ms: Some(NOW - 7_200_000),
+        ready,
+    };
+    (0..count).map(pod).collect()
+}
+
+fn usage(count: usize, milli: i64) -> Input {
+    let sample = Some(PodSample { value_milli: milli, timestamp_ms: NOW, window_ms: 15_000 });
+    Input::PerPod(PodSamples {
+        samples: vec![sample; count],
+        foreign: Vec::new(),
+        requests: Ok(vec![100; count]),
+    })
+}
+
+fn ask(rules: &Rules, current: i32, inputs: &[Input], history: &History) -> (Decision, Counterfactuals) {
+    let (settings, pods) = (Settings::default(), pods(current as usize));
+    let scale = Scale { spec_replicas: current, status_replicas: current };
+    let snapshot = Snapshot {
+        rules,
+        settings: &settings,
+        scale,
+        selector: Ok(()),
+        pods: &pods,
+        inputs,
+        scaled_to_zero: false,
+    };
+    let decision = decide(&snapshot, NOW, history, &mut Trace::off());
+    let found = counterfactuals(&snapshot, NOW, history, &decision);
+    (decision, found)
+}
+
+#[test]
+fn edges_of_usage_are_those_of_the_tolerance() {
+    let rules = rules(cpu(50), None);
+    let (_, found) = ask(&rules, 4, &[usage(4, 50)], &History::default());
+    // Utilisation is cut to whole percent: up to 55 of 50 is inside, 56 is the first outside; below 45 is outside.
+    assert_eq!(
+        found.metrics,
+        [Edges {
+            metric: "cpu resource utilization (percentage of request)".into(),
+            per_pod: true,
+            scale_up_from_milli: Some(56),
+            scale_down_to_milli: Some(44),
+        }]
+    );
+    assert_eq!((found.next, found.stabilizer_lets_go), (None, None));
+}
+
+#[test]
+fn both_edges_are_where_the_decision_turns() {
+    let rules = rules(cpu(70), None);
+    let (_, found) = ask(&rules, 7, &[usage(7, 70)], &History::default());
+    let edges = &found.metrics[0];
+    let (up, down) = (edges.scale_up_from_milli.unwrap(), edges.scale_down_to_milli.unwrap());
+    let raw = |milli| ask(&rules, 7, &[usage(7, milli)], &History::default()).0.raw.unwrap();
+    assert!(raw(up) > 7 && raw(up - 1) == 7, "{up}");
+    assert!(raw(down) < 7 && raw(down + 1) == 7, "{down}");
+}
+
+#[test]
+fn a_failed_metric_has_no_edges() {
+    let rules = rules(cpu(50), None);
+    let (_, found) = ask(&rules, 4, &[Input::Failed("gone".into())], &History::default());
+    assert!(found.metrics.is_empty());
+}
+
+#[test]
+fn the_window_lets_go_when_its_highest_recommendation_leaves() {
+    let recommend = |replicas, seconds_ago: i64| Recommendation { replicas, at_ms: NOW - seconds_ago * 1000 };
+    let history =
+        History { recommendations: vec![recommend(6, 200), recommend(4, 100)], ..History::default() };
+    let (decision, found) = ask(&rules(cpu(50), None), 6, &[usage(6, 20)], &history);
+    assert_eq!((decision.raw, decision.desired), (Some(3), 6));
+    // Without behavior the window of 300 s includes its edge.
+    assert_eq!(found.next, Some(Later { at_ms: NOW + 100_001, replicas: 4 }));
+    assert_eq!(found.stabilizer_lets_go, Some(Later { at_ms: NOW + 200_001, replicas: 3 }));
+}
+
+#[test]
+fn a_policy_frees_budget_when_its_oldest_change_leaves() {
+    let direction = |value, period_seconds| Direction {
+        window_seconds: Some(0),
+        select: Select::Max,
+        policies: vec![Policy { kind: PolicyKind::Pods, value, period_seconds }],
+        tolerance: None,
+    };
+    let behavior = Behavior { scale_up: direction(4, 60), scale_down: direction(2, 30) };
+    let event = ScaleEvent { change: 4, at_ms: NOW - 20_000, outdated: false };
+    let history = History {
+        recommendations: vec![Recommendation { replicas: 5, at_ms: NOW - 20_000 }],
+        scale_ups: vec![event],
+        ..History::default()
+    };
+    let (decision, found) = ask(&rules(cpu(50), Some(behavior)), 5, &[usage(5, 100)], &history);
+    assert_eq!((decision.raw, decision.desired), (Some(10), 5), "the budget is used up");
+    let up = found.policies[0].policy;
+    assert_eq!((up.period_start, up.allows, up.frees_at_ms), (1, 5, Some(NOW + 40_000)));
+    assert_eq!(found.next, Some(Later { at_ms: NOW + 40_000, replicas: 9 }));
+    assert_eq!((found.policies[1].up, found.policies[1].policy.frees_at_ms), (false, None));
+}

@@ -1,0 +1,272 @@
+//! A decision in plain words and numbers, for `flyball explain`. Pure: made from the object that the API serves.
+
+use flyball_model::time::{parse_rfc3339_ms, short_age};
+use serde_json::Value;
+use std::fmt::Write;
+
+/// Changes shown.
+const MAX_CHANGES: usize = 10;
+/// Pods that do not count, shown by name.
+const MAX_EXCLUDED: usize = 10;
+
+/// The object in words. `now_ms` is the reader's clock.
+pub fn words(object: &Value, now_ms: i64) -> String {
+    let mut out = String::new();
+    head(&mut out, object, now_ms);
+    metrics(&mut out, object);
+    normalisation(&mut out, object);
+    changes(&mut out, object, now_ms);
+    would_change(&mut out, object, now_ms);
+    out
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// `5s ago`
+fn ago(value: &Value, now_ms: i64) -> String {
+    let at_ms = value.as_str().and_then(parse_rfc3339_ms);
+    at_ms.map_or_else(
+        || "at an unknown time".into(),
+        |at| format!("{} ago", short_age(((now_ms - at) / 1000).max(0))),
+    )
+}
+
+/// `in 2m30s`, of unix milliseconds.
+fn until(at_ms: i64, now_ms: i64) -> String {
+    match at_ms - now_ms {
+        ..=0 => "now".into(),
+        ms => format!("in {}", short_age((ms + 999) / 1000)),
+    }
+}
+
+/// A value in milli-units as a quantity.
+fn quantity(milli: i64) -> String {
+    use flyball_model::quantity::{Quantity, QuantityFormat};
+    Quantity::from_milli(milli, QuantityFormat::DecimalSi).to_string()
+}
+
+fn head(out: &mut String, object: &Value, now_ms: i64) {
+    let (metadata, spec, status) = (&object["metadata"], &object["spec"], &object["status"]);
+    let target = &spec["scaleTargetRef"];
+    let _ = writeln!(
+        out,
+        "{}/{} scales {}/{} between {} and {} replicas.",
+        text(&metadata["namespace"]),
+        text(&metadata["name"]),
+        text(&target["kind"]),
+        text(&target["name"]),
+        spec["minReplicas"],
+        spec["maxReplicas"]
+    );
+    if status["decidedAt"].is_string() {
+        let who =
+            if status["acting"] == true { "which scales it" } else { "which does not write this autoscaler" };
+        let _ = writeln!(
+            out,
+            "Decided {} by {} (mode {}), {who}.",
+            ago(&status["decidedAt"], now_ms),
+            text(&status["decidedBy"]),
+            text(&status["mode"])
+        );
+        let _ = writeln!(out, "\nDecision:   {}", verdict(status));
+    }
+    if !status["held"].is_null() {
+        let _ = writeln!(out, "Held:       {}", text(&status["held"]["message"]));
+    }
+    if !status["error"].is_null() {
+        let _ = writeln!(out, "Error:      {}", text(&status["error"]));
+    }
+}
+
+fn verdict(status: &Value) -> String {
+    let (current, desired) = (&status["currentReplicas"], &status["desiredReplicas"]);
+    let why = text(&status["why"]);
+    if current == desired {
+        return format!("stays at {current} replicas ({why})");
+    }
+    let end = match status["rescale"].as_str() {
+        Some("Done") => "written",
+        Some("Failed") => "writing failed",
+        _ => "not written",
+    };
+    format!("{current} -> {desired} replicas: {} ({why}; {end})", text(&status["reason"]))
+}
+
+fn metrics(out: &mut String, object: &Value) {
+    let metrics = list(&object["status"]["metrics"]);
+    if metrics.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "\nMetrics:");
+    for (metric, trace) in metrics.iter().zip(list(&object["trace"]["metrics"])) {
+        let _ = writeln!(out, "  {}", text(&metric["metric"]));
+        if !metric["error"].is_null() {
+            let _ = writeln!(out, "    failed:     {}", text(&metric["error"]));
+            continue;
+        }
+        let _ = writeln!(out, "    value:      {}", value(metric));
+        numbers(out, trace);
+        let _ = writeln!(out, "    asks for:   {} replicas", metric["proposal"]);
+    }
+}
+
+fn value(metric: &Value) -> String {
+    let number = quantity(metric["valueMilli"].as_i64().unwrap_or(0));
+    let target = &metric["target"];
+    match (target["Utilization"].as_i64(), target["AverageValue"].as_i64(), target["Value"].as_i64()) {
+        (Some(percent), ..) => {
+            format!("{}% of the request, target {percent}% ({number} per pod)", metric["utilization"])
+        }
+        (_, Some(milli), _) => format!("{number} per pod, target {}", quantity(milli)),
+        (.., Some(milli)) => format!("{number}, target {}", quantity(milli)),
+        _ => number,
+    }
+}
+
+/// Sums, ratio and who was left out, of one metric's trace.
+fn numbers(out: &mut String, trace: &Value) {
+    let ratio = |value: &Value| value.as_f64().map_or_else(|| "none".into(), |ratio| format!("{ratio:.3}"));
+    let edges = &trace["toleranceEdges"];
+    let unchanged = format!("nothing changes from {} to {}", ratio(&edges[0]), ratio(&edges[1]));
+    let (per_pod, whole) = (&trace["numbers"]["perPod"], &trace["numbers"]["whole"]);
+    if whole.is_object() {
+        let _ = writeln!(out, "    pods:       {} taken into account", whole["whole"]["pods"]);
+        let _ = writeln!(out, "    ratio:      {}; {unchanged}", ratio(&whole["ratio"]));
+    }
+    if !per_pod.is_object() {
+        return;
+    }
+    let tally = &per_pod["tally"];
+    let _ = writeln!(
+        out,
+        "    pods:       {} counted, {} starting, {} without a sample",
+        tally["ready"]["count"], tally["unready"]["count"], tally["missing"]["count"]
+    );
+    let sums = tally["ready"]["usageMilli"].as_i64().map(quantity).unwrap_or_default();
+    let requests = tally["ready"]["requestsMilli"].as_i64().filter(|milli| *milli != 0);
+    let of = requests.map(|milli| format!(" of {} requested", quantity(milli))).unwrap_or_default();
+    let _ = writeln!(out, "    sum:        {sums}{of}");
+    let filled = match per_pod["filledRatio"] == per_pod["ratio"] {
+        true => String::new(),
+        false => format!(", {} with the rest filled in", ratio(&per_pod["filledRatio"])),
+    };
+    let _ = writeln!(out, "    ratio:      {}{filled}; {unchanged}", ratio(&per_pod["ratio"]));
+    let excluded = list(&per_pod["excluded"]);
+    for pod in excluded.iter().take(MAX_EXCLUDED) {
+        let _ = writeln!(
+            out,
+            "    left out:   {} ({}: {})",
+            text(&pod["pod"]),
+            text(&pod["class"]),
+            text(&pod["reason"])
+        );
+    }
+    if excluded.len() > MAX_EXCLUDED {
+        let _ = writeln!(out, "    left out:   and {} more", excluded.len() - MAX_EXCLUDED);
+    }
+}
+
+fn normalisation(out: &mut String, object: &Value) {
+    let (stabilize, limit) = (&object["trace"]["stabilize"], &object["trace"]["limit"]);
+    if stabilize.is_object() {
+        let seconds = stabilize["downWindowMs"].as_i64().unwrap_or(0) / 1000;
+        let _ = writeln!(
+            out,
+            "\nWindow:     {} wanted, {} after stabilisation (highest of the last {seconds} s: {})",
+            stabilize["raw"], stabilize["result"], stabilize["downFloor"]
+        );
+    }
+    if limit.is_object() {
+        let rate = &limit["rateLimit"];
+        let rate = if rate.is_null() { "none applies".into() } else { format!("{rate} replicas") };
+        let _ = writeln!(
+            out,
+            "Limits:     {} after them ({}); limit of speed: {rate}",
+            limit["result"],
+            text(&limit["limit"])
+        );
+    }
+}
+
+fn changes(out: &mut String, object: &Value, now_ms: i64) {
+    let changes = list(&object["changes"]);
+    let _ = writeln!(out, "\nLast changes:");
+    if changes.is_empty() {
+        let _ = writeln!(out, "  none since this replica leads");
+    }
+    for change in changes.iter().rev().take(MAX_CHANGES) {
+        let end = match change["rescale"].as_str() {
+            Some("Done") => "",
+            Some("Failed") => " (writing failed)",
+            _ => " (not written)",
+        };
+        let _ = writeln!(
+            out,
+            "  {}: {} -> {}: {}{end}",
+            ago(&change["at"], now_ms),
+            change["from"],
+            change["to"],
+            text(&change["reason"])
+        );
+    }
+}
+
+fn would_change(out: &mut String, object: &Value, now_ms: i64) {
+    let all = &object["counterfactuals"];
+    if !all.is_object() {
+        return;
+    }
+    let _ = writeln!(out, "\nWhat would change it:");
+    for edges in list(&all["metrics"]) {
+        let per = if edges["perPod"] == true { " per pod" } else { "" };
+        let bound = |value: &Value| value.as_i64().map(quantity);
+        let up = bound(&edges["scaleUpFromMilli"])
+            .map_or("no value asks for more".into(), |v| format!("more from {v}{per}"));
+        let down = bound(&edges["scaleDownToMilli"])
+            .map_or("none for fewer".into(), |v| format!("fewer at {v}{per} or less"));
+        let _ = writeln!(out, "  {}: {up}, {down}", text(&edges["metric"]));
+    }
+    if list(&all["metrics"]).len() > 1 {
+        let _ = writeln!(out, "  (the largest wish counts, so fewer needs all of them)");
+    }
+    let later = |value: &Value| Some((value["atMs"].as_i64()?, value["replicas"].as_i64()?));
+    if let Some((at_ms, replicas)) = later(&all["stabilizerLetsGo"]) {
+        let _ = writeln!(
+            out,
+            "  the stabilisation window lets go {}: {replicas} replicas, if usage stays",
+            until(at_ms, now_ms)
+        );
+    }
+    if let Some((at_ms, replicas)) = later(&all["next"]) {
+        let _ = writeln!(
+            out,
+            "  time alone changes it {}: {replicas} replicas, if usage stays",
+            until(at_ms, now_ms)
+        );
+    }
+    for policy in list(&all["policies"]) {
+        let direction = if policy["up"] == true { "up" } else { "down" };
+        let frees = policy["freesAtMs"]
+            .as_i64()
+            .map(|at| format!(", more {}", until(at, now_ms)))
+            .unwrap_or_default();
+        let _ = writeln!(
+            out,
+            "  policy {direction} {} {} in {} s: allows {} now{frees}",
+            policy["value"],
+            text(&policy["kind"]),
+            policy["periodSeconds"],
+            policy["allows"]
+        );
+    }
+}
+
+#[cfg(test)]
+#[path = "words_tests.rs"]
+mod tests;

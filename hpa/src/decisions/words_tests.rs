@@ -1,0 +1,61 @@
+use super::*;
+use serde_json::json;
+
+#[test]
+fn a_decision_for_people() {
+    let object = json!({
+        "metadata": { "name": "web", "namespace": "shop" },
+        "spec": { "scaleTargetRef": { "kind": "Deployment", "name": "web" }, "minReplicas": 1, "maxReplicas": 10 },
+        "status": {
+            "decidedAt": "2026-01-01T00:00:10.000000Z", "decidedBy": "pod-1", "mode": "auto", "acting": true,
+            "currentReplicas": 3, "desiredReplicas": 6, "wantedReplicas": 6, "why": "MetricsDecide", "rescale": "Done",
+            "reason": "cpu resource utilization (percentage of request) above target",
+            "metrics": [{ "metric": "cpu resource utilization (percentage of request)", "target": { "Utilization": 50 },
+                "utilization": 90, "valueMilli": 90, "proposal": 6 }, { "metric": "pods metric rps", "error": "no metrics" }],
+        },
+        "changes": [{ "at": "2026-01-01T00:00:10Z", "from": 3, "to": 6, "reason": "x above target", "rescale": "Done" }],
+        "trace": {
+            "metrics": [{ "toleranceEdges": [0.9, 1.1], "numbers": { "perPod": {
+                "tally": { "ready": { "count": 3, "usageMilli": 270, "requestsMilli": 300 },
+                    "unready": { "count": 1 }, "missing": { "count": 0 } },
+                "ratio": 1.8, "filledRatio": 1.8,
+                "excluded": [{ "pod": "web-4", "class": "Unready", "reason": "pending" }] } } }, {}],
+            "stabilize": { "raw": 6, "result": 6, "downFloor": 6, "downWindowMs": 300_000 },
+            "limit": { "result": 6, "limit": "DesiredWithinRange", "rateLimit": 6 },
+        },
+        "counterfactuals": {
+            "metrics": [{ "metric": "cpu", "perPod": true, "scaleUpFromMilli": 56, "scaleDownToMilli": null }],
+            "next": { "atMs": 1_767_225_722_000_i64, "replicas": 4 }, "stabilizerLetsGo": null,
+            "policies": [{ "up": true, "kind": "Pods", "value": 4, "periodSeconds": 60, "allows": 7, "freesAtMs": 1_767_225_672_000_i64 }],
+        },
+    });
+    let expected = "\
+shop/web scales Deployment/web between 1 and 10 replicas.
+Decided 2s ago by pod-1 (mode auto), which scales it.
+
+Decision:   3 -> 6 replicas: cpu resource utilization (percentage of request) above target (MetricsDecide; written)
+
+Metrics:
+  cpu resource utilization (percentage of request)
+    value:      90% of the request, target 50% (90m per pod)
+    pods:       3 counted, 1 starting, 0 without a sample
+    sum:        270m of 300m requested
+    ratio:      1.800; nothing changes from 0.900 to 1.100
+    left out:   web-4 (Unready: pending)
+    asks for:   6 replicas
+  pods metric rps
+    failed:     no metrics
+
+Window:     6 wanted, 6 after stabilisation (highest of the last 300 s: 6)
+Limits:     6 after them (DesiredWithinRange); limit of speed: 6 replicas
+
+Last changes:
+  2s ago: 3 -> 6: x above target
+
+What would change it:
+  cpu: more from 56m per pod, none for fewer
+  time alone changes it in 110s: 4 replicas, if usage stays
+  policy up 4 Pods in 60 s: allows 7 now, more in 60s
+";
+    assert_eq!(words(&object, 1_767_225_612_000), expected);
+}

@@ -1,0 +1,167 @@
+//! The objects, sorted by what they are to an autoscaler. Pure.
+
+use flyball_model::autoscaling::{apply_defaults, v1, v2};
+use flyball_model::selector::LabelSelector;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Kinds with a pod template.
+const WORKLOADS: [&str; 7] =
+    ["Deployment", "StatefulSet", "ReplicaSet", "ReplicationController", "DaemonSet", "Job", "Rollout"];
+
+/// Group and kind, namespace and name of a scale target.
+pub(super) type TargetKey = (String, String, String, String);
+
+/// One autoscaler.
+pub(super) struct Autoscaler {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) target: TargetKey,
+    /// How to name it to people: `HorizontalPodAutoscaler web`.
+    pub(super) title: String,
+    /// The object with defaults; `None` for a ScaledObject.
+    pub(super) hpa: Option<v2::HorizontalPodAutoscaler>,
+    /// As written, where it cannot be read as one: the reason.
+    pub(super) unreadable: Option<String>,
+    /// The ScaledObject that made it, by name.
+    pub(super) made_by: Option<String>,
+}
+
+/// A workload.
+pub(super) struct Workload<'a> {
+    pub(super) namespace: &'a str,
+    pub(super) kind: &'a str,
+    pub(super) name: &'a str,
+    pub(super) object: &'a Value,
+}
+
+impl Workload<'_> {
+    /// The template of its pods.
+    pub(super) fn template(&self) -> &Value {
+        &self.object["spec"]["template"]
+    }
+
+    /// Its selector; `None` if it has none that can be read.
+    pub(super) fn selector(&self) -> Option<LabelSelector> {
+        let selector = &self.object["spec"]["selector"];
+        if self.kind == "ReplicationController" {
+            return LabelSelector::from_json(&serde_json::json!({ "matchLabels": selector })).ok();
+        }
+        LabelSelector::from_json(selector).ok().filter(|selector| !selector.is_empty())
+    }
+
+    /// `Deployment web`
+    pub(super) fn title(&self) -> String {
+        format!("{} {}", self.kind, self.name)
+    }
+}
+
+/// Everything there is.
+pub(super) struct Scene<'a> {
+    pub(super) autoscalers: Vec<Autoscaler>,
+    pub(super) workloads: Vec<Workload<'a>>,
+    pub(super) pods: Vec<&'a Value>,
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn group_of(api_version: &str) -> &str {
+    api_version.split_once('/').map_or("", |(group, _)| group)
+}
+
+impl<'a> Scene<'a> {
+    pub(super) fn of(objects: &'a [Value]) -> Self {
+        let mut scene = Scene { autoscalers: Vec::new(), workloads: Vec::new(), pods: Vec::new() };
+        for object in objects {
+            let (kind, group) = (text(&object["kind"]), group_of(text(&object["apiVersion"])));
+            let metadata = &object["metadata"];
+            let (namespace, name) = (text(&metadata["namespace"]), text(&metadata["name"]));
+            match kind {
+                "HorizontalPodAutoscaler" => scene.autoscalers.push(autoscaler(object)),
+                "ScaledObject" if group == "keda.sh" => scene.autoscalers.push(scaled_object(object)),
+                "Pod" => scene.pods.push(object),
+                _ if WORKLOADS.contains(&kind) => {
+                    scene.workloads.push(Workload { namespace, kind, name, object });
+                }
+                _ => {}
+            }
+        }
+        scene
+    }
+
+    /// The workload that an autoscaler scales, if it is known.
+    pub(super) fn target(&self, autoscaler: &Autoscaler) -> Option<&Workload<'a>> {
+        let (_, kind, namespace, name) = &autoscaler.target;
+        let is_it = |w: &&Workload| w.kind == kind && w.namespace == namespace && w.name == name;
+        self.workloads.iter().find(is_it)
+    }
+}
+
+fn autoscaler(object: &Value) -> Autoscaler {
+    let metadata = &object["metadata"];
+    let (namespace, name) = (text(&metadata["namespace"]).to_owned(), text(&metadata["name"]).to_owned());
+    let owners = metadata["ownerReferences"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let keda = owners.iter().find(|owner| owner["kind"] == "ScaledObject");
+    let reference = &object["spec"]["scaleTargetRef"];
+    let target = (
+        group_of(text(&reference["apiVersion"])).to_owned(),
+        text(&reference["kind"]).to_owned(),
+        namespace.clone(),
+        text(&reference["name"]).to_owned(),
+    );
+    let (hpa, unreadable) = match typed(object) {
+        Ok(mut hpa) => {
+            apply_defaults(&mut hpa);
+            (Some(hpa), None)
+        }
+        Err(error) => (None, Some(error)),
+    };
+    Autoscaler {
+        title: format!("HorizontalPodAutoscaler {name}"),
+        namespace,
+        name,
+        target,
+        hpa,
+        unreadable,
+        made_by: keda.map(|owner| text(&owner["name"]).to_owned()),
+    }
+}
+
+fn typed(object: &Value) -> Result<v2::HorizontalPodAutoscaler, String> {
+    if text(&object["apiVersion"]) == "autoscaling/v1" {
+        let old: v1::HorizontalPodAutoscaler =
+            serde_json::from_value(object.clone()).map_err(|error| error.to_string())?;
+        return Ok(flyball_model::autoscaling::convert::upgrade(old));
+    }
+    serde_json::from_value(object.clone()).map_err(|error| error.to_string())
+}
+
+fn scaled_object(object: &Value) -> Autoscaler {
+    let (metadata, reference) = (&object["metadata"], &object["spec"]["scaleTargetRef"]);
+    let (namespace, name) = (text(&metadata["namespace"]).to_owned(), text(&metadata["name"]).to_owned());
+    // KEDA's defaults.
+    let or = |value: &Value, default: &str| value.as_str().unwrap_or(default).to_owned();
+    let target = (
+        group_of(&or(&reference["apiVersion"], "apps/v1")).to_owned(),
+        or(&reference["kind"], "Deployment"),
+        namespace.clone(),
+        text(&reference["name"]).to_owned(),
+    );
+    Autoscaler {
+        title: format!("ScaledObject {name}"),
+        namespace,
+        name,
+        target,
+        hpa: None,
+        unreadable: None,
+        made_by: None,
+    }
+}
+
+/// Labels of an object's metadata.
+pub(super) fn labels(metadata: &Value) -> BTreeMap<String, String> {
+    let labels = metadata["labels"].as_object().into_iter().flatten();
+    labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+}
