@@ -5,6 +5,7 @@
 
 mod burn;
 mod demo;
+mod doctor;
 mod explain_metric;
 mod flags;
 mod onemachine;
@@ -21,7 +22,7 @@ use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use tracing_subscriber::EnvFilter;
 
-use crate::flags::{Cli, Command, DEFAULT_LOG, LogFormat};
+use crate::flags::{Cli, Command, DEFAULT_LOG, DoctorCommand, LogFormat};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -76,6 +77,9 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Hpa(args) => parts::hpa(args, shutdown).await,
             Command::Top(args) => top::run(args).await,
             Command::ExplainMetric(args) => explain_metric::run(*args).await,
+            Command::Doctor(args) => match args.command {
+                DoctorCommand::Kubelets(args) => doctor::kubelets(args).await,
+            },
             Command::Burn(args) => burn::run(args, shutdown).await,
             Command::Completion { .. } => Ok(()),
         }
@@ -86,7 +90,11 @@ fn run(command: Command) -> anyhow::Result<()> {
 fn start_logging(cli: &Cli) -> anyhow::Result<()> {
     let quiet = matches!(
         cli.command,
-        Command::Demo(_) | Command::Top(_) | Command::ExplainMetric(_) | Command::Completion { .. }
+        Command::Demo(_)
+            | Command::Top(_)
+            | Command::ExplainMetric(_)
+            | Command::Doctor(_)
+            | Command::Completion { .. }
     );
     let default = if quiet { "error,kube_client=off,kube_runtime=off" } else { DEFAULT_LOG };
     let wanted = cli.log_filter().unwrap_or_else(|| default.to_owned());
