@@ -47,12 +47,9 @@ pub fn of(method: &Method, path: &str, query: &Query) -> Attributes {
         verb: method.as_str().to_ascii_lowercase(),
         ..Attributes::default()
     };
-    let segments: Vec<String> = path
-        .split('/')
-        .filter(|part| !part.is_empty())
-        .map(|part| crate::query::decode(part, false).unwrap_or_else(|| part.to_owned()))
-        .collect();
-    let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
+    // An encoded slash parts segments too, as Go decodes a path before anybody looks at it.
+    let decoded = crate::query::decode(path, false).unwrap_or_else(|| path.to_owned());
+    let parts: Vec<&str> = decoded.split('/').filter(|part| !part.is_empty()).collect();
     match parts.as_slice() {
         ["api", version, rest @ ..] if !rest.is_empty() => {
             fill_resource(&mut attributes, method, version, rest, query);
@@ -216,7 +213,7 @@ mod tests {
         ("DELETE", "/api/v1/namespaces/a/pods/p", "delete - v1 a pods - p"),
         ("GET", "/api/v1/namespaces/a/pods/p/log", "get - v1 a pods log p"),
         ("GET", "/api/v1/watch/pods", "watch - v1 - pods - -"),
-        ("GET", "/api/v1/namespaces/a/pods/x%2Fy", "get - v1 a pods - x/y"),
+        ("GET", "/api/v1/namespaces/a/pods/x%2Fy", "get - v1 a pods y x"),
         ("OPTIONS", "/api/v1/pods", "- - v1 - pods - -"),
     ];
 

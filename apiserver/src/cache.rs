@@ -84,6 +84,12 @@ where
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
+    /// An empty cache with the same limits.
+    pub fn emptied(&self) -> Self {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        Self::with_other_lifetime(state.entries_limit, state.lifetime, state.other)
+    }
+
     /// The remembered answer, or the one that `ask` finds.
     ///
     /// # Errors

@@ -150,7 +150,21 @@ impl CertificateAuthority {
     /// # Errors
     /// More than [`ORGANIZATIONS_LIMIT`] organizations.
     pub fn issue_client(&self, common_name: &str, organizations: &[&str]) -> Result<Issued, ApiserverError> {
-        let mut params = params(common_name, SystemTime::now(), LEAF_VALIDITY);
+        self.issue_client_for(common_name, organizations, SystemTime::now(), LEAF_VALIDITY)
+    }
+
+    /// A client certificate that is valid from shortly before `now` until `validity` after it.
+    ///
+    /// # Errors
+    /// As [`issue_client`](Self::issue_client).
+    pub fn issue_client_for(
+        &self,
+        common_name: &str,
+        organizations: &[&str],
+        now: SystemTime,
+        validity: Duration,
+    ) -> Result<Issued, ApiserverError> {
+        let mut params = params(common_name, now, validity);
         let types = [DnType::OrganizationName, DnType::CustomDnType(ORGANIZATION_OID.to_vec())];
         if organizations.len() > types.len() {
             let reason = format!("{} organizations, at most {ORGANIZATIONS_LIMIT}", organizations.len());

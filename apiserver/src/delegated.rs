@@ -12,6 +12,7 @@ use k8s_openapi::api::authorization::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldSelectorRequirement, LabelSelectorRequirement};
 use kube::api::{Api, PostParams};
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 
 use crate::attributes::Attributes;
 use crate::authentication::TokenVerifier;
@@ -39,10 +40,17 @@ const RETRY_PAUSES: [Duration; 4] = [
     Duration::from_millis(1688),
 ];
 
+mod metrics;
+
+pub use metrics::DelegationMetrics;
+
+use metrics::Calls;
+
 /// Checks bearer tokens by `TokenReview`.
 #[derive(Clone)]
 pub struct DelegatedTokens {
     client: kube::Client,
+    calls: Calls,
     audiences: Vec<String>,
     answers: std::sync::Arc<Cache<[u8; 32], Option<User>>>,
 }
@@ -51,7 +59,13 @@ impl DelegatedTokens {
     /// Asks with this client; any audience the API server itself accepts will do.
     pub fn new(client: kube::Client) -> Self {
         let answers = std::sync::Arc::new(Cache::new(TOKENS_LIMIT, ANSWER_LIFETIME));
-        Self { client, audiences: Vec::new(), answers }
+        Self { client, calls: Calls::default(), audiences: Vec::new(), answers }
+    }
+
+    /// Counts the calls.
+    #[must_use]
+    pub fn with_metrics(self, metrics: &DelegationMetrics) -> Self {
+        Self { calls: metrics.tokens.clone(), ..self }
     }
 
     /// Believes an answer this long (`--authentication-token-webhook-cache-ttl`).
@@ -64,7 +78,8 @@ impl DelegatedTokens {
     /// Accepts only tokens made for one of these audiences.
     pub fn with_audiences(self, audiences: Vec<String>) -> Self {
         // Answers depend on the audiences, so a clone with others must not share them.
-        Self { audiences, ..Self::new(self.client) }
+        let answers = std::sync::Arc::new(self.answers.emptied());
+        Self { audiences, answers, ..self }
     }
 }
 
@@ -72,13 +87,17 @@ impl TokenVerifier for DelegatedTokens {
     fn verify<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Option<User>, String>> {
         // The digest stands for the token, so that memory holds no credentials longer than the request does.
         let key: [u8; 32] = Sha256::digest(token).into();
-        let ask = || review_token(self.client.clone(), token.to_owned(), self.audiences.clone());
+        let ask = || {
+            let (client, calls) = (self.client.clone(), self.calls.clone());
+            review_token(client, calls, token.to_owned(), self.audiences.clone())
+        };
         Box::pin(self.answers.get_or(key, ask))
     }
 }
 
 async fn review_token(
     client: kube::Client,
+    calls: Calls,
     token: String,
     audiences: Vec<String>,
 ) -> Result<Option<User>, String> {
@@ -87,7 +106,7 @@ async fn review_token(
     let review = TokenReview { spec, ..TokenReview::default() };
     let api: Api<TokenReview> = Api::all(client);
     let parameters = PostParams::default();
-    let status = repeat(|| api.create(&parameters, &review)).await?.status.unwrap_or_default();
+    let status = repeat(&calls, || api.create(&parameters, &review)).await?.status.unwrap_or_default();
     if status.authenticated != Some(true) {
         let error = status.error.unwrap_or_default();
         return if error.is_empty() { Ok(None) } else { Err(error) };
@@ -108,25 +127,36 @@ async fn review_token(
 }
 
 /// Calls until it works or the time is over. Refusals (4xx but 429) are final.
-async fn repeat<T, F>(mut call: impl FnMut() -> F) -> Result<T, String>
+async fn repeat<T, F>(calls: &Calls, mut call: impl FnMut() -> F) -> Result<T, String>
 where
     F: Future<Output = Result<T, kube::Error>>,
 {
     let attempts = async {
         let mut pauses = RETRY_PAUSES.iter();
         loop {
-            let error = match call().await {
+            let started = Instant::now();
+            let answer = call().await;
+            calls.answered(&answer, started.elapsed());
+            let error = match answer {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
             match pauses.next() {
                 Some(pause) if may_pass(&error) => tokio::time::sleep(*pause).await,
-                _ => return Err(error.to_string()),
+                _ => return Err(said(error)),
             }
         }
     };
     let late = |_| Err(format!("no answer within {} s", CALL_TIMEOUT.as_secs()));
     tokio::time::timeout(CALL_TIMEOUT, attempts).await.unwrap_or_else(late)
+}
+
+/// What the API server said, else the error.
+fn said(error: kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
+        other => other.to_string(),
+    }
 }
 
 fn may_pass(error: &kube::Error) -> bool {
@@ -142,6 +172,7 @@ fn may_pass(error: &kube::Error) -> bool {
 #[derive(Clone)]
 pub struct Delegated {
     client: kube::Client,
+    calls: Calls,
     /// Paths anybody may get.
     pub always_allow: AllowedPaths,
     /// Whether authenticated users get discovery and OpenAPI without a review (see the module documentation of
@@ -161,7 +192,14 @@ impl Delegated {
     /// Asks with this client.
     pub fn new(client: kube::Client) -> Self {
         let answers = std::sync::Arc::new(Cache::new(DECISIONS_LIMIT, ANSWER_LIFETIME));
-        Self { client, always_allow: AllowedPaths::default(), open_discovery: true, answers }
+        let calls = Calls::default();
+        Self { client, calls, always_allow: AllowedPaths::default(), open_discovery: true, answers }
+    }
+
+    /// Counts the calls.
+    #[must_use]
+    pub fn with_metrics(self, metrics: &DelegationMetrics) -> Self {
+        Self { calls: metrics.access.clone(), ..self }
     }
 
     /// Believes a permission and a refusal so long (`--authorization-webhook-cache-authorized-ttl` and
@@ -185,7 +223,7 @@ impl Delegated {
 
     async fn review(&self, user: &User, attributes: &Attributes) -> Result<Decision, String> {
         let question = Question { user: user.clone(), attributes: attributes.clone() };
-        let asking = review_access(self.client.clone(), question.clone());
+        let asking = review_access(self.client.clone(), self.calls.clone(), question.clone());
         if chosen_bytes(attributes) > CACHEABLE_BYTES {
             return asking.await;
         }
@@ -219,11 +257,11 @@ fn chosen_bytes(attributes: &Attributes) -> usize {
         .sum()
 }
 
-async fn review_access(client: kube::Client, question: Question) -> Result<Decision, String> {
+async fn review_access(client: kube::Client, calls: Calls, question: Question) -> Result<Decision, String> {
     let review = SubjectAccessReview { spec: spec_of(question), ..SubjectAccessReview::default() };
     let api: Api<SubjectAccessReview> = Api::all(client);
     let parameters = PostParams::default();
-    let status = repeat(|| api.create(&parameters, &review)).await?.status.unwrap_or_default();
+    let status = repeat(&calls, || api.create(&parameters, &review)).await?.status.unwrap_or_default();
     let reason = status.reason.unwrap_or_default();
     Ok(if status.allowed { Decision::Allow } else { Decision::Deny { reason } })
 }

@@ -23,15 +23,17 @@ impl Accepted {
     /// 500 naming what the serializer said.
     pub fn encode<T: Serialize>(&self, object: &T) -> Result<Vec<u8>, Status> {
         match self.encoding {
-            Encoding::Json if self.pretty => serde_json::to_vec_pretty(object).map_err(Status::internal),
+            Encoding::Json if self.pretty => {
+                serde_json::to_vec_pretty(object).map(escaped_for_html).map_err(Status::internal)
+            }
             Encoding::Json => {
-                let mut bytes = serde_json::to_vec(object).map_err(Status::internal)?;
+                let mut bytes = escaped_for_html(serde_json::to_vec(object).map_err(Status::internal)?);
                 bytes.push(b'\n');
                 Ok(bytes)
             }
             Encoding::Yaml => {
-                let text = serde_saphyr::to_string(object).map_err(Status::internal)?;
-                Ok(text.into_bytes())
+                let value = serde_json::to_value(object).map_err(Status::internal)?;
+                Ok(crate::yaml::write(&value).into_bytes())
             }
             Encoding::Protobuf => Err(Status::internal("the object has no protobuf form")),
         }
@@ -61,6 +63,24 @@ impl Accepted {
         *response.body_mut() = full(if compressed { gzip(&bytes) } else { bytes });
         response
     }
+}
+
+/// Go escapes what means something to HTML; outside of texts these characters do not occur in JSON.
+pub(crate) fn escaped_for_html(json: Vec<u8>) -> Vec<u8> {
+    let special = |byte: &u8| matches!(byte, b'<' | b'>' | b'&');
+    if !json.iter().any(special) {
+        return json;
+    }
+    let mut out = Vec::with_capacity(json.len() + 64);
+    for byte in json {
+        match byte {
+            b'<' => out.extend_from_slice(b"\\u003c"),
+            b'>' => out.extend_from_slice(b"\\u003e"),
+            b'&' => out.extend_from_slice(b"\\u0026"),
+            other => out.push(other),
+        }
+    }
+    out
 }
 
 /// Gzip at level 1. Writing into memory cannot fail, so a failure can only be a bug of the encoder.
@@ -100,6 +120,8 @@ mod tests {
         let object = serde_json::json!({"a": [1]});
         let json = accepted(false);
         assert_eq!(json.encode(&object).unwrap(), b"{\"a\":[1]}\n");
+        let html = serde_json::json!("<a & b>");
+        assert_eq!(json.encode(&html).unwrap(), b"\"\\u003ca \\u0026 b\\u003e\"\n");
         let pretty = Accepted { pretty: true, ..json };
         assert_eq!(pretty.encode(&object).unwrap(), b"{\n  \"a\": [\n    1\n  ]\n}");
         let yaml = Accepted { encoding: Encoding::Yaml, ..json };

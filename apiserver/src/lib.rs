@@ -23,6 +23,7 @@ pub mod live;
 pub mod negotiation;
 pub mod openapi;
 pub mod own_metrics;
+mod own_process;
 pub mod permissions;
 pub mod probes;
 pub mod protobuf;
@@ -34,16 +35,18 @@ pub mod standard;
 pub mod status;
 pub mod table;
 pub mod user;
+mod yaml;
 
 pub use advice::Advice;
 pub use attributes::Attributes;
 pub use authentication::{
-    Authenticators, CaBundle, ClientCa, FrontProxy, LiveAuthenticators, PeerCertificates, TokenVerifier,
+    AnyOf, Authenticators, CaBundle, ClientCa, FrontProxy, LiveAuthenticators, PeerCertificates,
+    TokenVerifier,
 };
 pub use authorization::{AllowedPaths, Authorizer, Decision, DenyAnonymous};
 pub use body::{Body, BoxError, LimitedBody, empty, full, stream};
 pub use certs::{CertificateAuthority, Issued, ReloadingCertificate};
-pub use delegated::{Delegated, DelegatedTokens};
+pub use delegated::{Delegated, DelegatedTokens, DelegationMetrics};
 pub use error::ApiserverError;
 pub use live::Live;
 pub use query::Query;

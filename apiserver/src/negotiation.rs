@@ -74,16 +74,18 @@ pub struct Offer {
     partial: bool,
     discovery: bool,
     protobuf: bool,
+    yaml: bool,
 }
 
 impl Offer {
     /// The object only.
-    pub const OBJECT: Self = Self { table: false, partial: false, discovery: false, protobuf: false };
+    pub const OBJECT: Self =
+        Self { table: false, partial: false, discovery: false, protobuf: false, yaml: true };
     /// Resources: Table and the two metadata views. Asking for `PartialObjectMetadata` on a list is negotiated
     /// here and refused by [`refuse_partial_of_list`].
-    pub const RESOURCE: Self = Self { table: true, partial: true, discovery: false, protobuf: false };
+    pub const RESOURCE: Self = Self { table: true, partial: true, ..Self::OBJECT };
     /// `/api` and `/apis`.
-    pub const DISCOVERY: Self = Self { table: false, partial: false, discovery: true, protobuf: false };
+    pub const DISCOVERY: Self = Self { discovery: true, ..Self::OBJECT };
 }
 
 impl Offer {
@@ -92,6 +94,19 @@ impl Offer {
     pub const fn with_protobuf(mut self) -> Self {
         self.protobuf = true;
         self
+    }
+
+    /// The same for the events of a watch, which do not exist as YAML.
+    #[must_use]
+    pub const fn as_events(mut self) -> Self {
+        self.yaml = false;
+        self
+    }
+
+    fn media_types(self) -> Vec<&'static str> {
+        let offered =
+            [(true, Encoding::Json), (self.yaml, Encoding::Yaml), (self.protobuf, Encoding::Protobuf)];
+        offered.into_iter().filter(|(is, _)| *is).map(|(_, encoding)| encoding.media_type()).collect()
     }
 }
 
@@ -110,22 +125,21 @@ pub struct Accepted {
 
 /// 406 of a known media type with a view the endpoint does not have.
 fn unknown_view(offer: Offer) -> Status {
-    let protobuf = if offer.protobuf { ", application/vnd.kubernetes.protobuf" } else { "" };
-    Status::not_acceptable(format!(
-        "only the following media types are accepted: application/json, application/yaml{protobuf}"
-    ))
+    let types = offer.media_types().join(", ");
+    Status::not_acceptable(format!("only the following media types are accepted: {types}"))
 }
 
 /// 406 of an unknown media type: upstream lists the representations incl. the streaming ones.
 fn unknown_type(offer: Offer) -> Status {
-    let types = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
-    let types = if offer.protobuf { types.as_slice() } else { &types[..2] };
-    let streams: Vec<String> = types.iter().map(|name| format!("{name};stream=watch")).collect();
+    let types = offer.media_types();
+    let streamed = offer.as_events().media_types();
+    let streams: Vec<String> = streamed.iter().map(|name| format!("{name};stream=watch")).collect();
     Status::not_acceptable(format!(
-        "406: Not Acceptable: the server can only produce: {}, {}",
+        "406: Not Acceptable\n\nAvailable representations: {}, {}",
         types.join(", "),
         streams.join(", ")
     ))
+    .with_details(Default::default())
 }
 
 /// Chooses the form for a request.
@@ -204,7 +218,7 @@ impl Clause<'_> {
         match self.media_type.as_str() {
             crate::protobuf::MEDIA_TYPE if offer.protobuf => Some(Encoding::Protobuf),
             "application/json" | "application/*" | "*/*" => Some(Encoding::Json),
-            "application/yaml" => Some(Encoding::Yaml),
+            "application/yaml" if offer.yaml => Some(Encoding::Yaml),
             _ => None,
         }
     }

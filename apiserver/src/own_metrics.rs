@@ -13,6 +13,7 @@ use prometheus_client::registry::Registry;
 
 use crate::attributes::Attributes;
 use crate::body::full;
+use crate::own_process::OwnProcess;
 use crate::request::Response;
 
 /// The registry behind `/metrics`. Clones share it.
@@ -68,13 +69,22 @@ fn as_text(open_metrics: &str) -> String {
                 writer.family(&full_name, text, kind, None);
             }
             Event::Sample(sample) => {
-                let labels: Vec<(&str, &str)> = sample.labels.iter().map(|(k, v)| (*k, v.as_ref())).collect();
+                let labels: Vec<(&str, &str)> =
+                    sample.labels.iter().map(|(name, value)| (*name, as_bound(name, value))).collect();
                 writer.sample(sample.name, &labels, sample.value, sample.timestamp_ms);
             }
             Event::Unit { .. } | Event::Eof => {}
         }
     }
     writer.finish()
+}
+
+/// The older format writes whole bounds of buckets without a fraction.
+fn as_bound<'a>(name: &str, value: &'a str) -> &'a str {
+    match name {
+        "le" | "quantile" => value.strip_suffix(".0").unwrap_or(value),
+        _ => value,
+    }
 }
 
 /// What every server counts, under upstream's names.
@@ -126,6 +136,7 @@ impl ServerMetrics {
             "Connections that ended in the TLS handshake",
             metrics.handshake_errors.clone(),
         );
+        registry.register_collector(Box::new(OwnProcess));
         drop(registry);
         metrics
     }
@@ -233,6 +244,7 @@ mod tests {
         let sample = r#"apiserver_request_total{code="200",verb="LIST",group="metrics.k8s.io",version="",resource="pods",subresource="",scope="cluster"} 1"#;
         assert!(text.contains(sample) && text.contains("# TYPE apiserver_request_total counter"), "{text}");
         assert!(!text.contains("# EOF") && !text.contains("nonsense"), "{text}");
+        assert!(text.contains("le=\"1\"") && !text.contains("le=\"1.0\""), "{text}");
         let (kind, text) = page(&own, "application/openmetrics-text;version=1.0.0").await;
         assert!(kind.starts_with("application/openmetrics-text"), "{kind}");
         assert!(text.contains("# TYPE apiserver_request counter") && text.ends_with("# EOF\n"), "{text}");

@@ -121,19 +121,20 @@ pub async fn check(client: &kube::Client, needs: &[Need], advice: &Advice) -> bo
     if missing.is_empty() {
         return true;
     }
-    let who = own_name(client).await;
+    // Only for the text, so a failure is no failure.
+    let who = own_account(client).await.unwrap_or_else(|| "this account".to_owned());
     for need in missing {
         advice.set(&need.topic(), Some(need.finding(&who)));
     }
     false
 }
 
-/// Who we are to the API server. Only for the text, so a failure is no failure.
-async fn own_name(client: &kube::Client) -> String {
+/// Who we are to the API server, if it says so.
+pub async fn own_account(client: &kube::Client) -> Option<String> {
     let api: Api<SelfSubjectReview> = Api::all(client.clone());
     let review = api.create(&PostParams::default(), &SelfSubjectReview::default()).await;
     let name = review.ok().and_then(|review| review.status?.user_info?.username);
-    name.filter(|name| !name.is_empty()).unwrap_or_else(|| "this account".to_owned())
+    name.filter(|name| !name.is_empty())
 }
 
 #[cfg(test)]

@@ -91,7 +91,7 @@ impl Probes {
 
     /// The answer if the path is a probe's, else `None`.
     pub fn respond(&self, path: &str, query: &Query) -> Option<Response> {
-        let path = path.trim_matches('/');
+        let path = path.strip_prefix('/')?;
         let (root, single) = path.split_once('/').map_or((path, None), |(root, name)| (root, Some(name)));
         let probe = Probe::ALL.into_iter().find(|probe| probe.name() == root)?;
         match single {
@@ -107,7 +107,8 @@ impl Probes {
     fn one(&self, probe: Probe, name: &str) -> Option<Response> {
         let (_, check) = self.of(probe).find(|(known, _)| *known == name)?;
         Some(match check() {
-            Ok(()) => text(StatusCode::OK, "ok".to_owned()),
+            // Upstream's checks differ from their sum in this header.
+            Ok(()) => without_nosniff(text(StatusCode::OK, "ok".to_owned())),
             Err(reason) => {
                 text(StatusCode::INTERNAL_SERVER_ERROR, format!("internal server error: {reason}\n"))
             }
@@ -165,6 +166,11 @@ fn text(code: StatusCode, body: String) -> Response {
     response
 }
 
+fn without_nosniff(mut response: Response) -> Response {
+    response.headers_mut().remove(header::X_CONTENT_TYPE_OPTIONS);
+    response
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,6 +221,7 @@ mod tests {
             "{body}"
         );
         assert!(!ask(&probes, "/livez?verbose").await.1.contains("[!]"));
+        assert!(probes.respond("/readyz/", &Query::default()).is_none());
         assert!(probes.respond("/readyz/none", &Query::default()).is_none());
         assert!(probes.respond("/metrics", &Query::default()).is_none());
     }

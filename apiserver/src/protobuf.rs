@@ -96,19 +96,37 @@ pub fn time(seconds: i64) -> Message {
 
 /// `meta.v1.ListMeta` without anything in it.
 pub fn list_meta() -> Message {
-    Message::new().bytes(1, "").bytes(2, "").bytes(3, "")
+    list_meta_of("", "", None)
+}
+
+/// `meta.v1.ListMeta` of a list that is served in pieces.
+pub fn list_meta_of(resource_version: &str, continue_token: &str, remaining: Option<i64>) -> Message {
+    let message = Message::new().bytes(1, "").bytes(2, resource_version).bytes(3, continue_token);
+    match remaining {
+        Some(remaining) => message.int(4, remaining),
+        None => message,
+    }
+}
+
+/// One event of a watch: the `WatchEvent` with a whole document in it, behind its length (32 bits, highest byte first).
+pub fn watch_frame(kind: &str, document: &[u8]) -> Vec<u8> {
+    let raw = Message::new().bytes(1, document);
+    let event = Message::new().bytes(1, kind).message(2, &raw).into_bytes();
+    let length = u32::try_from(event.len()).unwrap_or(u32::MAX);
+    [length.to_be_bytes().as_slice(), &event].concat()
 }
 
 /// `meta.v1.ObjectMeta` with what computed objects have.
 pub fn object_meta(
     name: &str,
     namespace: &str,
+    resource_version: &str,
     created_seconds: Option<i64>,
     labels: &BTreeMap<String, String>,
 ) -> Message {
     let empty = |message: Message, field| message.bytes(field, "");
     let start = Message::new().bytes(1, name).bytes(2, "").bytes(3, namespace);
-    let meta = [4, 5, 6].into_iter().fold(start, empty).int(7, 0);
+    let meta = [4, 5].into_iter().fold(start, empty).bytes(6, resource_version).int(7, 0);
     // An absent creation time is an empty message, as Go's zero time is.
     let created = created_seconds.map_or_else(Message::new, time);
     meta.message(8, &created).map(11, labels)

@@ -87,6 +87,9 @@ pub struct Standard {
     pub metrics: OwnMetrics,
     /// Plain paths of `inner`; a pattern ending in `*` stands for all paths it begins.
     pub inner_paths: Vec<String>,
+    /// Groups whose resources `inner` answers for, known or not. A path of another group is one that does not exist.
+    /// `None`: all groups.
+    pub inner_groups: Option<Vec<String>>,
     /// The server's own resources and paths.
     pub inner: Arc<dyn Handler>,
 }
@@ -96,7 +99,9 @@ impl Standard {
         let (method, path, headers) = (request.method(), request.path(), &request.parts.headers);
         let query = request.query();
         if request.attributes.resource_request {
-            return None;
+            let group = &request.attributes.group;
+            let ours = self.inner_groups.as_ref().is_none_or(|groups| groups.contains(group));
+            return (!ours).then(|| self.index(StatusCode::NOT_FOUND));
         }
         let reads = matches!(*method, Method::GET | Method::HEAD);
         let found = self.discovery.get().respond(method, path, headers, &query);

@@ -328,7 +328,7 @@ impl Status {
 
     /// Writes the status as indented JSON, where no request is at hand.
     pub fn raw_response(&self) -> Response {
-        let text = serde_json::to_vec_pretty(self).unwrap_or_default();
+        let text = crate::encode::escaped_for_html(serde_json::to_vec_pretty(self).unwrap_or_default());
         let mut response = http::Response::new(full(text));
         *response.status_mut() =
             StatusCode::from_u16(self.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

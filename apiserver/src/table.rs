@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
@@ -66,7 +67,10 @@ impl IncludeObject {
             "" | "Metadata" => Ok(Self::Metadata),
             "None" => Ok(Self::None),
             "Object" => Ok(Self::Object),
-            other => Err(Status::bad_request(format!("unrecognized includeObject value: {other:?}"))),
+            other => Err(Status::bad_request(format!(
+                "Unable to convert to Table as requested: includeObject: Invalid value: {other:?}: must be \
+                 'Metadata', 'Object', 'None', or empty"
+            ))),
         }
     }
 }
@@ -124,7 +128,56 @@ enum RowObject {
 }
 
 fn shared<S: Serializer>(object: &Arc<Value>, serializer: S) -> Result<S::Ok, S::Error> {
-    object.as_ref().serialize(serializer)
+    Declared { value: object, keys: &OBJECT_KEYS }.serialize(serializer)
+}
+
+fn declared_metadata<S: Serializer>(metadata: &Value, serializer: S) -> Result<S::Ok, S::Error> {
+    Declared { value: metadata, keys: &METADATA_KEYS }.serialize(serializer)
+}
+
+/// How Kubernetes' types declare the fields of objects.
+const OBJECT_KEYS: [&str; 9] =
+    ["kind", "apiVersion", "metadata", "spec", "status", "timestamp", "window", "usage", "containers"];
+/// And those of their metadata.
+const METADATA_KEYS: [&str; 15] = [
+    "name",
+    "generateName",
+    "namespace",
+    "selfLink",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "labels",
+    "annotations",
+    "ownerReferences",
+    "finalizers",
+    "managedFields",
+];
+
+/// A value whose keys are written in the order of their declaration, unknown ones behind.
+struct Declared<'a> {
+    value: &'a Value,
+    keys: &'static [&'static str],
+}
+
+impl Serialize for Declared<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Value::Object(map) = self.value else { return self.value.serialize(serializer) };
+        let declared = self.keys.iter().filter_map(|key| map.get_key_value(*key));
+        let others = map.iter().filter(|(key, _)| !self.keys.contains(&key.as_str()));
+        let mut out = serializer.serialize_map(Some(map.len()))?;
+        for (key, value) in declared.chain(others) {
+            if key == "metadata" && self.keys == OBJECT_KEYS {
+                out.serialize_entry(key, &Declared { value, keys: &METADATA_KEYS })?;
+            } else {
+                out.serialize_entry(key, value)?;
+            }
+        }
+        out.end()
+    }
 }
 
 impl TableBuilder {
@@ -179,6 +232,7 @@ impl TableBuilder {
 pub struct Partial {
     kind: &'static str,
     api_version: &'static str,
+    #[serde(serialize_with = "declared_metadata")]
     metadata: Value,
 }
 
@@ -245,7 +299,10 @@ mod tests {
             ("includeObject=None", "null".to_owned()),
             ("includeObject=Metadata", partial.to_owned()),
             ("", partial.to_owned()),
-            ("includeObject=Object", object.to_string()),
+            (
+                "includeObject=Object",
+                r#"{"kind":"Node","apiVersion":"v1","metadata":{"name":"n"},"spec":{}}"#.to_owned(),
+            ),
         ] {
             let mut builder = table(WhenEmpty::Nulls);
             builder.row(vec![json!("n"), json!("10s")], object.clone());
@@ -254,6 +311,23 @@ mod tests {
             assert_eq!(text(&built), format!("{head}{expected}}}]}}"), "{query}");
         }
         assert_eq!(IncludeObject::of(&Query::parse("includeObject=x")).unwrap_err().code(), 400);
+    }
+
+    #[test]
+    fn keys_stand_as_they_are_declared() {
+        let metadata =
+            json!({"creationTimestamp": "t", "labels": {"b": "1", "a": "2"}, "name": "p", "namespace": "n"});
+        let object = json!({"apiVersion": "v1", "containers": [], "kind": "P", "metadata": metadata, "timestamp": null, "window": "0s", "x": 1});
+        let metadata = r#"{"name":"p","namespace":"n","creationTimestamp":"t","labels":{"a":"2","b":"1"}}"#;
+        let partial = serde_json::to_string(&Partial::of(&object, MetaVersion::V1)).unwrap();
+        assert!(partial.ends_with(&format!(r#""metadata":{metadata}}}"#)), "{partial}");
+        let mut builder = table(WhenEmpty::Nulls);
+        builder.row(vec![json!("p"), json!("")], object);
+        let full = text(&builder.build(MetaVersion::V1, IncludeObject::Object));
+        let expected = format!(
+            r#""object":{{"kind":"P","apiVersion":"v1","metadata":{metadata},"timestamp":null,"window":"0s","containers":[],"x":1}}"#
+        );
+        assert!(full.contains(&expected), "{full}");
     }
 
     #[test]

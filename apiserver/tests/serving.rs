@@ -91,6 +91,68 @@ async fn too_many_requests_in_flight_are_429_but_not_for_masters() {
     assert_eq!(server.ask(write).await.code, 200, "writes have their own limit");
 }
 
+/// Answers with more than a connection holds on its way.
+struct Large;
+
+impl Handler for Large {
+    fn handle<'a>(&'a self, request: Request) -> BoxFuture<'a, Response> {
+        let size = if request.path().ends_with("/large") { 64 << 20 } else { 1 };
+        Box::pin(std::future::ready(http::Response::new(flyball_apiserver::full(vec![b'x'; size]))))
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_keeps_nobody_out() {
+    let all = authorities();
+    for http2 in [false, true] {
+        let (request, send) = (Duration::from_millis(500), Duration::ZERO);
+        let limits = Limits { reads_in_flight: 1, request, send, ..Limits::default() };
+        let (server, admin) = open(&all, Large, limits).await;
+        let path = format!("{PATH}/large");
+        let unread = server.send(Ask { http2, ..Ask::get(&path).identity(&admin) }).await;
+        let patience = async {
+            while server.ask(Ask::get(PATH).identity(&admin)).await.code == 429 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), patience).await.unwrap();
+        let rest = tokio::time::timeout(Duration::from_secs(60), unread.into_body().collect()).await.unwrap();
+        assert!(rest.is_err(), "its connection is broken off");
+    }
+}
+
+#[tokio::test]
+async fn oversized_headers_are_431_and_others_go_on() {
+    let all = authorities();
+    let limits = Limits { header_bytes: 16 * 1024, ..Limits::default() };
+    let (server, admin) = open(&all, Echo, limits).await;
+    let long = "x".repeat(64 * 1024);
+    for http2 in [false, true] {
+        let headers = [("x-long", long.as_str())];
+        let ask = Ask { http2, ..Ask::get(PATH).identity(&admin).headers(&headers) };
+        match server.try_send(ask).await {
+            Ok(answer) => assert_eq!(answer.status().as_u16(), 431, "http2: {http2}"),
+            // A client that is still sending may see the end of the connection first.
+            Err(error) => assert!(!error.is_timeout(), "{error}"),
+        }
+        assert_eq!(server.ask(Ask { http2, ..Ask::get(PATH).identity(&admin) }).await.code, 200);
+    }
+}
+
+#[tokio::test]
+async fn connections_above_the_limit_wait_for_their_turn() {
+    let all = authorities();
+    let (server, admin) = open(&all, Echo, Limits { connections: 2, ..Limits::default() }).await;
+    let silent = [
+        tokio::net::TcpStream::connect(server.address).await.unwrap(),
+        tokio::net::TcpStream::connect(server.address).await.unwrap(),
+    ];
+    let mut asking = std::pin::pin!(server.ask(Ask::get(PATH).identity(&admin)));
+    assert!(tokio::time::timeout(Duration::from_millis(300), asking.as_mut()).await.is_err());
+    drop(silent);
+    assert_eq!(asking.await.code, 200);
+}
+
 /// `/slow` says when it began and answers when told to; a watch writes one line and then stays open.
 #[derive(Clone, Default)]
 struct Slow {
@@ -162,6 +224,7 @@ fn standard() -> Standard {
         version: VersionInfo::new(1, 34, "abc"),
         probes: Probes::new(),
         metrics: OwnMetrics::new(),
+        inner_groups: None,
         inner_paths: vec!["/stats/*".into()],
         inner: Arc::new(Echo),
     }

@@ -6,6 +6,7 @@
 mod burn;
 mod demo;
 mod explain;
+mod doctor;
 mod explain_metric;
 mod flags;
 mod lint;
@@ -23,7 +24,7 @@ use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use tracing_subscriber::EnvFilter;
 
-use crate::flags::{Cli, Command, DEFAULT_LOG, LogFormat};
+use crate::flags::{Cli, Command, DEFAULT_LOG, DoctorCommand, LogFormat};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -80,6 +81,9 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Lint(args) => lint::run(args).await,
             Command::Top(args) => top::run(args).await,
             Command::ExplainMetric(args) => explain_metric::run(*args).await,
+            Command::Doctor(args) => match args.command {
+                DoctorCommand::Kubelets(args) => doctor::kubelets(args).await,
+            },
             Command::Burn(args) => burn::run(args, shutdown).await,
             Command::Completion { .. } => Ok(()),
         }
@@ -95,6 +99,7 @@ fn start_logging(cli: &Cli) -> anyhow::Result<()> {
             | Command::Explain(_)
             | Command::Lint(_)
             | Command::ExplainMetric(_)
+            | Command::Doctor(_)
             | Command::Completion { .. }
     );
     let default = if quiet { "error,kube_client=off,kube_runtime=off" } else { DEFAULT_LOG };

@@ -92,6 +92,7 @@ pub(crate) async fn server(
         version: VersionInfo::new(1, 34, ""),
         probes: probes(shared),
         metrics: own,
+        inner_groups: None,
         inner_paths: Vec::new(),
         inner: Arc::new(Decisions::new(shared.clone())),
     };

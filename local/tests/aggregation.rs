@@ -49,6 +49,7 @@ async fn backend(cluster: &Cluster) -> u16 {
         version: VersionInfo::new(1, 33, ""),
         probes: Probes::new(),
         metrics: metrics.clone(),
+        inner_groups: None,
         inner_paths: Vec::new(),
         inner: Arc::new(Echo),
     };

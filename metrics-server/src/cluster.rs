@@ -1,6 +1,7 @@
 //! Which nodes and running pods exist, with their labels: what the watches have seen. No I/O.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// Labels of one object, shared between the cache and answers.
@@ -33,6 +34,38 @@ struct State {
     /// `None` until the first complete list.
     nodes: Option<BTreeMap<String, ObjectLabels>>,
     pods: Option<BTreeMap<String, BTreeMap<String, ObjectLabels>>>,
+}
+
+impl State {
+    fn pods_after<'s>(
+        &'s self,
+        namespace: Option<&'s str>,
+        after: Option<(&'s str, &'s str)>,
+    ) -> impl Iterator<Item = (&'s str, &'s str, &'s ObjectLabels)> {
+        let from = match (namespace, after) {
+            (Some(namespace), _) => Bound::Included(namespace),
+            (None, Some((namespace, _))) => Bound::Included(namespace),
+            (None, None) => Bound::Unbounded,
+        };
+        let to = namespace.map_or(Bound::Unbounded, Bound::Included);
+        let namespaces = self.pods.iter().flat_map(move |all| all.range::<str, _>((from, to)));
+        namespaces.flat_map(move |(namespace, pods)| {
+            let first = match after {
+                Some((of, name)) if of == namespace => Bound::Excluded(name),
+                // The whole namespace came before.
+                Some((of, _)) if of > namespace.as_str() => return None.into_iter().flatten(),
+                _ => Bound::Unbounded,
+            };
+            let pods = pods.range::<str, _>((first, Bound::Unbounded));
+            Some(pods.map(move |(name, labels)| (namespace.as_str(), name.as_str(), labels)))
+                .into_iter()
+                .flatten()
+        })
+    }
+}
+
+fn behind(after: Option<&str>) -> Bound<&str> {
+    after.map_or(Bound::Unbounded, Bound::Excluded)
 }
 
 /// The caches. Written by the watches, read by requests.
@@ -107,43 +140,92 @@ impl Cluster {
         self.read(|state| state.pods.as_ref()?.get(namespace)?.get(name).cloned())
     }
 
-    /// The nodes that `wanted` accepts, sorted by name.
+    /// The first `count` nodes after `after` that `wanted` accepts, sorted by name.
     pub fn nodes(
         &self,
+        after: Option<&str>,
+        count: usize,
         wanted: impl Fn(&str, &BTreeMap<String, String>) -> bool,
     ) -> Vec<(String, ObjectLabels)> {
         self.read(|state| {
-            let all = state.nodes.iter().flatten().filter(|(name, labels)| wanted(name, labels));
-            all.map(|(name, labels)| (name.clone(), labels.clone())).collect()
+            let Some(nodes) = &state.nodes else { return Vec::new() };
+            let rest = nodes.range::<str, _>((behind(after), Bound::Unbounded));
+            let wanted = rest.filter(|(name, labels)| wanted(name, labels)).take(count);
+            wanted.map(|(name, labels)| (name.clone(), labels.clone())).collect()
         })
     }
 
-    /// The running pods of one namespace or all that `wanted` accepts, as namespace, name and labels, sorted.
+    /// The first `count` running pods, of one namespace or all, after the namespace and name `after` that `wanted`
+    /// accepts, as namespace, name and labels, sorted.
     pub fn pods(
         &self,
         namespace: Option<&str>,
+        after: Option<(&str, &str)>,
+        count: usize,
         wanted: impl Fn(&str, &str, &BTreeMap<String, String>) -> bool,
     ) -> Vec<(String, String, ObjectLabels)> {
         self.read(|state| {
-            let Some(all) = &state.pods else { return Vec::new() };
-            let mut found = Vec::new();
-            let mut take = |namespace: &String, pods: &BTreeMap<String, ObjectLabels>| {
-                let wanted = pods.iter().filter(|(name, labels)| wanted(namespace, name, labels));
-                found.extend(wanted.map(|(name, labels)| (namespace.clone(), name.clone(), labels.clone())));
-            };
-            match namespace {
-                Some(namespace) => {
-                    all.get_key_value(namespace)
-                        .into_iter()
-                        .for_each(|(namespace, pods)| take(namespace, pods));
-                }
-                None => all.iter().for_each(|(namespace, pods)| take(namespace, pods)),
-            }
-            found
+            let rest = state.pods_after(namespace, after);
+            let wanted = rest.filter(|(namespace, name, labels)| wanted(namespace, name, labels)).take(count);
+            wanted
+                .map(|(namespace, name, labels)| (namespace.to_owned(), name.to_owned(), labels.clone()))
+                .collect()
         })
+    }
+
+    /// How many nodes come after this one.
+    pub fn nodes_after(&self, name: &str) -> usize {
+        self.read(|state| {
+            let range = (behind(Some(name)), Bound::Unbounded);
+            state.nodes.as_ref().map_or(0, |nodes| nodes.range::<str, _>(range).count())
+        })
+    }
+
+    /// How many running pods, of one namespace or all, come after this namespace and name.
+    pub fn pods_after(&self, namespace: Option<&str>, after: (&str, &str)) -> usize {
+        self.read(|state| state.pods_after(namespace, Some(after)).count())
     }
 
     fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
         look(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pods(
+        cluster: &Cluster,
+        namespace: Option<&str>,
+        after: Option<(&str, &str)>,
+        count: usize,
+    ) -> Vec<String> {
+        let found = cluster.pods(namespace, after, count, |_, name, _| name != "unwanted");
+        found.into_iter().map(|(namespace, name, _)| format!("{namespace}/{name}")).collect()
+    }
+
+    #[test]
+    fn pieces_follow_one_another() {
+        let cluster = Cluster::default();
+        for (namespace, name) in
+            [("b", "1"), ("b", "unwanted"), ("b", "2"), ("a", "9"), ("c", "0"), ("b-b", "1")]
+        {
+            cluster.pod(PodChange::Set(namespace.to_owned(), name.to_owned(), ObjectLabels::default()));
+        }
+        assert_eq!(pods(&cluster, None, None, 9), ["a/9", "b/1", "b/2", "b-b/1", "c/0"]);
+        assert_eq!(pods(&cluster, None, None, 2), ["a/9", "b/1"]);
+        assert_eq!(pods(&cluster, None, Some(("b", "1")), 2), ["b/2", "b-b/1"]);
+        assert_eq!(pods(&cluster, None, Some(("b", "5")), 9), ["b-b/1", "c/0"]);
+        assert_eq!(pods(&cluster, Some("b"), Some(("b", "1")), 9), ["b/2"]);
+        assert_eq!(pods(&cluster, Some("b"), Some(("a", "z")), 1), ["b/1"]);
+        assert_eq!(pods(&cluster, Some("b"), Some(("c", "")), 9), Vec::<String>::new());
+        assert_eq!(pods(&cluster, Some("none"), None, 9), Vec::<String>::new());
+        assert_eq!((cluster.pods_after(None, ("b", "1")), cluster.pods_after(Some("b"), ("b", "1"))), (4, 2));
+        for name in ["n1", "n2", "n3"] {
+            cluster.node(NodeChange::Set(name.to_owned(), ObjectLabels::default()));
+        }
+        let nodes = cluster.nodes(Some("n1"), 1, |_, _| true);
+        assert_eq!((nodes[0].0.as_str(), nodes.len(), cluster.nodes_after("n1")), ("n2", 1, 2));
     }
 }

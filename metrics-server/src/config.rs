@@ -10,6 +10,7 @@ use flyball_apiserver::standard::VersionInfo;
 use flyball_apiserver::{Advice, AllowedPaths, Authorizer, Limits, ServingTls, TlsChoice};
 use flyball_model::selector::LabelSelector;
 
+use crate::peers::Peers;
 use crate::store::StoreSettings;
 use crate::surroundings::Surroundings;
 
@@ -64,6 +65,8 @@ pub struct Config {
     /// How long requests are still taken after the order to stop, while `/readyz` already fails
     /// (`--shutdown-delay-duration`). Default: not at all.
     pub shutdown_delay: Duration,
+    /// Least time that a watch lasts unless its client asks for less (`--min-request-timeout`). Default: 30 minutes.
+    pub min_watch_time: Duration,
     /// TLS versions, suites and key exchanges.
     pub tls: TlsChoice,
     /// Whether HTTP/2 is offered (`--disable-http2-serving` turns it off). Default: yes.
@@ -71,6 +74,8 @@ pub struct Config {
     /// Further certificates by the name asked for (`--tls-sni-cert-key`): names, certificate file, key file. Without
     /// names those in the certificate count.
     pub sni: Vec<(Vec<String>, PathBuf, PathBuf)>,
+    /// The other replicas, whose points are taken over at the start. Default: none.
+    pub peers: Option<Peers>,
     /// What of the cluster around is looked after. Default: nothing.
     pub surroundings: Option<Surroundings>,
     /// Holds what is wrong around the server; shown in `/readyz?verbose`.
@@ -112,9 +117,11 @@ impl Default for Config {
             authorization_client: None,
             believed: Believed::default(),
             shutdown_delay: Duration::ZERO,
+            min_watch_time: Duration::from_secs(1800),
             tls: TlsChoice::default(),
             http2: true,
             sni: Vec::new(),
+            peers: None,
             surroundings: None,
             advice: Advice::new(),
             limits: Limits::default(),

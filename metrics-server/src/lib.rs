@@ -16,6 +16,7 @@
 //! [`Store`] is a [`Sink`](flyball_model::batch::Sink): whoever scrapes hands batches to it. No scrape loop lives here.
 
 mod api;
+mod changes;
 mod cluster;
 mod config;
 mod missing;
@@ -23,6 +24,7 @@ mod objects;
 mod openapi;
 mod options;
 mod own_metrics;
+pub mod peers;
 pub mod points;
 mod protobuf;
 mod server;
@@ -30,6 +32,7 @@ mod serving;
 pub mod store;
 pub mod surroundings;
 mod watch;
+mod whereabouts;
 pub mod window;
 
 pub use api::{GROUP, group};

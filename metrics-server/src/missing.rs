@@ -32,9 +32,30 @@ pub enum Missing {
     /// The node answers, but leaves its own CPU or memory out.
     #[error("the node's answer lacks its own CPU time or working set")]
     NodeIncomplete,
+    /// `--node-selector` leaves the node out.
+    #[error("node {node} is not scraped: it does not match --node-selector")]
+    NotSelected {
+        /// Which node.
+        node: String,
+    },
     /// No node reports the pod.
     #[error("no node has reported the pod yet")]
     NotReported,
+    /// The pod's node answers without it.
+    #[error("node {node}, where it runs, answers and has not reported the pod yet")]
+    NotReportedBy {
+        /// Where the pod runs.
+        node: String,
+    },
+    /// The pod does not run.
+    #[error("it is in phase {phase}, and only running pods are measured")]
+    NotRunning {
+        /// Its phase.
+        phase: String,
+    },
+    /// The pod runs, and the watch of pods does not say so yet.
+    #[error("it has only just begun to run")]
+    JustRunning,
     /// A container lacks a reading.
     #[error("container {container} has no CPU time or working set in the answer of node {node}")]
     ContainerIncomplete {

@@ -14,12 +14,12 @@ use crate::protobuf;
 use crate::store::PodUsage;
 use crate::window::Usage;
 
-/// The columns of both tables, in upstream's order.
+/// The columns of both tables, in upstream's order and with its words.
 pub(crate) const COLUMNS: [Column; 4] = [
-    Column::new("Name", "name", "Name of the node or pod."),
-    Column::new("cpu", "quantity", "CPU cores used on average over the window."),
-    Column::new("memory", "quantity", "Working set at the end of the window."),
-    Column::new("Window", "duration", "Length of the interval that the CPU usage was measured over."),
+    Column::new("Name", "name", "Name of the resource"),
+    Column::new("cpu", "quantity", ""),
+    Column::new("memory", "quantity", ""),
+    Column::new("Window", "duration", ""),
 ];
 
 /// What both kinds of metrics have in common when they are listed.
@@ -30,6 +30,12 @@ pub(crate) trait Item: Kind + Serialize {
     fn to_protobuf(&self) -> Message;
     /// Its metadata.
     fn metadata(&self) -> &ObjectMeta;
+    /// Its metadata, to be changed.
+    fn metadata_mut(&mut self) -> &mut ObjectMeta;
+    /// What was measured, and when.
+    fn measured(&self) -> impl Serialize + '_;
+    /// End of the measured interval, RFC 3339.
+    fn timestamp(&self) -> Option<&str>;
 }
 
 impl Item for NodeMetrics {
@@ -39,6 +45,18 @@ impl Item for NodeMetrics {
 
     fn metadata(&self) -> &ObjectMeta {
         &self.metadata
+    }
+
+    fn metadata_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+
+    fn measured(&self) -> impl Serialize + '_ {
+        (&self.timestamp, &self.window, &self.usage)
+    }
+
+    fn timestamp(&self) -> Option<&str> {
+        self.timestamp.as_deref()
     }
 
     fn cells(&self) -> [String; 4] {
@@ -58,6 +76,18 @@ impl Item for PodMetrics {
 
     fn metadata(&self) -> &ObjectMeta {
         &self.metadata
+    }
+
+    fn metadata_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+
+    fn measured(&self) -> impl Serialize + '_ {
+        (&self.timestamp, &self.window, &self.containers)
+    }
+
+    fn timestamp(&self) -> Option<&str> {
+        self.timestamp.as_deref()
     }
 
     fn cells(&self) -> [String; 4] {
@@ -102,7 +132,7 @@ pub(crate) fn pod(
 /// `creationTimestamp` is the time of the answer, as upstream has it.
 fn metadata(name: String, namespace: Option<String>, labels: &ObjectLabels, now_ms: i64) -> ObjectMeta {
     let creation_timestamp = Some(rfc3339_seconds(now_ms));
-    ObjectMeta { name, namespace, creation_timestamp, labels: (**labels).clone() }
+    ObjectMeta { name, namespace, resource_version: None, creation_timestamp, labels: (**labels).clone() }
 }
 
 fn timestamp(timestamp_ns: i64) -> String {

@@ -116,12 +116,24 @@ fn parameters(operation: &Operation) -> Vec<Value> {
         .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string", "uniqueItems": true}}))
         .collect();
     if operation.action == "list" {
-        all.extend(["labelSelector", "fieldSelector"].map(
-            |name| json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}}),
-        ));
+        all.extend(LIST_PARAMETERS.map(|(name, kind, description)| {
+            let schema = json!({"type": kind, "uniqueItems": true});
+            json!({"name": name, "in": "query", "description": description, "schema": schema})
+        }));
     }
     all
 }
+
+/// Of lists and watches: name, type, what it does.
+const LIST_PARAMETERS: [(&str, &str, &str); 7] = [
+    ("continue", "string", "Goes on where the piece of the list ended that named this."),
+    ("fieldSelector", "string", "Only objects with this metadata.name or metadata.namespace."),
+    ("labelSelector", "string", "Only objects with these labels."),
+    ("limit", "integer", "Most objects of this piece of the list; without it the list is whole."),
+    ("resourceVersion", "string", "For a watch: the state that the client has. Without meaning for a list."),
+    ("timeoutSeconds", "integer", "For a watch: after how long it ends."),
+    ("watch", "boolean", "Tells what changes from now on, as a stream of events."),
+];
 
 fn gvk(version: &str, kind: &str) -> Value {
     json!({"group": GROUP, "version": version, "kind": kind})
@@ -194,7 +206,7 @@ fn schemas(version: &str) -> Value {
         json!({
             "apiVersion": text("Version of the schema of this object."),
             "kind": text("Kind of this object."),
-            "metadata": described(&format!("{META}.ListMeta"), "Empty."),
+            "metadata": described(&format!("{META}.ListMeta"), "Empty unless the list was asked for in pieces."),
             "items": {
                 "type": "array",
                 "items": {"allOf": [reference(&local(version, of))], "default": {}},
@@ -260,13 +272,26 @@ fn meta_schemas() -> Vec<(String, Value)> {
                     "name": text("Name of the node or pod."),
                     "namespace": text("Namespace of the pod."),
                     "labels": strings,
+                    "resourceVersion": text("In events of a watch: from where it can be resumed."),
                     "creationTimestamp": described(&format!("{META}.Time"), "Time of the answer."),
                 },
             }),
         ),
         (
             format!("{META}.ListMeta"),
-            json!({"type": "object", "description": "Metadata of a list.", "properties": {}}),
+            json!({
+                "type": "object",
+                "description": "Metadata of a list.",
+                "properties": {
+                    "continue": text("What the next piece is asked for with; absent in the last one."),
+                    "remainingItemCount": {
+                        "type": "integer",
+                        "format": "int64",
+                        "description": "How many objects the next pieces hold, as an estimate.",
+                    },
+                    "resourceVersion": text("From where a watch can go on."),
+                },
+            }),
         ),
         (
             format!("{META}.Time"),

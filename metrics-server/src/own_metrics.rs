@@ -39,9 +39,9 @@ impl ServedMetrics {
     }
 
     /// One item was returned whose window ends at this time.
-    pub(crate) fn served(&self, now_ms: i64, timestamp_ns: Option<i64>) {
-        if let Some(timestamp_ns) = timestamp_ns {
-            self.freshness.observe((now_ms as f64 / 1e3 - timestamp_ns as f64 / 1e9).max(0.0));
+    pub(crate) fn served(&self, now_ms: i64, timestamp_ms: Option<i64>) {
+        if let Some(timestamp_ms) = timestamp_ms {
+            self.freshness.observe((now_ms.saturating_sub(timestamp_ms) as f64 / 1e3).max(0.0));
         }
     }
 }

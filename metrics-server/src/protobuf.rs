@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use flyball_apiserver::protobuf::{Message, list_meta, object_meta, time};
+use flyball_apiserver::protobuf::{Message, list_meta_of, object_meta, time};
 use flyball_model::quantity::Quantity;
-use flyball_model::resource_metrics::{ContainerMetrics, NodeMetrics, ObjectMeta, PodMetrics};
+use flyball_model::resource_metrics::{ContainerMetrics, ListMeta, NodeMetrics, ObjectMeta, PodMetrics};
 use flyball_model::time::{parse_go_duration, parse_rfc3339_ms};
 
 /// A node's metrics.
@@ -19,8 +19,11 @@ pub(crate) fn pod(metrics: &PodMetrics) -> Message {
 }
 
 /// A list of messages: of objects, or of their metadata.
-pub(crate) fn list(items: impl IntoIterator<Item = Message>) -> Message {
-    Message::new().message(1, &list_meta()).messages(2, items)
+pub(crate) fn list(metadata: &ListMeta, items: impl IntoIterator<Item = Message>) -> Message {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let (version, token) = (text(&metadata.resource_version), text(&metadata.continue_token));
+    let metadata = list_meta_of(&version, &token, metadata.remaining_item_count);
+    Message::new().message(1, &metadata).messages(2, items)
 }
 
 /// An object reduced to its metadata.
@@ -32,6 +35,7 @@ fn meta(metadata: &ObjectMeta) -> Message {
     object_meta(
         &metadata.name,
         metadata.namespace.as_deref().unwrap_or(""),
+        metadata.resource_version.as_deref().unwrap_or(""),
         metadata.creation_timestamp.as_deref().and_then(seconds),
         &metadata.labels,
     )
@@ -94,6 +98,7 @@ mod tests {
             metadata: ObjectMeta {
                 name: "svc-00000-6d4cf56db6-00003".to_owned(),
                 namespace: Some("team-000".to_owned()),
+                resource_version: None,
                 creation_timestamp: Some("2026-11-22T11:05:41Z".to_owned()),
                 labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
             },

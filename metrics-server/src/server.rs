@@ -4,6 +4,7 @@
     reason = "an edge: reads the clock for requests and starts the watching tasks"
 )]
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,20 +15,23 @@ use flyball_apiserver::own_metrics::{OwnMetrics, ServerMetrics};
 use flyball_apiserver::probes::{Probe, Probes};
 use flyball_apiserver::standard::Standard;
 use flyball_apiserver::{
-    Advice, ApiserverError, Authorizer, Delegated, DelegatedTokens, Handler, Live, Request, Response, Server,
-    delegation, serve,
+    Advice, AnyOf, ApiserverError, Authorizer, Delegated, DelegatedTokens, DelegationMetrics, Handler, Live,
+    Request, Response, Server, Status, TokenVerifier, delegation, serve,
 };
 use futures_util::future::BoxFuture;
+use http::Method;
 use kube::Client;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::changes::{Load, Versions};
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::own_metrics::ServedMetrics;
 use crate::store::Store;
-use crate::{group, openapi, serving, watch};
+use crate::whereabouts::Whereabouts;
+use crate::{GROUP, group, openapi, peers, serving, watch};
 
 /// How often the failing nodes are counted for `/readyz?verbose`.
 const NODES_INTERVAL: Duration = Duration::from_secs(5);
@@ -58,6 +62,9 @@ pub struct MetricsServer {
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) store: Arc<Store>,
     pub(crate) metrics: ServedMetrics,
+    pub(crate) versions: Versions,
+    pub(crate) watches: Load,
+    pub(crate) whereabouts: Whereabouts,
     own: OwnMetrics,
     /// The order to stop has come.
     stopping: AtomicBool,
@@ -80,7 +87,18 @@ impl MetricsServer {
         let store = Arc::new(Store::new(config.store));
         let metrics = ServedMetrics::register(&own, &store, clock.clone());
         let stopping = AtomicBool::new(false);
-        Arc::new(MetricsServer { config, clock, cluster: Arc::default(), store, metrics, own, stopping })
+        Arc::new(MetricsServer {
+            config,
+            versions: Versions::new(clock()),
+            clock,
+            cluster: Arc::default(),
+            store,
+            metrics,
+            watches: Load::default(),
+            whereabouts: Whereabouts::default(),
+            own,
+            stopping,
+        })
     }
 
     /// Where batches go.
@@ -126,6 +144,13 @@ impl MetricsServer {
         probes.with_advice(advice)
     }
 
+    /// How long a watch lasts whose client does not say so: as upstream's servers spread them, between one and two
+    /// times the least time.
+    pub(crate) fn watch_time(&self) -> Duration {
+        let random = RandomState::new().hash_one(()) as f64 / u64::MAX as f64;
+        self.config.min_watch_time.mul_f64(1.0 + random)
+    }
+
     fn collection_timely(&self) -> Result<(), String> {
         let limit_ms = i64::try_from(self.config.collection_limit.as_millis()).unwrap_or(i64::MAX);
         match self.store.last_batch_ms() {
@@ -163,16 +188,32 @@ impl MetricsServer {
             version: self.config.version.clone(),
             probes: self.probes(),
             metrics: self.own.clone(),
-            inner_paths: Vec::new(),
-            inner: self.clone(),
+            inner_groups: Some(vec![GROUP.to_owned()]),
+            inner_paths: vec![peers::PATH.to_owned()],
+            inner: Arc::new(Api(self.clone())),
         })
     }
 }
 
-impl Handler for MetricsServer {
+/// The handler of the group's resources.
+struct Api(Arc<MetricsServer>);
+
+impl Handler for Api {
     fn handle<'a>(&'a self, request: Request) -> BoxFuture<'a, Response> {
-        let response = self.answer(&request).unwrap_or_else(|status| request.respond().status(&status));
-        Box::pin(std::future::ready(response))
+        if request.path() == peers::PATH {
+            return Box::pin(std::future::ready(match *request.method() {
+                Method::GET => peers::answer(&self.0.store),
+                _ => request.respond().status(&Status::method_not_allowed()),
+            }));
+        }
+        let (respond, asked) = (request.respond(), self.0.asked(&request));
+        Box::pin(async move {
+            let answer = match asked {
+                Ok((form, wanted)) => self.0.answer(form, wanted).await,
+                Err(status) => Err(status),
+            };
+            answer.unwrap_or_else(|status| respond.status(&status))
+        })
     }
 }
 
@@ -188,6 +229,7 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), MetricsServerError> {
     let tasks = TaskTracker::new();
+    server.whereabouts.ask_with(client.clone());
     // Whatever ends the serving ends the tasks beside it.
     let stop = CancellationToken::new();
     tasks.spawn(stop_in_time(server.clone(), shutdown, stop.clone()));
@@ -196,6 +238,11 @@ pub async fn run(
     let advice = server.config.advice.clone();
     if let Some(surroundings) = server.config.surroundings.clone() {
         surroundings.watch(&client, &advice, &tasks, &stop);
+    }
+    if let Some(peers) = server.config.peers.clone() {
+        let taking = peers::take_over(server.clone(), peers, advice.clone());
+        let stop = stop.clone();
+        tasks.spawn(async move { stop.run_until_cancelled(taking).await });
     }
     tasks.spawn(tell_of_nodes(server.clone(), advice, stop.clone()));
     let result = serve_until(&server, client, listener, &tasks, stop.clone()).await;
@@ -237,17 +284,29 @@ async fn serve_until(
     let client_of = |own: &Option<Client>| own.clone().unwrap_or_else(|| client.clone());
     let believed = config.believed;
     let mut flags = config.authentication.clone();
-    let tokens =
-        DelegatedTokens::new(client_of(&config.authentication_client)).with_lifetime(believed.tokens);
-    flags.tokens = flags.tokens.or_else(|| Some(Arc::new(tokens)));
+    let asked = DelegationMetrics::register(&server.own);
+    let tokens = || {
+        let tokens = DelegatedTokens::new(client_of(&config.authentication_client));
+        tokens.with_lifetime(believed.tokens).with_metrics(&asked)
+    };
+    let of_peers = config.peers.as_ref().map(|_| tokens().with_audiences(vec![peers::AUDIENCE.to_owned()]));
+    flags.tokens = flags.tokens.or_else(|| {
+        let mut verifiers: Vec<Arc<dyn TokenVerifier>> = vec![Arc::new(tokens())];
+        verifiers.extend(of_peers.map(|tokens| Arc::new(tokens) as _));
+        Some(Arc::new(AnyOf(verifiers)))
+    });
     flags.advice.get_or_insert_with(|| config.advice.clone());
     let authenticators =
         delegation::start(client_of(&config.authentication_client), flags, stop.clone()).await?;
     let delegated = || -> Arc<dyn Authorizer> {
         let delegated = Delegated::new(client_of(&config.authorization_client))
             .with_always_allow(config.always_allow.clone())
-            .with_lifetimes(believed.allowed, believed.denied);
-        Arc::new(delegated)
+            .with_lifetimes(believed.allowed, believed.denied)
+            .with_metrics(&asked);
+        match config.peers {
+            Some(_) => Arc::new(peers::SameAccount::new(client.clone(), Arc::new(delegated))),
+            None => Arc::new(delegated),
+        }
     };
     let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
     let port = address.rsplit(':').next().unwrap_or_default();

@@ -8,6 +8,8 @@
 //! * A pod reported by two nodes (a StatefulSet pod that moved) belongs to the node where its containers started last.
 //! * One node's batch never waits for another's.
 
+pub(crate) mod history;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{PoisonError, RwLock};
 
@@ -83,6 +85,8 @@ pub struct Counts {
 #[derive(Default)]
 struct NodeEntry {
     series: Option<Series>,
+    /// Who answered last.
+    source: Option<Source>,
     pods: BTreeSet<PodKey>,
     last_good_ms: Option<i64>,
     failure: Option<String>,
@@ -298,8 +302,8 @@ impl Store {
         look(&self.state.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn write(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.state.write().unwrap_or_else(PoisonError::into_inner));
+    fn write<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        change(&mut self.state.write().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -344,6 +348,10 @@ impl State {
         let entry = self.nodes.entry(batch.node.clone()).or_default();
         entry.last_good_ms = Some(batch.finished_ms);
         entry.failure = None;
+        entry.source = Some(match policy {
+            Policy::TwoPoints { .. } => Source::Kubelet,
+            Policy::ChangeAware | Policy::Fixed { .. } => Source::Collector,
+        });
         entry.series = point.map(|point| grown(entry.series.take(), policy, point));
         std::mem::take(&mut entry.pods)
     }

@@ -10,6 +10,7 @@ use flyball_metrics_server::{Config, MetricsServer, NodeChange, PodChange};
 use flyball_model::batch::{Batch, Outcome, Sink as _};
 use flyball_model::labels::Labels;
 use flyball_model::sample::Sample;
+use flyball_model::selector::LabelSelector;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
@@ -204,7 +205,7 @@ async fn selectors() {
         ("fieldSelector=metadata.name%3Dp", &["ns/p"]),
         ("fieldSelector=metadata.name!%3Dp,metadata.namespace%3D%3Dns", &["ns/p-b"]),
         ("fieldSelector=metadata.namespace%3Da&labelSelector=app", &[]),
-        ("limit=1&continue=garbage&resourceVersion=any&timeoutSeconds=5", &["a/z", "ns/p", "ns/p-b"]),
+        ("limit=-1&resourceVersion=any&timeoutSeconds=5", &["a/z", "ns/p", "ns/p-b"]),
     ] {
         assert_eq!(api.get(&format!("v1/pods?{query}")).await.names(), expected, "{query}");
     }
@@ -247,10 +248,10 @@ async fn errors() {
         ),
         (
             "GET",
-            "v1/nodes?watch=true",
-            405,
-            "MethodNotAllowed",
-            "watch is not supported on resources of kind \"nodes.metrics.k8s.io\"",
+            "v1/nodes?limit=1&continue=garbage",
+            400,
+            "BadRequest",
+            "continue key is not valid: it is none that this API hands out",
         ),
     ] {
         let reply = api.request(verb, &format!("/apis/metrics.k8s.io/{path}"), None).await;
@@ -265,6 +266,224 @@ async fn errors() {
     assert_eq!(api.get("v1/nodes/x").await.json()["details"], json!({"name": "x", "kind": "node"}));
     let details = json!({"name": "ns/unmeasured", "group": "metrics.k8s.io", "kind": "podmetrics"});
     assert_eq!(api.get("v1/namespaces/ns/pods/unmeasured").await.json()["details"], details);
+}
+
+#[tokio::test]
+async fn each_version_says_its_own_name_in_every_form() {
+    let api = Api::full();
+    for (version, other) in [("v1", "metrics.k8s.io/v1beta1"), ("v1beta1", "metrics.k8s.io/v1\"")] {
+        let own = format!("metrics.k8s.io/{version}");
+        for (path, accept) in [
+            ("nodes", "application/json"),
+            ("namespaces/ns/pods/p", "application/json"),
+            ("nodes/n1", "application/yaml"),
+            ("pods", "application/yaml"),
+            ("pods", "application/vnd.kubernetes.protobuf"),
+            ("nodes/n1", "application/vnd.kubernetes.protobuf"),
+            ("nodes?includeObject=Object", TABLE),
+        ] {
+            let body = api.view(&format!("{version}/{path}"), accept).await.body;
+            assert!(body.contains(&own) && !body.contains(other), "{version} {path} {accept}: {body}");
+        }
+        let events = api.watch(&format!("{version}/nodes?watch=1"), "application/json").await;
+        assert_eq!(events.ok().unwrap().next("/apiVersion").await[0].1, own);
+        let list = api.request("GET", &format!("/apis/{own}"), None).await.json();
+        assert_eq!(list["groupVersion"], own.as_str());
+        let document = api.request("GET", &format!("/openapi/v3/apis/{own}"), None).await.body;
+        assert!(document.contains(&format!("io.k8s.metrics.pkg.apis.metrics.{version}.NodeMetrics\"")));
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_the_selector_leaves_out_says_so() {
+    let node_selector = LabelSelector::parse("zone=b").unwrap();
+    let config = Config { node_selector, ..Config::default() };
+    let server = MetricsServer::with_clock(config, OwnMetrics::new(), Arc::new(|| NOW_MS));
+    let api = Api { handler: server.handler(":4443"), server };
+    api.server.cluster().node(NodeChange::All(BTreeMap::new()));
+    api.server.cluster().pod(PodChange::All(BTreeMap::new()));
+    api.node("n1", &[]);
+    api.node("n2", &[("zone", "b")]);
+    for (at_ms, round) in [(SAMPLED_MS - 10_000, 0.0), (SAMPLED_MS, 1.0)] {
+        api.measure("n2", at_ms, round, &[]);
+    }
+    assert_eq!(api.get("v1/nodes").await.names(), ["n2"]);
+    let message = api.get("v1/nodes/n1").await.json()["message"].clone();
+    let expected = "nodemetrics.metrics.k8s.io \"n1\" not found: node n1 is not scraped: it does not match --node-selector";
+    assert_eq!(message, expected);
+}
+
+#[tokio::test]
+async fn a_list_in_pieces() {
+    let api = Api::full();
+    let first = api.get("v1/pods?limit=2").await;
+    assert_eq!(first.names(), ["a/z", "ns/p"]);
+    let metadata = first.json()["metadata"].clone();
+    assert_eq!(metadata["remainingItemCount"], 2, "one of them has no metrics");
+    let version = metadata["resourceVersion"].as_str().unwrap().to_owned();
+    let token = metadata["continue"].as_str().unwrap().to_owned();
+    let rest = api.get(&format!("v1/pods?limit=2&continue={token}")).await;
+    assert_eq!(rest.names(), ["ns/p-b"]);
+    assert_eq!(rest.json()["metadata"], json!({"resourceVersion": version}), "the last piece");
+    let unlimited = api.get(&format!("v1beta1/pods?continue={token}")).await;
+    assert_eq!(unlimited.names(), ["ns/p-b"]);
+    let selected =
+        api.get("v1/namespaces/ns/pods?limit=1&labelSelector=app").await.json()["metadata"].clone();
+    assert!(selected["continue"].is_string() && selected["remainingItemCount"].is_null(), "{selected}");
+    let table = api.view("v1/nodes?limit=1", TABLE).await.json();
+    assert_eq!(table["rows"].as_array().unwrap().len(), 1);
+    assert!(table["metadata"]["continue"].is_string(), "{table}");
+    let all = api.view("v1/nodes?limit=500", TABLE).await.json();
+    assert!(all["metadata"]["continue"].is_null() && all["metadata"]["resourceVersion"].is_string(), "{all}");
+    let yaml = api.view("v1/nodes?limit=1", "application/yaml").await.body;
+    assert!(yaml.contains("continue: "), "{yaml}");
+    let protobuf = api.view("v1/nodes?limit=1", "application/vnd.kubernetes.protobuf").await;
+    assert!(protobuf.body.contains("n1") && !protobuf.body.contains("n2"));
+}
+
+/// A watch that is open.
+struct Events {
+    body: flyball_apiserver::Body,
+    content_type: String,
+}
+
+impl Events {
+    async fn chunk(&mut self) -> Vec<u8> {
+        let frame = tokio::time::timeout(std::time::Duration::from_secs(60), self.body.frame());
+        frame.await.unwrap().unwrap().unwrap().into_data().unwrap().to_vec()
+    }
+
+    /// The next events, as type and the path below the object.
+    async fn next(&mut self, path: &str) -> Vec<(String, String)> {
+        let text = String::from_utf8(self.chunk().await).unwrap();
+        let show = |line: &str| {
+            let event: Value = serde_json::from_str(line).unwrap();
+            let shown =
+                event["object"].pointer(path).map_or_else(String::new, |value| match value.as_str() {
+                    Some(text) => text.to_owned(),
+                    None => value.to_string(),
+                });
+            (event["type"].as_str().unwrap().to_owned(), shown)
+        };
+        text.lines().map(show).collect()
+    }
+}
+
+impl Api {
+    async fn watch(&self, target: &str, accept: &str) -> Result<Events, Reply> {
+        let target = format!("/apis/metrics.k8s.io/{target}");
+        let builder = http::Request::builder().uri(&target).header("accept", accept);
+        let (parts, ()) = builder.body(()).unwrap().into_parts();
+        let request = Request::new(parts, User::new("bob", ["g"]), LimitedBody::from_bytes(Vec::new()));
+        let response = self.handler.handle(request).await;
+        if response.status() != 200 {
+            return Err(self.request("GET", &target, Some(accept)).await);
+        }
+        let content_type = response.headers()["content-type"].to_str().unwrap().to_owned();
+        Ok(Events { body: response.into_body(), content_type })
+    }
+}
+
+fn pairs(all: &[(&str, &str)]) -> Vec<(String, String)> {
+    all.iter().map(|(kind, name)| ((*kind).to_owned(), (*name).to_owned())).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_tells_what_changes() {
+    let api = Api::full();
+    let mut events = api.watch("v1/namespaces/ns/pods?watch=true", "application/json").await.ok().unwrap();
+    assert_eq!(events.content_type, "application/json");
+    assert_eq!(events.next("/metadata/name").await, pairs(&[("ADDED", "p"), ("ADDED", "p-b")]));
+    let pods = [("ns", "p", "c0"), ("ns", "unmeasured", "c")];
+    api.measure("n1", SAMPLED_MS + 10_000, 2.0, &pods);
+    let changed = pairs(&[("MODIFIED", "p"), ("DELETED", "p-b")]);
+    assert_eq!(events.next("/metadata/name").await, changed, "a first sample is no change");
+    api.measure("n1", SAMPLED_MS + 20_000, 3.0, &pods);
+    let timestamp = "2026-11-22T11:05:56Z";
+    let both = pairs(&[("MODIFIED", timestamp), ("ADDED", timestamp)]);
+    assert_eq!(events.next("/timestamp").await, both);
+    api.server.cluster().pod(PodChange::Gone("ns".to_owned(), "p".to_owned()));
+    assert_eq!(events.next("").await.len(), 1);
+    api.pod("ns", "unmeasured", &[("app", "z")]);
+    assert_eq!(events.next("/metadata/labels/app").await, pairs(&[("MODIFIED", "z")]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_goes_on_where_a_list_ended() {
+    let api = Api::full();
+    let first = api.get("v1/pods?limit=1&labelSelector=app").await.json()["metadata"].clone();
+    let token = first["continue"].as_str().unwrap();
+    api.get(&format!("v1/pods?limit=1&labelSelector=app&continue={token}")).await;
+    let version = first["resourceVersion"].as_str().unwrap();
+    let target = format!("v1beta1/pods?watch=1&labelSelector=app&resourceVersion={version}&timeoutSeconds=5");
+    let mut events = api.watch(&target, "application/json").await.ok().unwrap();
+    api.server.cluster().pod(PodChange::Gone("ns".to_owned(), "p".to_owned()));
+    assert_eq!(events.next("/apiVersion").await, pairs(&[("DELETED", "metrics.k8s.io/v1beta1")]));
+    assert!(events.body.frame().await.is_none(), "the client's time is over");
+    for (query, why) in [
+        (format!("resourceVersion={version}"), "of other objects"),
+        ("resourceVersion=7".to_owned(), "of another server"),
+        ("resourceVersion=x".to_owned(), "no version"),
+    ] {
+        let refused = api.watch(&format!("v1/pods?watch=1&{query}"), "application/json").await.err().unwrap();
+        assert_eq!((refused.code, refused.json()["reason"].clone()), (410, json!("Expired")), "{why}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_may_be_resumed_with_the_version_of_its_last_event() {
+    let api = Api::full();
+    let mut events =
+        api.watch("v1/nodes?watch=true&timeoutSeconds=3", "application/json").await.ok().unwrap();
+    let seen = events.next("/metadata/resourceVersion").await;
+    assert_eq!(seen.len(), 2);
+    assert_ne!(seen[0].1, seen[1].1, "only the last of a round names the new state");
+    assert!(events.body.frame().await.is_none());
+    let target = format!("v1/nodes?watch=true&resourceVersion={}", seen[1].1);
+    let mut again = api.watch(&target, "application/json").await.ok().unwrap();
+    api.server.cluster().node(NodeChange::Gone("n2".to_owned()));
+    assert_eq!(again.next("/metadata/name").await, pairs(&[("DELETED", "n2")]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn watches_in_other_forms() {
+    let api = Api::full();
+    let mut table = api.watch("v1/nodes?watch=true", TABLE).await.ok().unwrap();
+    let text = String::from_utf8(table.chunk().await).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[0]["object"]["columnDefinitions"][1]["name"], "cpu");
+    assert_eq!(lines[1]["object"]["columnDefinitions"], Value::Null, "once is enough");
+    assert_eq!(lines[1]["object"]["rows"][0]["cells"][0], "n2");
+    let partial = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
+    let mut partial = api.watch("v1/nodes?watch=true", partial).await.ok().unwrap();
+    assert_eq!(partial.next("/kind").await[0].1, "PartialObjectMetadata");
+    let mut protobuf =
+        api.watch("v1/nodes?watch=true", "application/vnd.kubernetes.protobuf").await.ok().unwrap();
+    assert_eq!(protobuf.content_type, "application/vnd.kubernetes.protobuf;stream=watch");
+    let bytes = protobuf.chunk().await;
+    let length = u32::from_be_bytes(bytes[..4].try_into().unwrap()) as usize;
+    assert_eq!(&bytes[4..11], b"\x0a\x05ADDED");
+    assert_eq!(&bytes[4 + length + 4..4 + length + 11], b"\x0a\x05ADDED", "the next frame");
+    assert!(bytes[..4 + length].windows(4).any(|four| four == b"k8s\0"));
+    let refused = api.watch("v1/nodes?watch=true", "application/yaml").await.err().unwrap();
+    assert_eq!(refused.code, 406);
+}
+
+#[tokio::test]
+async fn too_many_watches_are_refused() {
+    let api = Api::full();
+    let mut open = Vec::new();
+    let refused = loop {
+        match api.watch("v1/nodes?watch=true", "application/json").await {
+            Ok(events) => open.push(events),
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!((refused.code, open.len()), (429, 200));
+    drop(open);
+    assert!(api.watch("v1/nodes?watch=true", "application/json").await.is_ok());
+    let before_data = Api::empty().watch("v1/nodes?watch=true", "application/json").await.err().unwrap();
+    assert_eq!(before_data.code, 503);
 }
 
 #[tokio::test]
@@ -421,8 +640,8 @@ async fn discovery() {
     let api = Api::synced();
     let list = api.request("GET", "/apis/metrics.k8s.io/v1beta1", None).await.json();
     let expected = json!([
-        {"name": "nodes", "singularName": "", "namespaced": false, "kind": "NodeMetrics", "verbs": ["get", "list"]},
-        {"name": "pods", "singularName": "", "namespaced": true, "kind": "PodMetrics", "verbs": ["get", "list"]},
+        {"name": "nodes", "singularName": "", "namespaced": false, "kind": "NodeMetrics", "verbs": ["get", "list", "watch"]},
+        {"name": "pods", "singularName": "", "namespaced": true, "kind": "PodMetrics", "verbs": ["get", "list", "watch"]},
     ]);
     assert_eq!(
         (list["groupVersion"].clone(), list["resources"].clone()),

@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use flyball_apiserver::delegation::Flags;
 use flyball_apiserver::own_metrics::OwnMetrics;
-use flyball_apiserver::{AllowedPaths, DenyAnonymous};
+use flyball_apiserver::{AllowedPaths, DenyAnonymous, LimitedBody, Request, TokenVerifier, User};
+use flyball_metrics_server::peers::Peers;
 use flyball_metrics_server::{Config, MetricsServer, run};
 use flyball_model::batch::{Batch, Outcome, Sink as _};
 use flyball_model::sample::Sample;
+use futures_util::future::BoxFuture;
+use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -62,8 +65,11 @@ fn object(name: &str, namespace: Option<&str>, version: &str) -> Value {
 }
 
 fn answer(request: &str) -> String {
-    assert!(request.contains("PartialObjectMetadata"), "metadata only: {request}");
     let pods = request.starts_with("GET /api/v1/pods");
+    if let Some(by_name) = pod_by_name(request) {
+        return by_name;
+    }
+    assert!(request.contains("PartialObjectMetadata"), "metadata only: {request}");
     if pods {
         assert!(request.contains("fieldSelector=status.phase%3DRunning"), "{request}");
     }
@@ -75,6 +81,18 @@ fn answer(request: &str) -> String {
             event("ADDED", &object("p", Some("ns"), "3")) + &event("DELETED", &object("old", Some("ns"), "4"))
         }
     }
+}
+
+/// What a client that wants to know why is told: whole pods, one at a time.
+fn pod_by_name(request: &str) -> Option<String> {
+    let name = request.split("fieldSelector=metadata.name%3D").nth(1)?.split([' ', '&']).next()?;
+    let pod = |phase: &str, node: Option<&str>| json!({"metadata": {"name": name, "namespace": "ns"}, "spec": {"nodeName": node, "containers": []}, "status": {"phase": phase}});
+    let items = match name {
+        "waiting" => vec![pod("Pending", None)],
+        "p" => vec![pod("Running", Some("n3"))],
+        _ => Vec::new(),
+    };
+    Some(json!({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items}).to_string())
 }
 
 fn list(items: &[Value]) -> String {
@@ -163,8 +181,89 @@ async fn watches_serves_and_drains() {
             Err(kube::Error::Api(status)) => assert_eq!(status.code, 403, "{status:?}"),
             other => panic!("anonymous requests are refused: {other:?}"),
         }
+        let handler = server.handler(":1");
+        let unreported = "podmetrics.metrics.k8s.io \"ns/p\" not found: node n3 has not been scraped yet";
+        for (pod, expected) in [
+            ("gone", "pods \"gone\" not found"),
+            (
+                "waiting",
+                "pods \"waiting\" not found: it is in phase Pending, and only running pods are measured",
+            ),
+            ("p", unreported),
+        ] {
+            let path = format!("/apis/metrics.k8s.io/v1/namespaces/ns/pods/{pod}");
+            let (parts, ()) = http::Request::builder().uri(path).body(()).unwrap().into_parts();
+            let body = LimitedBody::from_bytes(Vec::new());
+            let answer = handler.handle(Request::new(parts, User::new("bob", ["g"]), body)).await;
+            let bytes = answer.into_body().collect().await.unwrap().to_bytes();
+            let status: Value = serde_json::from_slice(&bytes).unwrap();
+            assert_eq!((status["code"].clone(), status["message"].clone()), (json!(404), json!(expected)));
+        }
     };
     tokio::time::timeout(patience, story).await.unwrap();
     shutdown.cancel();
     tokio::time::timeout(patience, running).await.unwrap().unwrap().unwrap();
+}
+
+/// Takes one token, for one account.
+struct PeerToken;
+
+impl TokenVerifier for PeerToken {
+    fn verify<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Option<User>, String>> {
+        let user = (token == "of a peer").then(|| User::new("metrics-server", ["g"]));
+        Box::pin(std::future::ready(Ok(user)))
+    }
+}
+
+fn replica(peers: Option<Peers>) -> Arc<MetricsServer> {
+    let config = Config {
+        authentication: Flags {
+            anonymous: true,
+            skip_lookup: true,
+            tokens: Some(Arc::new(PeerToken)),
+            ..Flags::default()
+        },
+        authorizer: Some(Arc::new(DenyAnonymous { always_allow: AllowedPaths::new(["/readyz"]) })),
+        peers,
+        ..Config::default()
+    };
+    MetricsServer::new(config, OwnMetrics::new())
+}
+
+#[tokio::test]
+async fn a_new_replica_takes_over_the_points_of_one_that_runs() {
+    let api = api_server().await;
+    let shutdown = CancellationToken::new();
+    let listener = || TcpListener::bind("127.0.0.1:0");
+    let (old_listener, new_listener) = (listener().await.unwrap(), listener().await.unwrap());
+    let folder = std::env::temp_dir().join(format!("flyball-peers-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let token = folder.join("token");
+    std::fs::write(&token, "of a peer\n").unwrap();
+    let address = old_listener.local_addr().unwrap().to_string();
+    let peers = Peers { address: address.clone(), token, authority: None };
+    let old = replica(None);
+    let now_ms =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
+    measure(&old, now_ms - 2000);
+    measure(&old, now_ms - 1000);
+    let old_url = format!("https://{address}");
+    let serving = tokio::spawn(run(old, client(&api), old_listener, shutdown.clone()));
+    let new = replica(Some(peers));
+    let taking = tokio::spawn(run(new.clone(), client(&api), new_listener, shutdown.clone()));
+    let story = async {
+        match get(&client(&old_url), "/peer/points").await {
+            Err(kube::Error::Api(status)) => assert_eq!(status.code, 403, "nobody may ask without a token"),
+            other => panic!("{other:?}"),
+        }
+        while new.store().node("n1", now_ms).is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), story).await.unwrap();
+    shutdown.cancel();
+    for task in [serving, taking] {
+        task.await.unwrap().unwrap();
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
 }

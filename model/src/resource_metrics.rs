@@ -21,6 +21,9 @@ pub struct ObjectMeta {
     /// Namespace of the pod; nodes have none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
+    /// In events of a watch: from where it can be resumed. Absent elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_version: Option<String>,
     /// RFC 3339; upstream puts the time of the response here, not of the object.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub creation_timestamp: Option<String>,
@@ -70,21 +73,32 @@ pub struct ContainerMetrics {
 /// A list without its kind: `{"metadata":{},"items":[…]}`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct List<T> {
-    /// Always `{}`: no resourceVersion, no continue.
+    /// `{}` unless the list was asked for in pieces.
     #[serde(default)]
     pub metadata: ListMeta,
     /// The objects.
     pub items: Vec<T>,
 }
 
-/// Metadata of a list of metrics, which is empty.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ListMeta {}
+/// Metadata of a list of metrics: empty, as upstream's always is, unless the client asked with `limit` or `continue`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ListMeta {
+    /// From where a watch can go on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_version: Option<String>,
+    /// What to ask the next piece with; absent in the last one.
+    #[serde(rename = "continue", skip_serializing_if = "Option::is_none")]
+    pub continue_token: Option<String>,
+    /// How many objects the next pieces hold, as an estimate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remaining_item_count: Option<i64>,
+}
 
 impl<T> List<T> {
     /// A list of these objects.
     pub fn new(items: Vec<T>) -> List<T> {
-        List { metadata: ListMeta {}, items }
+        List { metadata: ListMeta::default(), items }
     }
 }
 
@@ -132,12 +146,8 @@ impl<T: Kind> Typed<T> {
 
 impl<T: Kind> Typed<List<T>> {
     /// A list in `version` (`v1` or `v1beta1`).
-    pub fn list(version: &str, items: Vec<T>) -> Typed<List<T>> {
-        Typed {
-            kind: T::LIST_KIND.into(),
-            api_version: format!("{GROUP}/{version}"),
-            object: List::new(items),
-        }
+    pub fn list(version: &str, list: List<T>) -> Typed<List<T>> {
+        Typed { kind: T::LIST_KIND.into(), api_version: format!("{GROUP}/{version}"), object: list }
     }
 }
 
@@ -149,6 +159,7 @@ mod tests {
         ObjectMeta {
             name: name.into(),
             namespace: namespace.map(str::to_owned),
+            resource_version: None,
             creation_timestamp: Some("2026-11-22T11:05:41Z".into()),
             labels: BTreeMap::from([("app".into(), "x".into())]),
         }
@@ -192,7 +203,7 @@ mod tests {
     #[test]
     fn an_empty_list_body() {
         assert_eq!(
-            serde_json::to_string(&Typed::<List<PodMetrics>>::list("v1beta1", Vec::new())).unwrap(),
+            serde_json::to_string(&Typed::<List<PodMetrics>>::list("v1beta1", List::default())).unwrap(),
             r#"{"kind":"PodMetricsList","apiVersion":"metrics.k8s.io/v1beta1","metadata":{},"items":[]}"#
         );
         let other = r#"{"metadata":{"resourceVersion":"5"},"items":[{}]}"#;

@@ -19,6 +19,7 @@ pub mod answer;
 pub mod config;
 mod connection;
 pub mod discover;
+pub mod examine;
 mod exchange;
 pub mod failure;
 mod file;

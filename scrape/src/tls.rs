@@ -16,7 +16,7 @@ mod live;
 mod refusal;
 
 pub use live::LiveRoots;
-pub(crate) use refusal::{Refused, explain};
+pub(crate) use refusal::{Presented, Refused, explain};
 
 /// Which certificates are accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -152,8 +152,12 @@ fn every_container_is_restricted_and_the_collector_differs_by_its_host_path_alon
                 if let Some(path) = volume["hostPath"]["path"].as_str() {
                     host_paths.push((name, path));
                 }
-                let kinds = ["hostPath", "secret", "emptyDir"];
+                let kinds = ["hostPath", "secret", "emptyDir", "projected"];
                 assert!(kinds.iter().any(|kind| !volume[kind].is_null()), "{at}: {volume}");
+                for source in list(&volume["projected"]["sources"]) {
+                    // A token for the API server is where pods have it anyway.
+                    assert!(source["serviceAccountToken"]["audience"].is_string(), "{at}: {volume}");
+                }
             }
             for container in list(&pod["containers"]) {
                 let security = json!({

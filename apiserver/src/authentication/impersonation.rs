@@ -20,8 +20,8 @@ const AUTHENTICATION_GROUP: &str = "authentication.k8s.io";
 /// The user a request acts as; the headers are removed.
 ///
 /// # Errors
-/// 403 when the user may not impersonate one of the things asked for, 500 when nobody could decide or a group,
-/// extra or uid was given without a user (upstream's code for it).
+/// 403 when the user may not impersonate one of the things asked for, 500 when nobody could decide, 400 when a group,
+/// extra or uid was given without a user.
 pub(crate) async fn apply(
     user: User,
     headers: &mut HeaderMap,
@@ -43,6 +43,24 @@ pub(crate) fn refused(user: &User, attributes: &Attributes, reason: &str) -> Sta
     let why = attributes.refusal(user);
     let why = if reason.is_empty() { why } else { format!("{why}: {reason}") };
     Status::forbidden(&attributes.group, &attributes.resource, &attributes.name, &why)
+}
+
+/// Texts as Go prints them in upstream's message.
+fn go_texts(texts: &[String]) -> String {
+    if texts.is_empty() {
+        return "[]string(nil)".to_owned();
+    }
+    let texts: Vec<String> = texts.iter().map(|text| format!("{text:?}")).collect();
+    format!("[]string{{{}}}", texts.join(", "))
+}
+
+fn go_extra(extra: &BTreeMap<String, Vec<String>>) -> String {
+    if extra.is_empty() {
+        return "map[string][]string(nil)".to_owned();
+    }
+    let entries: Vec<String> =
+        extra.iter().map(|(key, values)| format!("{key:?}:{}", go_texts(values))).collect();
+    format!("map[string][]string{{{}}}", entries.join(", "))
 }
 
 struct Wanted {
@@ -72,8 +90,15 @@ impl Wanted {
         });
         if name.is_empty() {
             let nothing = groups.is_empty() && uid.is_none() && extra.is_empty();
-            let what = "requested groups, uid or extra without impersonating a user";
-            return if nothing { Ok(None) } else { Err(Status::internal(what)) };
+            let what = || {
+                let uid = uid.as_deref().unwrap_or("");
+                let (groups, extra) = (go_texts(&groups), go_extra(&extra));
+                format!(
+                    "requested &user.DefaultInfo{{Name:\"\", UID:{uid:?}, Groups:{groups}, Extra:{extra}}} without \
+                     impersonating a user name"
+                )
+            };
+            return if nothing { Ok(None) } else { Err(Status::bad_request(what())) };
         }
         Ok(Some(Self { name, groups, uid, extra }))
     }
@@ -161,7 +186,7 @@ mod tests {
             Ok(User::new("bob", ["dev", AUTHENTICATED]))
         );
         assert_eq!(run(&[], &[]).await, Ok(User::new("admin", ["g"])));
-        assert_eq!(run(&[("Impersonate-Group", "dev")], &["groups/dev"]).await, Err(500));
+        assert_eq!(run(&[("Impersonate-Group", "dev")], &["groups/dev"]).await, Err(400));
         let account = [("Impersonate-User", "system:serviceaccount:ns:a")];
         let user = run(&account, &["serviceaccounts/a"]).await.unwrap();
         assert_eq!(user.groups, ["system:serviceaccounts", "system:serviceaccounts:ns", AUTHENTICATED]);

@@ -34,6 +34,26 @@ pub trait TokenVerifier: Send + Sync + 'static {
     fn verify<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Option<User>, String>>;
 }
 
+/// Takes what one of several verifiers takes, asked in this order.
+#[derive(Clone)]
+pub struct AnyOf(pub Vec<Arc<dyn TokenVerifier>>);
+
+impl TokenVerifier for AnyOf {
+    fn verify<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Option<User>, String>> {
+        Box::pin(async move {
+            let mut failures = Vec::new();
+            for verifier in &self.0 {
+                match verifier.verify(token).await {
+                    Ok(Some(user)) => return Ok(Some(user)),
+                    Ok(None) => {}
+                    Err(failure) => failures.push(failure),
+                }
+            }
+            if failures.is_empty() { Ok(None) } else { Err(failures.join("; ")) }
+        })
+    }
+}
+
 /// The certificates a client presented, its own first. The TLS handshake proved that it holds the key; who
 /// signed them is checked here.
 #[derive(Clone, Debug, Default)]

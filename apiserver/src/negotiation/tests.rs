@@ -64,6 +64,7 @@ fn accept_chooses_as_upstream() {
         ("application/json;profile=nopeer", Offer::OBJECT, "Json Object"),
         ("application/json;stream=watch", Offer::OBJECT, "Json Object"),
         ("application/json;stream=other", Offer::OBJECT, &unknown_view),
+        ("application/yaml, application/json;q=0.5", Offer::OBJECT.as_events(), "Json Object"),
         ("application/json;pretty=1", Offer::OBJECT, "Json Object pretty"),
         ("application/yaml;pretty=1", Offer::OBJECT, "Yaml Object"),
         ("APPLICATION/JSON ; pretty=\"1\"", Offer::OBJECT, "Json Object pretty"),

@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepidle};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -18,6 +19,8 @@ use super::tracked::Activity;
 use super::{Limits, Shared};
 use crate::authentication::PeerCertificates;
 
+/// How long a connection is silent before the peer is asked for a sign of life.
+const KEEP_ALIVE: Duration = Duration::from_secs(180);
 /// How often an HTTP/2 peer is asked for a sign of life, and how long it may take.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(15);
@@ -25,6 +28,8 @@ const PING_TIMEOUT: Duration = Duration::from_secs(15);
 /// Serves one connection to its end.
 pub(super) async fn run(shared: Arc<Shared>, acceptor: TlsAcceptor, socket: TcpStream, peer: SocketAddr) {
     let _ = socket.set_nodelay(true);
+    // A peer that went away without a word is noticed, watches or not.
+    let _ = set_socket_keepalive(&socket, true).and_then(|()| set_tcp_keepidle(&socket, KEEP_ALIVE));
     let limits = shared.server.limits;
     let handshake = tokio::time::timeout(limits.handshake, acceptor.accept(socket));
     let stream = tokio::select! {
@@ -73,6 +78,13 @@ async fn http(shared: Arc<Shared>, limits: Limits, stream: TlsStream<TcpStream>,
                 return;
             }
             () = shared.abort.cancelled() => return,
+            stuck = activity.overdue() => {
+                if stuck || !http2 {
+                    tracing::debug!(%peer, "connection broken off: the client does not take its answer");
+                    return;
+                }
+                continue;
+            }
             () = shared.shutdown.cancelled(), if !ending => {}
             () = activity.close.cancelled(), if !ending => {}
             () = activity.idle_for(limits.idle), if !ending => {}

@@ -47,6 +47,9 @@ pub struct Limits {
     pub header_read: Duration,
     /// Time to answer a request, watches and streams aside; then 504.
     pub request: Duration,
+    /// Time for a client to take its answer, watches and streams aside. Then its place in flight goes to others, and a
+    /// connection on which nothing else goes on is broken off. Upstream ends the request at its time.
+    pub send: Duration,
     /// A connection without requests is closed after this time.
     pub idle: Duration,
     /// Time for open requests to end after the order to stop; what remains is broken off. Watches end at once.
@@ -65,6 +68,7 @@ impl Default for Limits {
             handshake: Duration::from_secs(10),
             header_read: Duration::from_secs(32),
             request: Duration::from_secs(60),
+            send: Duration::from_secs(60),
             idle: Duration::from_secs(90),
             drain: Duration::from_secs(20),
         }

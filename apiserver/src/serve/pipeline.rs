@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::Shared;
-use super::tracked::{Activity, Held, Tracked};
+use super::tracked::{Activity, Mark, Tracked};
 use crate::attributes::{self, Attributes};
 use crate::authentication::{PeerCertificates, impersonation};
 use crate::authorization::{Decision, is_master};
@@ -39,16 +39,17 @@ pub(super) async fn answer(
     request: http::Request<Incoming>,
 ) -> Response {
     let started = Instant::now();
-    let mut held = Held { _mark: connection.activity.begin(), permit: None };
     let (parts, body) = request.into_parts();
     let query = Query::parse(parts.uri.query().unwrap_or(""));
     let attributes = attributes::of(&parts.method, parts.uri.path(), &query);
     let audit_id = audit_id(&parts.headers);
     let (original_headers, is_head) = (parts.headers.clone(), parts.method == Method::HEAD);
     let long_running = attributes.is_long_running();
+    let limits = &shared.server.limits;
+    let mark = connection.activity.begin((!long_running).then(|| started + limits.request + limits.send));
     let body = LimitedBody::new(body, shared.server.limits.body_bytes);
 
-    let work = pass(&shared, &connection, &attributes, Request::new(parts, User::default(), body), &mut held);
+    let work = pass(&shared, &connection, &attributes, Request::new(parts, User::default(), body), &mark);
     let work = AssertUnwindSafe(work).catch_unwind();
     let outcome = if long_running {
         Some(work.await)
@@ -74,13 +75,15 @@ pub(super) async fn answer(
         response = without_body(response);
     }
     let ends = long_running.then(|| shared.shutdown.clone());
-    response.map(|body| Tracked::new(body, held, ends).boxed_unsync())
+    response.map(|body| Tracked::new(body, mark, ends).boxed_unsync())
 }
 
 /// How a request can end before the handler.
 enum Refusal {
     /// A `Status` in the negotiated encoding.
     Status(Status),
+    /// The same, of the filter that upstream has say `nosniff`.
+    Impersonation(Status),
     /// Plain text, where upstream writes plain text.
     Text(StatusCode, String),
 }
@@ -95,6 +98,12 @@ impl Refusal {
     fn into_response(self, headers: &http::HeaderMap, query: &Query) -> Response {
         match self {
             Self::Status(status) => status.to_response(headers, query),
+            Self::Impersonation(status) => {
+                let mut response = status.to_response(headers, query);
+                let nosniff = HeaderValue::from_static("nosniff");
+                response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+                response
+            }
             Self::Text(code, text) => plain(code, &text),
         }
     }
@@ -118,7 +127,7 @@ async fn pass(
     connection: &Connection,
     attributes: &Attributes,
     mut request: Request,
-    held: &mut Held,
+    mark: &Mark,
 ) -> Result<Response, Refusal> {
     let server = &shared.server;
     let headers = &mut request.parts.headers;
@@ -133,8 +142,11 @@ async fn pass(
         tracing::debug!(peer = %connection.peer, reasons = ?refused.0, "not authenticated");
         Status::unauthorized()
     })?;
-    let user = impersonation::apply(user, headers, server.authorizer.as_ref()).await?;
-    held.permit = in_flight(shared, &user, attributes)?;
+    let user = impersonation::apply(user, headers, server.authorizer.as_ref()).await;
+    let user = user.map_err(Refusal::Impersonation)?;
+    if let Some(permit) = in_flight(shared, &user, attributes)? {
+        mark.hold(permit);
+    }
     authorize(shared, &user, attributes, &request.parts.uri).await?;
     request.user = user;
     request.parts.extensions.insert(connection.peer);

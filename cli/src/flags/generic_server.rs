@@ -144,6 +144,9 @@ pub struct LimitArgs {
     /// Time to answer a request.
     #[arg(long, default_value = "1m", value_parser = super::parse_duration, value_name = "DURATION")]
     pub request_timeout: Duration,
+    /// Least time in seconds that a watch lasts whose client does not ask for less; at most twice that.
+    #[arg(long, default_value_t = 1800, value_name = "SECONDS")]
+    pub min_request_timeout: u32,
     /// How long requests are still taken after the order to stop, while /readyz already fails.
     #[arg(long, default_value = "0s", value_parser = go_duration, value_name = "DURATION")]
     pub shutdown_delay_duration: Duration,

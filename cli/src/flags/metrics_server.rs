@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args};
+use clap::Args;
 
 use super::generic_server::{DelegationArgs, LimitArgs, ServingArgs};
-use super::upstream::go_bool;
-use super::{ClusterArgs, parse_duration};
+use super::{ClusterArgs, KubeletArgs, parse_duration};
 
 /// Flags of `metrics-server`; upstream's names and meanings.
 #[derive(Debug, Args)]
@@ -31,47 +30,24 @@ pub struct MetricsServerArgs {
     /// are verified like kubelets.
     #[arg(long, value_parser = parse_object, value_name = "NAMESPACE/NAME", help_heading = "Surroundings")]
     pub collector_certificate_secret: Option<ObjectName>,
+    /// Where the other replicas are, by a name that leads to all of them: their last points are taken over at the start.
+    #[arg(long, requires = "peer_token_file", value_name = "HOST:PORT", help_heading = "Peers")]
+    pub peers: Option<String>,
+    /// Token that is shown to them, for the audience flyball-metrics-server.
+    #[arg(long, requires = "peers", value_name = "FILE", help_heading = "Peers")]
+    pub peer_token_file: Option<PathBuf>,
+    /// CA of their serving certificates. Unset: not verified.
+    #[arg(long, requires = "peers", value_name = "FILE", help_heading = "Peers")]
+    pub peer_certificate_authority: Option<PathBuf>,
     /// Time between two scrapes of a node. Unset: automatic, 1 s from Flyball collectors, 15 s from kubelets.
     #[arg(long, value_parser = parse_duration, value_name = "DURATION")]
     pub metric_resolution: Option<Duration>,
     /// Window that usage is computed over. Unset: as long as the use is level, short after a step.
     #[arg(long, value_parser = parse_duration, value_name = "DURATION")]
     pub usage_window: Option<Duration>,
-    /// Port of the kubelets.
-    #[arg(long, default_value_t = 10250, value_name = "PORT")]
-    pub kubelet_port: u16,
-    /// Use the port in the Node's status instead of --kubelet-port.
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, default_value = "false", default_missing_value = "true",
-          require_equals = true, value_parser = go_bool)]
-    pub kubelet_use_node_status_port: bool,
-    /// Kinds of node address to try, in order.
-    #[arg(
-        long,
-        value_delimiter = ',',
-        default_value = "InternalIP,ExternalIP,Hostname",
-        value_name = "TYPES"
-    )]
-    pub kubelet_preferred_address_types: Vec<String>,
-    /// Time-out of one scrape.
-    #[arg(long, default_value = "10s", value_parser = parse_duration, value_name = "DURATION")]
-    pub kubelet_request_timeout: Duration,
-    /// Do not verify the certificates of the kubelets.
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, default_value = "false", default_missing_value = "true",
-          require_equals = true, value_parser = go_bool)]
-    pub kubelet_insecure_tls: bool,
-    /// Speak plain HTTP to the kubelets and show no credentials.
-    #[arg(long, action = ArgAction::Set, num_args = 0..=1, default_value = "false", default_missing_value = "true",
-          require_equals = true, value_parser = go_bool)]
-    pub deprecated_kubelet_completely_insecure: bool,
-    /// CA bundle that the kubelets' certificates are verified against.
-    #[arg(long, value_name = "FILE")]
-    pub kubelet_certificate_authority: Option<PathBuf>,
-    /// Client certificate shown to the kubelets, PEM. Without it the kubeconfig's, if that names files.
-    #[arg(long, requires = "kubelet_client_key", value_name = "FILE")]
-    pub kubelet_client_certificate: Option<PathBuf>,
-    /// Private key of that certificate, PEM.
-    #[arg(long, requires = "kubelet_client_certificate", value_name = "FILE")]
-    pub kubelet_client_key: Option<PathBuf>,
+    /// Where kubelets are, and how they are spoken to.
+    #[command(flatten)]
+    pub kubelets: KubeletArgs,
     /// Scrape only the nodes that match this label selector.
     #[arg(short = 'l', long, default_value = "", value_name = "SELECTOR")]
     pub node_selector: String,
@@ -124,7 +100,7 @@ mod tests {
             "--v=2",
         ])
         .expect("upstream's flags");
-        assert!(args.kubelet_use_node_status_port && args.kubelet_insecure_tls);
+        assert!(args.kubelets.kubelet_use_node_status_port && args.kubelets.kubelet_insecure_tls);
         assert_eq!((args.serving.secure_port, args.limits.verbosity), (10250, Some(2)));
         assert_eq!(args.delegation.authorization_always_allow_paths, ["/metrics"]);
         assert!(args.limits.ignored.0.is_empty());
@@ -152,7 +128,7 @@ mod tests {
             "--requestheader-allowed-names=aggregator,other",
         ])
         .expect("upstream's flags");
-        assert!(args.kubelet_insecure_tls, "the last one counts");
+        assert!(args.kubelets.kubelet_insecure_tls, "the last one counts");
         assert_eq!((args.serving.secure_port, args.limits.verbosity), (2, Some(4)));
         assert_eq!(args.limits.logging_format, Some(LogFormat::Json));
         assert_eq!(

@@ -10,9 +10,11 @@ use crate::burn::BurnArgs;
 
 mod collector;
 mod explain;
+mod doctor;
 mod explain_metric;
 mod generic_server;
 mod hpa;
+mod kubelets;
 mod metrics_server;
 mod upstream;
 
@@ -21,6 +23,8 @@ pub use explain::{ExplainArgs, LintArgs};
 pub use explain_metric::ExplainMetricArgs;
 pub use generic_server::{DelegationArgs, LimitArgs, ServingArgs};
 pub use hpa::{Compat, HpaArgs, LeaderElectionArgs, Mode, SwitchArgs};
+pub use doctor::{DoctorArgs, DoctorCommand, DoctorKubeletsArgs};
+pub use kubelets::KubeletArgs;
 pub use metrics_server::MetricsServerArgs;
 
 /// Version with the commit it was built from.
@@ -115,6 +119,11 @@ pub enum Command {
         Needs permission to list pods and create pods/portforward in the collectors' namespace, and to get nodes/stats."
     )]
     ExplainMetric(Box<ExplainMetricArgs>),
+    /// Look for what is wrong, and print what mends it
+    #[command(after_help = "Examples:\n  flyball doctor kubelets\n  \
+        flyball doctor kubelets node1 --kubelet-preferred-address-types=InternalIP\n  \
+        flyball doctor kubelets -l kubernetes.io/os=linux -o json")]
+    Doctor(Box<DoctorArgs>),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  source <(flyball completion bash)")]
     Completion {

@@ -33,7 +33,7 @@ enum Takes {
 use Takes::{Switch, Value};
 
 /// Flags of upstream's metrics-server (of the generic API server in it, and of its logger) that mean nothing here.
-const IGNORED: [(&str, Takes); 60] = [
+const IGNORED: [(&str, Takes); 59] = [
     ("advertise-address", Value),
     ("alsologtostderr", Switch),
     ("audit-log-batch-buffer-size", Value),
@@ -85,7 +85,6 @@ const IGNORED: [(&str, Takes); 60] = [
     ("log-text-split-stream", Switch),
     ("logtostderr", Switch),
     ("min-compatibility-version", Value),
-    ("min-request-timeout", Value),
     ("profiling", Switch),
     ("runtime-config-emulation-forward-compatible", Switch),
     ("shutdown-send-retry-after", Switch),

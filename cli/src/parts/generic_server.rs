@@ -107,6 +107,7 @@ pub(super) fn limits(args: &LimitArgs, config: &mut Config) {
         request: args.request_timeout.max(Duration::from_millis(1)),
         ..config.limits
     };
+    config.min_watch_time = Duration::from_secs(args.min_request_timeout.into());
     config.shutdown_delay = args.shutdown_delay_duration;
     if !args.ignored.0.is_empty() {
         tracing::warn!(

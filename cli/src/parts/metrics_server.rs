@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 use flyball_apiserver::certs::secret::KeptSecret;
 use flyball_apiserver::own_metrics::OwnMetrics;
 use flyball_apiserver::standard::VersionInfo;
+use flyball_metrics_server::peers::Peers;
 use flyball_metrics_server::surroundings::{COLLECTOR_NAME, ServiceName, Surroundings};
 use flyball_metrics_server::{MetricsServer, StoreSettings};
 use flyball_model::selector::LabelSelector;
@@ -25,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{API_VERSION, generic_server, milliseconds};
-use crate::flags::MetricsServerArgs;
+use crate::flags::{KubeletArgs, MetricsServerArgs};
 use crate::query;
 
 /// Upstream's shortest resolution is 10 s, for kubelets sample no faster; collectors do.
@@ -50,6 +51,11 @@ pub async fn metrics_server(args: MetricsServerArgs, shutdown: CancellationToken
         // One and a half rounds, as upstream, and the time one attempt may take.
         collection_limit: resolution.mul_f64(1.5) + scrape.request_timeout,
         version: VersionInfo::new(API_VERSION.0, API_VERSION.1, env!("FLYBALL_COMMIT")),
+        peers: args.peers.zip(args.peer_token_file).map(|(address, token)| Peers {
+            address,
+            token,
+            authority: args.peer_certificate_authority,
+        }),
         surroundings: Some(Surroundings {
             own_service: args.own_service.map(|own| ServiceName { namespace: own.namespace, name: own.name }),
             collector_certificate,
@@ -62,14 +68,7 @@ pub async fn metrics_server(args: MetricsServerArgs, shutdown: CancellationToken
     let setup = MetricsServerSetup {
         client: Client::try_from(kube)?,
         listener: generic_server::listen(&args.serving)?,
-        discovery: Discovery {
-            node_selector,
-            kubelet: KubeletAddress {
-                preferred_types: args.kubelet_preferred_address_types,
-                port: args.kubelet_port,
-                use_node_status_port: args.kubelet_use_node_status_port,
-            },
-        },
+        discovery: Discovery { node_selector, kubelet: kubelet_address(&args.kubelets) },
         scrape,
         config,
     };
@@ -84,7 +83,7 @@ fn scrape_settings(
     args: &MetricsServerArgs,
     kube: &kube::Config,
 ) -> anyhow::Result<(flyball_scrape::Config, CollectorCertificate)> {
-    let kubelet = kubelet_endpoint(args, kube)?;
+    let kubelet = kubelet_endpoint(&args.kubelets, kube)?;
     let mut collector = kubelet.clone();
     let mut kept = None;
     if let Some(secret) = &args.collector_certificate_secret {
@@ -100,17 +99,17 @@ fn scrape_settings(
         kept = Some((secret, Arc::new(move |roots| live.set(roots)) as _));
     }
     let mut config = flyball_scrape::Config::new(kubelet, collector);
-    config.request_timeout = args.kubelet_request_timeout;
+    config.request_timeout = args.kubelets.kubelet_request_timeout;
     if let Some(resolution) = args.metric_resolution {
         if resolution < MIN_RESOLUTION {
             bail!("--metric-resolution {resolution:?} is below the shortest possible, {MIN_RESOLUTION:?}");
         }
         // Upstream's rule: a scrape must be over before the next one is due.
-        if resolution.mul_f64(0.9) < args.kubelet_request_timeout {
+        if resolution.mul_f64(0.9) < args.kubelets.kubelet_request_timeout {
             config.request_timeout = resolution.mul_f64(0.9);
             tracing::warn!(
                 "--kubelet-request-timeout {:?} does not fit --metric-resolution {resolution:?}; using {:?}",
-                args.kubelet_request_timeout,
+                args.kubelets.kubelet_request_timeout,
                 config.request_timeout
             );
         }
@@ -119,8 +118,17 @@ fn scrape_settings(
     Ok((config, kept))
 }
 
+/// Which of a node's addresses its kubelet is asked at.
+pub(crate) fn kubelet_address(args: &KubeletArgs) -> KubeletAddress {
+    KubeletAddress {
+        preferred_types: args.kubelet_preferred_address_types.clone(),
+        port: args.kubelet_port,
+        use_node_status_port: args.kubelet_use_node_status_port,
+    }
+}
+
 /// How kubelets are spoken to.
-fn kubelet_endpoint(args: &MetricsServerArgs, kube: &kube::Config) -> anyhow::Result<Endpoint> {
+pub(crate) fn kubelet_endpoint(args: &KubeletArgs, kube: &kube::Config) -> anyhow::Result<Endpoint> {
     if args.kubelet_insecure_tls && args.kubelet_certificate_authority.is_some() {
         bail!("--kubelet-insecure-tls and --kubelet-certificate-authority exclude one another");
     }
@@ -148,7 +156,7 @@ fn kubelet_endpoint(args: &MetricsServerArgs, kube: &kube::Config) -> anyhow::Re
 }
 
 /// The client certificate of the flags, else the one whose files the kubeconfig names.
-fn kubelet_identity(args: &MetricsServerArgs, kube: &kube::Config) -> Option<ClientIdentity> {
+fn kubelet_identity(args: &KubeletArgs, kube: &kube::Config) -> Option<ClientIdentity> {
     let flags = args.kubelet_client_certificate.clone().zip(args.kubelet_client_key.clone());
     let path = |name: &Option<String>| name.as_ref().map(PathBuf::from);
     let named = path(&kube.auth_info.client_certificate).zip(path(&kube.auth_info.client_key));

@@ -21,6 +21,7 @@ mod metrics_server;
 pub use collector::collector;
 pub use hpa::hpa;
 pub use metrics_server::{MetricsServerSetup, metrics_server};
+pub(crate) use metrics_server::{kubelet_address, kubelet_endpoint};
 
 /// Kubernetes version whose API the servers speak.
 pub const API_VERSION: (u32, u32) = (1, 34);

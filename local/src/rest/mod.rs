@@ -113,6 +113,7 @@ impl ApiServer {
             probes,
             metrics,
             // Discovery of aggregated groups that have not been reached yet.
+            inner_groups: None,
             inner_paths: vec!["/apis/*".to_owned()],
             inner: inner.clone(),
         };

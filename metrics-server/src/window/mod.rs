@@ -139,6 +139,17 @@ impl Series {
         &self.last
     }
 
+    /// All points kept, oldest first. Of the earlier ones the working set is not known any more; they show the last one.
+    pub fn points(&self) -> Vec<Point> {
+        let earlier = self.earlier.iter().map(|counter| Point {
+            timestamp_ns: counter.timestamp_ns,
+            cpu_core_ns: counter.cpu_core_ns,
+            working_set_bytes: self.last.working_set_bytes,
+            start_ns: self.earlier_start_ns.filter(|_| self.last.start_ns.is_some()),
+        });
+        earlier.chain([self.last]).collect()
+    }
+
     /// Takes the point of a new scrape.
     pub fn push(&mut self, policy: Policy, point: Point) {
         match policy {

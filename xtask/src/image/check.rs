@@ -171,6 +171,16 @@ fn node(
         secret(&path, cluster, namespace, settings, bundle.files_group())?;
         volumes.insert(volume.to_owned(), path);
     }
+    for (volume, settings) in bundle.volumes("projected") {
+        let path = own.join(volume);
+        fs::create_dir_all(&path)?;
+        for source in settings["sources"].as_array().into_iter().flatten() {
+            let file = source["serviceAccountToken"]["path"].as_str().context("a source that is no token")?;
+            // The one-machine cluster knows no audiences.
+            fs::write(path.join(file), cluster.token(namespace, account)?)?;
+        }
+        volumes.insert(volume.to_owned(), path);
+    }
     for (volume, _) in bundle.volumes("emptyDir") {
         let path = own.join(volume);
         fs::create_dir_all(&path)?;

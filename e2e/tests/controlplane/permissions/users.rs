@@ -14,6 +14,7 @@ fn request(scene: &Scene<'_>, grant: &Grant) -> Option<(SocketAddr, String)> {
     let api = "/apis/metrics.k8s.io/v1beta1";
     let path = match (grant.group.as_str(), grant.resource.as_str(), grant.verb.as_str()) {
         ("metrics.k8s.io", resource, "list") => format!("{api}/{resource}"),
+        ("metrics.k8s.io", resource, "watch") => format!("{api}/{resource}?watch=true&timeoutSeconds=1"),
         ("metrics.k8s.io", "nodes", "get") => format!("{api}/nodes/{HOLLOW_NODE}"),
         ("metrics.k8s.io", "pods", "get") => format!("{api}/namespaces/{COMMON}/pods/early-hollow"),
         ("decisions.flyball.io", "decisions", "list") => "/apis/decisions.flyball.io/v1/decisions".to_owned(),

@@ -1,0 +1,199 @@
+//! The points of one node as they are handed to another replica, and taken from one.
+
+use std::collections::BTreeMap;
+
+use super::{NodeEntry, PodEntry, Store};
+use crate::points::Source;
+use crate::window::{Point, Policy, Series};
+
+/// Points of one series at most: they span the usual window, and more would only make the handing over longer.
+const POINTS_LIMIT: usize = 17;
+
+/// What one node is known by.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct NodeHistory {
+    pub(crate) node: String,
+    /// Who answered for it.
+    pub(crate) source: Source,
+    /// When the last good scrape ended, Unix milliseconds.
+    pub(crate) good_ms: i64,
+    /// The node's own points, oldest first.
+    pub(crate) points: Vec<Point>,
+    pub(crate) pods: Vec<PodHistory>,
+}
+
+/// What one pod is known by.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct PodHistory {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    /// Containers with their points, oldest first.
+    pub(crate) containers: Vec<(String, Vec<Point>)>,
+}
+
+impl Store {
+    /// The nodes with data, by name.
+    pub(crate) fn measured_nodes(&self) -> Vec<String> {
+        self.read(|state| {
+            let good = state.nodes.iter().filter(|(_, entry)| entry.last_good_ms.is_some());
+            let mut names: Vec<String> = good.map(|(name, _)| name.clone()).collect();
+            names.sort_unstable();
+            names
+        })
+    }
+
+    /// What is known of a node; pods that are withheld are left out.
+    pub(crate) fn history(&self, node: &str) -> Option<NodeHistory> {
+        self.read(|state| {
+            let entry = state.nodes.get(node)?;
+            let pods = entry.pods.iter().filter_map(|(namespace, name)| {
+                let pod = state.pods.get(namespace)?.get(name)?;
+                let ours = pod.node == node && pod.incomplete.is_empty();
+                ours.then(|| PodHistory {
+                    namespace: namespace.clone(),
+                    name: name.clone(),
+                    containers: pod
+                        .containers
+                        .iter()
+                        .map(|(name, series)| (name.clone(), last(series)))
+                        .collect(),
+                })
+            });
+            Some(NodeHistory {
+                node: node.to_owned(),
+                source: entry.source?,
+                good_ms: entry.last_good_ms?,
+                points: entry.series.as_ref().map(last).unwrap_or_default(),
+                pods: pods.collect(),
+            })
+        })
+    }
+
+    /// Takes what another replica knows of a node, unless this one has scraped it already. Ages count from the scrape of
+    /// the other replica. Whether it was taken.
+    pub(crate) fn take_over(&self, history: NodeHistory, now_ms: i64) -> bool {
+        let policy = self.settings.policy(history.source);
+        self.write(|state| {
+            if state.nodes.get(&history.node).is_some_and(|entry| entry.last_good_ms.is_some()) {
+                return false;
+            }
+            let failure = state.nodes.remove(&history.node).and_then(|entry| entry.failure);
+            let mut keys = std::collections::BTreeSet::new();
+            for pod in history.pods {
+                let pods = state.pods.entry(pod.namespace.clone()).or_default();
+                if pods.contains_key(&pod.name) {
+                    continue;
+                }
+                let containers: BTreeMap<String, Series> = pod
+                    .containers
+                    .into_iter()
+                    .filter_map(|(name, points)| Some((name, replayed(policy, &points)?)))
+                    .collect();
+                let entry = PodEntry { node: history.node.clone(), containers, incomplete: Vec::new() };
+                pods.insert(pod.name.clone(), entry);
+                keys.insert((pod.namespace, pod.name));
+            }
+            let entry = NodeEntry {
+                series: replayed(policy, &history.points),
+                pods: keys,
+                // A clock that is ahead must not make values live longer.
+                last_good_ms: Some(history.good_ms.min(now_ms)),
+                source: Some(history.source),
+                failure,
+            };
+            state.nodes.insert(history.node, entry);
+            state.any_good = true;
+            true
+        })
+    }
+}
+
+fn last(series: &Series) -> Vec<Point> {
+    let points = series.points();
+    points[points.len().saturating_sub(POINTS_LIMIT)..].to_vec()
+}
+
+/// The series that these points make.
+fn replayed(policy: Policy, points: &[Point]) -> Option<Series> {
+    let (first, rest) = points.split_first()?;
+    let mut series = Series::new(policy, *first);
+    rest.iter().for_each(|point| series.push(policy, *point));
+    Some(series)
+}
+
+#[cfg(test)]
+mod tests {
+    use flyball_model::batch::{Batch, Outcome, Sink as _};
+    use flyball_model::labels::Labels;
+    use flyball_model::sample::Sample;
+
+    use super::*;
+    use crate::store::StoreSettings;
+
+    const NOW_MS: i64 = 1_700_000_100_000;
+
+    /// The answer of a node with one pod, sampled at this time.
+    fn batch(at_ms: i64, sweep_interval_ms: Option<u64>) -> Batch {
+        let container = [("container", "c"), ("namespace", "ns"), ("pod", "p")];
+        let sample = |name: &str, labels: &[(&str, &str)], value: f64| Sample {
+            name: name.to_owned(),
+            labels: Labels::from_pairs(labels.iter().copied()).unwrap(),
+            value,
+            timestamp_ms: Some(at_ms),
+        };
+        let seconds = at_ms as f64 / 1e3 - 1.7e9;
+        let samples = vec![
+            sample("node_cpu_usage_seconds_total", &[], 10.0 + seconds),
+            sample("node_memory_working_set_bytes", &[], 1024.0),
+            sample("container_cpu_usage_seconds_total", &container, 5.0 + seconds / 4.0),
+            sample("container_memory_working_set_bytes", &container, 2048.0),
+            sample("container_start_time_seconds", &container, 1.6e9),
+        ];
+        Batch {
+            node: "n1".to_owned(),
+            started_ms: at_ms,
+            finished_ms: at_ms,
+            outcome: Outcome::Scraped { samples, sweep_interval_ms },
+        }
+    }
+
+    #[test]
+    fn another_store_says_the_same_with_what_it_took() {
+        for (sweep, step_ms) in [(None, 15_000), (Some(1000), 1000)] {
+            let (one, other) = (Store::default(), Store::default());
+            for round in 0..5 {
+                one.accept(&batch(NOW_MS - 60_000 + round * step_ms, sweep));
+            }
+            assert_eq!(one.measured_nodes(), ["n1"]);
+            assert!(other.take_over(one.history("n1").unwrap(), NOW_MS));
+            assert_eq!(other.node("n1", NOW_MS), one.node("n1", NOW_MS));
+            assert_eq!(other.pod("ns", "p", NOW_MS), one.pod("ns", "p", NOW_MS));
+            assert!(other.pod("ns", "p", NOW_MS).is_ok());
+            // Both go on alike.
+            let next = batch(NOW_MS - 60_000 + 5 * step_ms, sweep);
+            one.accept(&next);
+            other.accept(&next);
+            assert_eq!(other.pod("ns", "p", NOW_MS), one.pod("ns", "p", NOW_MS));
+        }
+    }
+
+    #[test]
+    fn own_data_is_better_and_nothing_lives_longer() {
+        let one = Store::default();
+        one.accept(&batch(NOW_MS - 30_000, None));
+        one.accept(&batch(NOW_MS - 15_000, None));
+        let history = one.history("n1").unwrap();
+        let own = Store::default();
+        own.accept(&batch(NOW_MS, None));
+        assert!(!own.take_over(history.clone(), NOW_MS));
+        let late = NOW_MS + StoreSettings::default().max_age_ms;
+        let other = Store::default();
+        assert!(other.take_over(history.clone(), late));
+        assert_eq!(other.node("n1", late), one.node("n1", late));
+        assert!(other.node("n1", late).is_err(), "too old there is too old here");
+        let ahead = NodeHistory { good_ms: i64::MAX, ..history };
+        let cautious = Store::default();
+        assert!(cautious.take_over(ahead, NOW_MS));
+        assert!(cautious.node("n1", NOW_MS + 10 * StoreSettings::default().max_age_ms).is_err());
+    }
+}
