@@ -4,7 +4,9 @@
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
+use rustix::path::Arg;
 use std::cell::Cell;
+use std::ffi::CStr;
 use std::path::Path;
 
 /// Size of the read buffer. The longest file read, `memory.stat`, has about 2 KiB on current kernels.
@@ -114,14 +116,29 @@ pub fn open_folder(path: &Path) -> rustix::io::Result<OwnedFd> {
     rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
+/// Puts a file's path below a folder's, empty for none, into a buffer, as the kernel takes it: without a copy.
+///
+/// # Errors
+/// There is a NUL in it, which no path has.
+pub fn join<'b>(buffer: &'b mut String, folder: &str, file: &str) -> Result<&'b CStr, ReadFault> {
+    buffer.clear();
+    if !folder.is_empty() {
+        buffer.push_str(folder);
+        buffer.push('/');
+    }
+    buffer.push_str(file);
+    buffer.push('\0');
+    CStr::from_bytes_with_nul(buffer.as_bytes()).map_err(|_| ReadFault::Other)
+}
+
 /// Opens a folder below another. Symbolic links are not followed at the last step.
-pub fn open_folder_at(base: impl AsFd, path: &str) -> rustix::io::Result<OwnedFd> {
+pub fn open_folder_at(base: impl AsFd, path: impl Arg) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(base, path, flags, Mode::empty())
 }
 
 /// Opens a file for reading.
-pub fn open_file_at(base: impl AsFd, path: &str) -> rustix::io::Result<OwnedFd> {
+pub fn open_file_at(base: impl AsFd, path: impl Arg) -> rustix::io::Result<OwnedFd> {
     rustix::fs::openat(base, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
 }
 
@@ -137,7 +154,7 @@ pub fn read_open(file: impl AsFd, buffer: &mut [u8]) -> Result<&[u8], ReadFault>
 }
 
 /// Opens, reads and closes a file.
-pub fn read_at<'b>(base: impl AsFd, path: &str, buffer: &'b mut [u8]) -> Result<&'b [u8], ReadFault> {
+pub fn read_at(base: impl AsFd, path: impl Arg, buffer: &mut [u8]) -> Result<&[u8], ReadFault> {
     let file = open_file_at(base, path)?;
     read_open(file, buffer)
 }

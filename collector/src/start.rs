@@ -6,6 +6,7 @@ use crate::files;
 use crate::group::{GroupFiles, SweepContext};
 use crate::parse;
 use rustix::fd::OwnedFd;
+use std::fmt::Write as _;
 
 /// Processes looked at per container; the first one is almost always the oldest.
 const PIDS_LIMIT: usize = 64;
@@ -23,15 +24,21 @@ pub struct FirstProcess {
 ///
 /// The start is now − uptime + start ticks, which is finer than the whole seconds of the boot time in `/proc/stat`.
 pub fn first_process(
-    group: &mut GroupFiles,
+    group: &GroupFiles,
     proc_root: &OwnedFd,
     ctx: &mut SweepContext<'_>,
 ) -> Option<FirstProcess> {
-    let pids: Vec<u32> =
-        parse::pids(group.read_once(ctx.trees, "cgroup.procs", ctx.buffer)?).take(PIDS_LIMIT).collect();
+    let mut pids = [0; PIDS_LIMIT];
+    let mut count = 0;
+    for (slot, pid) in pids.iter_mut().zip(parse::pids(group.read_once(ctx, 0, "cgroup.procs")?)) {
+        *slot = pid;
+        count += 1;
+    }
     let mut first: Option<(u64, bool)> = None;
-    for pid in pids {
-        let Ok(text) = files::read_at(proc_root, &format!("{pid}/stat"), ctx.buffer) else { continue };
+    for pid in pids.into_iter().take(count) {
+        ctx.path.clear();
+        let _ = write!(ctx.path, "{pid}/stat");
+        let Ok(text) = files::read_at(proc_root, ctx.path.as_str(), ctx.buffer) else { continue };
         let Some(stat) = parse::process_stat(text) else { continue };
         if first.is_none_or(|(ticks, _)| stat.start_ticks < ticks) {
             first = Some((stat.start_ticks, stat.comm == b"pause"));

@@ -118,6 +118,9 @@ pub struct Sweeper {
     changes: Vec<Change>,
     names: Arc<Names>,
     names_generation: Option<u64>,
+    /// Names were given since `unnamed_containers` were counted.
+    names_changed: bool,
+    unnamed_containers: usize,
     counts_descriptors: bool,
     node_slow: SlowTier,
     last_node_cpu: Option<Cpu>,
@@ -185,6 +188,8 @@ impl Sweeper {
             changes: Vec::new(),
             names,
             names_generation: None,
+            names_changed: true,
+            unnamed_containers: 0,
             clock,
             buffer: vec![0; BUFFER_BYTES],
             path: String::new(),
@@ -426,6 +431,7 @@ impl Sweeper {
             return;
         }
         self.names_generation = Some(generation);
+        self.names_changed = true;
         if self.report.added > 0 {
             self.names.want();
         }
@@ -471,7 +477,11 @@ impl Sweeper {
             self.report.duration_ns = finished_ns.saturating_sub(started_ns);
             self.report.pods = sweep.pods.len();
             self.report.containers = sweep.containers.len();
-            self.report.unnamed_containers = sweep.unnamed_containers();
+            if self.report.added + self.report.removed + self.report.started > 0 || self.names_changed {
+                self.unnamed_containers = sweep.unnamed_containers();
+                self.names_changed = false;
+            }
+            self.report.unnamed_containers = self.unnamed_containers;
             let watches = self.discovery.watches();
             self.report.watches = watches.map_or(0, Watches::count);
             self.report.watches_refused = watches.map_or(0, Watches::refused);
