@@ -386,7 +386,6 @@ impl Sweeper {
                 continue;
             }
             resets += group.take(values);
-            started += u64::from(group.find_start(self.processes.is_some(), &self.proc_root, &mut ctx));
             let cpu_ns = values.cpu.map(|cpu| cpu.usage_ns);
             if group.slow.is_due(ctx.sequence, cpu_ns) {
                 let extras = Extras {
@@ -396,6 +395,8 @@ impl Sweeper {
                 };
                 group.slow.read(&group.files, cpu_ns, extras, &mut ctx);
             }
+            // After the slower tier, which sees processes come.
+            started += u64::from(group.find_start(self.processes.is_some(), &self.proc_root, &mut ctx));
         }
         self.report.resets += resets;
         self.report.started += started;
