@@ -4,14 +4,22 @@
 //! machine can, prints them as a table and, last, as one line of JSON. What cannot be measured here is a row that says
 //! why, never a missing row.
 
+pub mod active;
+pub mod allocations;
 pub mod autoscaler;
 pub mod bodies;
+pub mod cadvisor;
+pub mod churn;
 pub mod counting;
 pub mod decision;
 pub mod idle;
 pub mod kubelets;
+pub mod memory;
 pub mod node_metrics;
+pub mod process;
 pub mod reaction;
+pub mod scrapes;
+pub mod served;
 pub mod simulation;
 pub mod sweep;
 

@@ -15,16 +15,68 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use flyball_collector::node_exporter::{NodeExporter, Places};
 use flyball_model::exposition::Format;
-use rustix::time::{ClockId, clock_gettime};
+
+use crate::Figure;
+use crate::process::{cpu_seconds, own_cpu_seconds, resident_kb};
+use crate::served::{Options, Served};
 
 /// Scrapes before the measured ones: they open files and fill buffers.
 const WARM_UP: u32 = 20;
 /// Time between two scrapes over HTTP: an answer is shared for less.
 const PAUSE: Duration = Duration::from_millis(120);
-/// Clock ticks a second in /proc/PID/stat.
-const TICKS_PER_SECOND: f64 = 100.0;
+/// Readings in this process, and scrapes of each program, for a figure.
+const ROUNDS_ALONE: u32 = 1_000;
+const ROUNDS_IN_TURNS: u32 = 200;
 /// Names of the peer in PATH.
 const PEER_NAMES: [&str; 2] = ["prometheus-node-exporter", "node_exporter"];
+
+/// The figures of the row.
+#[must_use]
+pub fn figures() -> Vec<Figure> {
+    let what = "node set: CPU of one scrape of /metrics/node, read and written";
+    let (cpu_us, body) = in_process(ROUNDS_ALONE);
+    let alone = Figure::new("collector node", what, cpu_us / 1e3, "ms").promise("≤ 0.4 ms");
+    let shown = format!("{} series, {} bytes", series(&body), body.len());
+    let mut figures = vec![alone.beside(shown)];
+    let what = "node set: CPU of one scrape over TLS, whole process";
+    figures.push(match beside_peer() {
+        Ok((own, peer)) => Figure::new("collector node", what, own.cpu_us / 1e3, "ms").beside(format!(
+            "Debian's node_exporter without TLS in turns: {:.2} ms, {:.1} times; resident {:.1} and {:.1} MB",
+            peer.cpu_us / 1e3,
+            peer.cpu_us / own.cpu_us,
+            own.resident_kb as f64 * 1.024e-3,
+            peer.resident_kb as f64 * 1.024e-3,
+        )),
+        Err(error) => Figure::skipped("collector node", what, format!("{error:#}")),
+    });
+    figures
+}
+
+fn beside_peer() -> anyhow::Result<(Cost, Cost)> {
+    let program = find_peer().context("no node_exporter in PATH (Debian: prometheus-node-exporter)")?;
+    let mut peer = Peer::start(&program)?;
+    let own = serve()?;
+    let mut asked = [
+        Asked { pid: own.pid(), ask: Box::new(|| Ok(own.get("/metrics/node", false)?.to_vec())) },
+        Asked { pid: peer.pid(), ask: Box::new(move || peer.get("/metrics", false)) },
+    ];
+    let costs = in_turns(ROUNDS_IN_TURNS, &mut asked)?;
+    Ok((costs[0], costs[1]))
+}
+
+/// A collector whose sweeps, rare and of nothing, are not what is measured.
+///
+/// # Errors
+/// It does not start.
+pub fn serve() -> anyhow::Result<Served> {
+    let cgroup_root = "/flyball-bench-nothing".to_owned();
+    Served::start(&Options {
+        cgroup_root,
+        interval: flyball_collector::config::LONGEST_INTERVAL,
+        names: None,
+        joins: None,
+    })
+}
 
 /// This machine, as the collector reads it.
 #[must_use]
@@ -40,11 +92,11 @@ pub fn in_process(rounds: u32) -> (f64, String) {
     for _ in 0..WARM_UP {
         body = exporter.render(Format::Text004);
     }
-    let start = process_cpu_seconds();
+    let start = own_cpu_seconds();
     for _ in 0..rounds {
         body = exporter.render(Format::Text004);
     }
-    ((process_cpu_seconds() - start) * 1e6 / f64::from(rounds), body)
+    ((own_cpu_seconds() - start) * 1e6 / f64::from(rounds), body)
 }
 
 /// Samples of a body.
@@ -209,24 +261,4 @@ pub fn in_turns(rounds: u32, asked: &mut [Asked<'_>]) -> anyhow::Result<Vec<Cost
         Ok(Cost { cpu_us, bytes, resident_kb: resident_kb(one.pid)? })
     });
     costs.collect()
-}
-
-fn process_cpu_seconds() -> f64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
-}
-
-/// CPU of all threads of a process, those that ended too.
-fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let fields: Vec<&str> = stat.rsplit(") ").next().context("no fields")?.split(' ').collect();
-    let ticks =
-        |index: usize| fields.get(index).context("too few fields")?.parse::<f64>().context("no number");
-    Ok((ticks(11)? + ticks(12)?) / TICKS_PER_SECOND)
-}
-
-fn resident_kb(pid: u32) -> anyhow::Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    line.split_whitespace().next().context("no number")?.parse().context("no number")
 }

@@ -1,4 +1,4 @@
-//! Row 1: one sweep over many idle containers, beside the bare `pread`s of the same files in the same run.
+//! Sweeps over many idle containers, beside the bare `pread`s of the same files in the same run.
 //!
 //! The groups are made for the run in the hierarchies of this machine, two containers a pod, below one folder of this
 //! process, and removed after it, also after a panic. CPU is the thread's own, so that a busy machine does not count.
@@ -11,11 +11,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use flyball_collector::history::Recorder;
 use flyball_collector::{Config, Names, Sweeper, detect};
-use rustix::time::{ClockId, clock_gettime};
 
 use crate::Figure;
+use crate::process::{descriptors, thread_cpu_seconds};
 
+/// Row of the table.
+const ROW: &str = "collector sweep";
 /// Sweeps before the measured ones: they open files and fill buffers.
 const WARM_UP: u32 = 4;
 /// Measured sweeps: two rounds of the slower tier, whose cost is averaged in.
@@ -34,15 +37,17 @@ pub fn figures() -> Vec<Figure> {
     sizes
         .into_iter()
         .map(|(containers, promise)| {
-            let what = format!("CPU of one sweep over {containers} idle containers (and their pods)");
+            let what = format!("CPU of one sweep at 1 s, idle groups: {containers} containers and their pods");
             match measure(containers) {
-                Ok((sweep_ms, floor_ms)) => {
-                    Figure::new("1", what, sweep_ms, "ms").promise(promise).beside(format!(
-                        "floor, kept files and bare pread: {floor_ms:.2} ms, ratio {:.2}",
-                        sweep_ms / floor_ms
-                    ))
-                }
-                Err(error) => Figure::skipped("1", what, format!("{error:#}")),
+                Ok(cost) => Figure::new(ROW, what, cost.sweep_ms, "ms").promise(promise).beside(format!(
+                    "floor, kept files and bare pread: {:.2} ms, ratio {:.2}; storing each sweep in the history adds \
+                     {:.2} ms; {} descriptors held",
+                    cost.floor_ms,
+                    cost.sweep_ms / cost.floor_ms,
+                    cost.history_ms,
+                    cost.descriptors,
+                )),
+                Err(error) => Figure::skipped(ROW, what, format!("{error:#}")),
             }
         })
         .collect()
@@ -53,34 +58,50 @@ pub struct Groups {
     folders: Vec<PathBuf>,
     /// Path below the mount points.
     pub root: String,
+    /// The mount points.
+    pub trees: Vec<PathBuf>,
 }
+
+/// Pods are below this folder of the root.
+const CLASS: &str = "kubepods/besteffort";
 
 impl Groups {
     /// Makes them: two containers a pod.
     pub fn make(containers: usize) -> anyhow::Result<Self> {
         let root = format!("flyball-bench-{}", std::process::id());
-        let mut groups = Self { folders: Vec::new(), root };
         for mount in V1_MOUNTS {
             if !Path::new(mount).is_dir() {
                 bail!("{mount} is not there: this row needs cgroup v1 hierarchies and root");
             }
         }
         // In every hierarchy of the machine, as a runtime makes them.
-        for mount in detect::on_this_machine()?.plan(&[]).trees {
+        let trees = detect::on_this_machine()?.plan(&[]).trees;
+        let mut groups = Self { folders: Vec::new(), root, trees };
+        for mount in groups.trees.clone() {
             let base = mount.join(&groups.root);
-            groups.folder(base.clone())?;
-            groups.folder(base.join("kubepods"))?;
-            let besteffort = base.join("kubepods/besteffort");
-            groups.folder(besteffort.clone())?;
+            for folder in ["", "kubepods", CLASS] {
+                groups.folder(base.join(folder))?;
+            }
             for index in 0..containers {
-                let pod = besteffort.join(format!("pod00000000-0000-4000-8000-{:012x}", index / 2));
                 if index % 2 == 0 {
-                    groups.folder(pod.clone())?;
+                    groups.folder(base.join(CLASS).join(pod_folder(index / 2)))?;
                 }
-                groups.folder(pod.join(format!("{index:064x}")))?;
+                groups.folder(base.join(container_path(index)))?;
             }
         }
         Ok(groups)
+    }
+
+    /// The folders of a container, one in each hierarchy.
+    #[must_use]
+    pub fn of_container(&self, index: usize) -> Vec<PathBuf> {
+        self.trees.iter().map(|tree| tree.join(&self.root).join(container_path(index))).collect()
+    }
+
+    /// The configuration of a collector that looks at them and at nothing else.
+    #[must_use]
+    pub fn config(&self) -> Config {
+        Config { cgroup_root: format!("/{}", self.root), ..Config::new("bench") }
     }
 
     fn folder(&mut self, path: PathBuf) -> anyhow::Result<()> {
@@ -100,6 +121,28 @@ impl Groups {
     }
 }
 
+/// UID of a pod.
+#[must_use]
+pub fn pod_uid(pod: usize) -> String {
+    format!("00000000-0000-4000-8000-{pod:012x}")
+}
+
+/// Id of a container.
+#[must_use]
+pub fn container_id(index: usize) -> String {
+    format!("{index:064x}")
+}
+
+fn pod_folder(pod: usize) -> String {
+    format!("pod{}", pod_uid(pod))
+}
+
+/// Path of a container below the root: two are in each pod.
+#[must_use]
+pub fn container_path(index: usize) -> PathBuf {
+    Path::new(CLASS).join(pod_folder(index / 2)).join(container_id(index))
+}
+
 impl Drop for Groups {
     fn drop(&mut self) {
         for folder in self.folders.iter().rev() {
@@ -110,12 +153,18 @@ impl Drop for Groups {
     }
 }
 
-/// CPU of one sweep and of the floor, in milliseconds.
-fn measure(containers: usize) -> anyhow::Result<(f64, f64)> {
+/// Milliseconds of CPU.
+struct Cost {
+    sweep_ms: f64,
+    floor_ms: f64,
+    history_ms: f64,
+    descriptors: usize,
+}
+
+fn measure(containers: usize) -> anyhow::Result<Cost> {
     let groups = Groups::make(containers)?;
-    let mut config = Config::new("bench");
-    config.cgroup_root = format!("/{}", groups.root);
-    let mut sweeper = Sweeper::new(&config, Arc::new(Names::default()))?;
+    let names = Arc::new(Names::default());
+    let mut sweeper = Sweeper::new(&groups.config(), names.clone())?;
     for _ in 0..WARM_UP {
         sweeper.sweep_once();
     }
@@ -126,15 +175,23 @@ fn measure(containers: usize) -> anyhow::Result<(f64, f64)> {
     let sweep_ms = average_ms(|| {
         sweeper.sweep_once();
     });
+    let descriptors = descriptors(std::process::id())?;
+    let (recorder, sweep) = (Recorder::new(names), sweeper.latest().get());
+    let history_ms = average_ms(|| {
+        recorder.record(&sweep);
+    });
     drop(sweeper);
     let floor_ms = floor_ms(&groups)?;
-    Ok((sweep_ms, floor_ms))
+    Ok(Cost { sweep_ms, floor_ms, history_ms, descriptors })
 }
 
 /// The same files, held open, read with one `pread` each into one buffer, and nothing else.
 ///
 /// Files are held [`FLOOR_FILES`] at a time, for a process may not hold all at once; the parts are added up.
-fn floor_ms(groups: &Groups) -> anyhow::Result<f64> {
+///
+/// # Errors
+/// A file cannot be opened.
+pub fn floor_ms(groups: &Groups) -> anyhow::Result<f64> {
     let paths: Vec<PathBuf> = groups
         .measured()
         .flat_map(|folder| {
@@ -168,9 +225,4 @@ fn average_ms(mut round: impl FnMut()) -> f64 {
         round();
     }
     (thread_cpu_seconds() - started) * 1e3 / f64::from(ROUNDS)
-}
-
-fn thread_cpu_seconds() -> f64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }

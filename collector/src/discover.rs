@@ -12,7 +12,9 @@ use crate::watches::{Seen, WatchId, Watches};
 use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, Mode, OFlags, RawDir};
 use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Sweeps after which every folder is listed in any case.
@@ -93,6 +95,8 @@ struct Folder {
     kept: Option<OwnedFd>,
     watch: Option<WatchId>,
     links: u64,
+    /// The listing whose children are the known ones.
+    reconciled: Option<u64>,
     role: Role,
     /// Its own group, where it is followed as neither a pod's nor a container's.
     system_group: Option<GroupId>,
@@ -154,7 +158,7 @@ struct Lister {
     emptying: HashMap<WatchId, GroupId>,
     emptied: Vec<GroupId>,
     buffer: Vec<MaybeUninit<u8>>,
-    names: Vec<(String, u64)>,
+    listing: Listing,
 }
 
 impl Discovery {
@@ -183,7 +187,7 @@ impl Discovery {
             emptying: HashMap::new(),
             emptied: Vec::new(),
             buffer: vec![MaybeUninit::uninit(); LISTING_BYTES],
-            names: Vec::new(),
+            listing: Listing::default(),
         };
         let follows_services = searches && plain.is_empty();
         Discovery {
@@ -302,13 +306,13 @@ impl Discovery {
             if self.lister.list(None, &path).is_err() {
                 continue;
             }
-            for (name, _) in std::mem::take(&mut self.lister.names) {
-                if layout::is_kubepods(&name) {
+            for (name, _) in self.lister.listing.iter() {
+                if layout::is_kubepods(name) {
                     if !self.wanted_bases.contains(&path) && self.wanted_bases.len() < BASES_LIMIT {
                         self.wanted_bases.push(path.clone());
                     }
                 } else if depth < SEARCH_DEPTH {
-                    to_visit.push((join(&path, &name), depth + 1));
+                    to_visit.push((join(&path, name), depth + 1));
                 }
             }
         }
@@ -386,18 +390,22 @@ impl Lister {
             && self.list(folder.kept.as_ref(), &folder.path).is_ok()
         {
             folder.links = links;
-            self.reconcile(folder, budget, changes);
+            // The kernel lists in an order of its own, but always in that.
+            let fingerprint = self.listing.fingerprint();
+            if folder.reconciled != Some(fingerprint) {
+                let complete = self.reconcile(folder, budget, changes);
+                folder.reconciled = complete.then_some(fingerprint);
+            }
         }
         for child in &mut folder.folders {
             self.refresh(child, sequence, gone, budget, changes);
         }
     }
 
-    /// Makes the known children those just listed.
-    fn reconcile(&mut self, folder: &mut Folder, budget: &Budget, changes: &mut Vec<Change>) {
-        let names = std::mem::take(&mut self.names);
-        let listed: HashSet<(&str, u64)> =
-            names.iter().map(|(name, inode)| (name.as_str(), *inode)).collect();
+    /// Makes the known children those just listed; whether none was left out for [`GROUPS_LIMIT`].
+    fn reconcile(&mut self, folder: &mut Folder, budget: &Budget, changes: &mut Vec<Change>) -> bool {
+        let listing = std::mem::take(&mut self.listing);
+        let listed: HashSet<(&str, u64)> = listing.iter().collect();
         folder.containers.retain(|container| {
             let stays = listed.contains(&(container.name.as_str(), container.inode));
             if !stays {
@@ -420,12 +428,12 @@ impl Lister {
             .map(|container| container.name.as_str())
             .chain(folder.folders.iter().map(|child| child.name.as_str()))
             .collect();
-        let new: Vec<&(String, u64)> =
-            names.iter().filter(|(name, _)| !known.contains(name.as_str())).collect();
+        let new: Vec<(&str, u64)> = listing.iter().filter(|(name, _)| !known.contains(name)).collect();
         for (name, inode) in new {
-            self.add(folder, name, *inode, changes);
+            self.add(folder, name, inode, changes);
         }
-        self.names = names;
+        self.listing = listing;
+        self.groups < GROUPS_LIMIT
     }
 
     fn add(&mut self, parent: &mut Folder, name: &str, inode: u64, changes: &mut Vec<Change>) {
@@ -505,9 +513,9 @@ impl Lister {
         }
     }
 
-    /// Names and inodes of the folders in a folder, into `self.names`.
+    /// Names and inodes of the folders in a folder, into `self.listing`.
     fn list(&mut self, kept: Option<&OwnedFd>, path: &str) -> rustix::io::Result<()> {
-        self.names.clear();
+        self.listing.clear();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let open = match kept {
             Some(kept) => rustix::fs::openat(kept, ".", flags, Mode::empty())?,
@@ -525,10 +533,42 @@ impl Lister {
             // Names that are not UTF-8 are no pods and no containers.
             let Ok(name) = entry.file_name().to_str() else { continue };
             if name != "." && name != ".." {
-                self.names.push((name.to_owned(), entry.ino()));
+                self.listing.push(name, entry.ino());
             }
         }
         Ok(())
+    }
+}
+
+/// Names and inodes of the folders in a folder. Its memory is used again.
+#[derive(Default)]
+struct Listing {
+    text: String,
+    entries: Vec<(Range<usize>, u64)>,
+}
+
+impl Listing {
+    fn clear(&mut self) {
+        self.text.clear();
+        self.entries.clear();
+    }
+
+    fn push(&mut self, name: &str, inode: u64) {
+        let start = self.text.len();
+        self.text.push_str(name);
+        self.entries.push((start..self.text.len(), inode));
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.entries.iter().filter_map(|(range, inode)| Some((self.text.get(range.clone())?, *inode)))
+    }
+
+    /// The same for the same names and inodes in the same order.
+    fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.text.hash(&mut hasher);
+        self.entries.hash(&mut hasher);
+        hasher.finish()
     }
 }
 
@@ -542,6 +582,7 @@ impl Folder {
             kept: None,
             watch: None,
             links: 0,
+            reconciled: None,
             role,
             system_group: None,
             folders: Vec::new(),

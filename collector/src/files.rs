@@ -5,7 +5,9 @@ use crate::cost;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
+use rustix::path::Arg;
 use std::cell::Cell;
+use std::ffi::CStr;
 use std::path::Path;
 
 /// Size of the read buffer: `cgroup.procs` of thirty thousand processes. Memory that no file ever filled is never taken from
@@ -124,15 +126,30 @@ pub fn open_folder(path: &Path) -> rustix::io::Result<OwnedFd> {
     rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
+/// Puts a file's path below a folder's, empty for none, into a buffer, as the kernel takes it: without a copy.
+///
+/// # Errors
+/// There is a NUL in it, which no path has.
+pub fn join<'b>(buffer: &'b mut String, folder: &str, file: &str) -> Result<&'b CStr, ReadFault> {
+    buffer.clear();
+    if !folder.is_empty() {
+        buffer.push_str(folder);
+        buffer.push('/');
+    }
+    buffer.push_str(file);
+    buffer.push('\0');
+    CStr::from_bytes_with_nul(buffer.as_bytes()).map_err(|_| ReadFault::Other)
+}
+
 /// Opens a folder below another. Symbolic links are not followed at the last step.
-pub fn open_folder_at(base: impl AsFd, path: &str) -> rustix::io::Result<OwnedFd> {
+pub fn open_folder_at(base: impl AsFd, path: impl Arg) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     cost::called(1);
     rustix::fs::openat(base, path, flags, Mode::empty())
 }
 
 /// Opens a file for reading.
-pub fn open_file_at(base: impl AsFd, path: &str) -> rustix::io::Result<OwnedFd> {
+pub fn open_file_at(base: impl AsFd, path: impl Arg) -> rustix::io::Result<OwnedFd> {
     cost::called(1);
     rustix::fs::openat(base, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
 }
@@ -152,7 +169,7 @@ pub fn read_open(file: impl AsFd, buffer: &mut [u8]) -> Result<&[u8], ReadFault>
 }
 
 /// Opens, reads and closes a file, to its end: lists such as `cgroup.procs` come in pages.
-pub fn read_at<'b>(base: impl AsFd, path: &str, buffer: &'b mut [u8]) -> Result<&'b [u8], ReadFault> {
+pub fn read_at(base: impl AsFd, path: impl Arg, buffer: &mut [u8]) -> Result<&[u8], ReadFault> {
     let file = open_file_at(base, path)?;
     // It is closed at the end.
     cost::called(1);

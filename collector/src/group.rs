@@ -136,13 +136,10 @@ impl GroupFiles {
         well_formed(value, ctx)
     }
 
-    /// The text of a file of the group's folder in the first tree that is read rarely and never kept.
-    pub fn read_once<'b>(&mut self, trees: &[OwnedFd], file: &str, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
-        let path = match self.path.as_str() {
-            "" => file.to_owned(),
-            path => format!("{path}/{file}"),
-        };
-        files::read_at(trees.first()?, &path, buffer).ok()
+    /// The text of a file of the group's folder in a tree that is read rarely and never kept.
+    pub fn read_once<'b>(&self, ctx: &'b mut SweepContext<'_>, tree: usize, file: &str) -> Option<&'b [u8]> {
+        let path = files::join(ctx.path, &self.path, file).ok()?;
+        files::read_at(ctx.trees.get(tree)?, path, ctx.buffer).ok()
     }
 
     /// Path below the mount points.
@@ -180,6 +177,11 @@ impl GroupFiles {
         if !*gone {
             self.refresh_swap(ctx, gone);
         }
+        if idle {
+            // What is read now and then is not worth the memory of an open file.
+            self.let_go(ctx.budget, Which::MemoryStat);
+            self.let_go(ctx.budget, Which::Swap);
+        }
         // Groups take turns: their next forced reads are spread by inode.
         let stagger = if self.stat_sequence == 0 { self.inode % SLOW_TIER_SWEEPS } else { 0 };
         self.stat_sequence = ctx.sequence.saturating_sub(stagger);
@@ -193,7 +195,7 @@ impl GroupFiles {
             self.swap_unaccounted = true;
             return;
         }
-        self.swap_limit = match self.read_once(ctx.trees, max, ctx.buffer).and_then(parse::limit) {
+        self.swap_limit = match self.read_once(ctx, tree, max).and_then(parse::limit) {
             Some(Limit::Bytes(bytes)) => Some(bytes),
             Some(Limit::Unlimited) | None => None,
         };
@@ -209,6 +211,11 @@ impl GroupFiles {
     ) -> Option<u64> {
         let value = self.with_text(ctx, which, tree, file, gone, parse::number);
         well_formed(value, ctx)
+    }
+
+    fn let_go(&mut self, budget: &Budget, which: Which) {
+        let closed = self.slot(which).take();
+        budget.give_back(usize::from(closed.is_some()), 0);
     }
 
     fn slot(&mut self, which: Which) -> &mut Option<OwnedFd> {
@@ -255,7 +262,11 @@ impl GroupFiles {
         let (Some(root), Some(folder)) = (ctx.trees.get(tree), self.folders.get_mut(tree)) else {
             return Err(ReadFault::Other);
         };
-        let keep = ctx.budget.take_file();
+        let each_sweep = match which {
+            Which::Cpu | Which::MemoryUsage => true,
+            Which::MemoryStat | Which::Swap => self.stat_sequence + 1 == ctx.sequence,
+        };
+        let keep = each_sweep && ctx.budget.take_file();
         // A folder is worth a descriptor only where files are opened again and again.
         if !keep && folder.is_none() && !self.path.is_empty() && ctx.budget.take_folder() {
             *folder = files::open_folder_at(root, &self.path).ok();
@@ -263,8 +274,7 @@ impl GroupFiles {
         }
         let opened = match folder {
             Some(folder) => files::open_file_at(folder, file),
-            None if self.path.is_empty() => files::open_file_at(root, file),
-            None => files::open_file_at(root, &format!("{}/{file}", self.path)),
+            None => files::open_file_at(root, files::join(ctx.path, &self.path, file)?),
         };
         let open = match opened {
             Ok(open) => open,

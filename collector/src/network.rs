@@ -85,7 +85,7 @@ fn is_in_host_namespace(pid: u32, proc_root: &OwnedFd, ctx: &mut SweepContext<'_
     let mut text = |pid: u32| {
         ctx.path.clear();
         let _ = write!(ctx.path, "{pid}/net/dev");
-        let text = files::read_at(proc_root, ctx.path, ctx.buffer).ok()?;
+        let text = files::read_at(proc_root, ctx.path.as_str(), ctx.buffer).ok()?;
         Some(parse::net_dev(text).map(|(name, counters)| (name.to_owned(), counters)).collect::<Vec<_>>())
     };
     let before = text(1)?;

@@ -60,7 +60,7 @@ impl Processes {
                         continue;
                     };
                     if self.found.len() < PROCESSES_LIMIT
-                        && let Ok(text) = files::read_at(proc_root, &format!("{name}/stat"), ctx.buffer)
+                        && let Ok(text) = files::read_at(proc_root, format!("{name}/stat"), ctx.buffer)
                         && let Some(stat) = parse::process_stat(text)
                     {
                         self.found.push(Process {
@@ -88,7 +88,7 @@ impl Processes {
     ) -> GroupValues {
         let mut values = GroupValues::default();
         let Some(tree) = ctx.trees.first() else { return values };
-        let used_ticks = match files::read_at(tree, &format!("{path}/cgroup.procs"), ctx.buffer) {
+        let used_ticks = match files::read_at(tree, format!("{path}/cgroup.procs"), ctx.buffer) {
             Ok(text) => family.update(parse::pids(text), &self.table),
             Err(ReadFault::Missing) => {
                 values.gone = files::inode_and_links(tree, path).is_err();
@@ -113,7 +113,7 @@ fn resident(family: &Lineage, proc_root: &OwnedFd, ctx: &mut SweepContext<'_>) -
         .members()
         .filter_map(|pid| {
             // A process that ended meanwhile holds no memory.
-            let text = files::read_at(proc_root, &format!("{pid}/statm"), ctx.buffer).ok()?;
+            let text = files::read_at(proc_root, format!("{pid}/statm"), ctx.buffer).ok()?;
             parse::statm_resident_pages(text)
         })
         .sum();

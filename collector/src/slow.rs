@@ -25,8 +25,6 @@ use std::sync::Arc;
 pub const SLOW_SWEEPS: u64 = 10;
 /// Sweeps between two passes over an idle group, and between two reads of limits.
 pub const RARE_SWEEPS: u64 = 60;
-/// Most hierarchies of a machine.
-const TREES_LIMIT: usize = 8;
 /// Most descriptors of a group that are looked at for being sockets; each takes a system call.
 const LOOKED_AT_LIMIT: usize = 10_000;
 /// Bytes of directory entries taken per system call.
@@ -66,8 +64,10 @@ pub struct Extras<'a> {
 #[derive(Debug)]
 pub struct SlowTier {
     details: Arc<Details>,
-    spare: Arc<Details>,
-    /// Sequence number of the last pass, moved back at the first one so that groups take turns; 0 before it.
+    spare: Option<Arc<Details>>,
+    /// Number of the sweep with the last pass; 0 before it.
+    read_sequence: u64,
+    /// The same, moved back at the first one so that groups take turns; 0 before it.
     last_sequence: u64,
     /// The same for limits.
     last_rare_sequence: u64,
@@ -81,7 +81,8 @@ impl SlowTier {
     pub fn new(huge_page_sizes: &[Arc<str>]) -> SlowTier {
         SlowTier {
             details: Arc::new(Details::new(huge_page_sizes)),
-            spare: Arc::new(Details::new(huge_page_sizes)),
+            spare: Some(Arc::new(Details::new(huge_page_sizes))),
+            read_sequence: 0,
             last_sequence: 0,
             last_rare_sequence: 0,
             last_cpu_ns: None,
@@ -99,6 +100,11 @@ impl SlowTier {
         let age = sequence.saturating_sub(self.last_sequence);
         let idle = self.last_cpu_ns.is_some() && self.last_cpu_ns == cpu_ns;
         self.last_sequence == 0 || age >= RARE_SWEEPS || (!idle && age >= SLOW_SWEEPS)
+    }
+
+    /// Whether a pass was made in this sweep.
+    pub fn has_just_read(&self, sequence: u64) -> bool {
+        self.read_sequence == sequence
     }
 
     /// Makes the next sweep's pass due.
@@ -120,10 +126,8 @@ impl SlowTier {
             self.missing = 0;
         }
         let before_ns = ctx.clock.monotonic_ns();
-        let mut next = std::mem::take(&mut self.spare);
-        if Arc::get_mut(&mut next).is_none() {
-            next = Arc::new(Details::clone(&self.details));
-        }
+        let unheld = self.spare.take().filter(|spare| Arc::strong_count(spare) == 1);
+        let mut next = unheld.unwrap_or_else(|| Arc::new(Details::clone(&self.details)));
         if let Some(next) = Arc::get_mut(&mut next) {
             next.clone_from(&self.details);
             next.clear_all_but_limits();
@@ -131,8 +135,9 @@ impl SlowTier {
             read_processes(group, rare, extras, next, ctx);
             next.unix_ms = ctx.anchor.middle_unix_ms(before_ns, ctx.clock.monotonic_ns());
         }
-        self.spare = std::mem::replace(&mut self.details, next);
+        self.spare = Some(std::mem::replace(&mut self.details, next));
         self.last_cpu_ns = cpu_ns;
+        self.read_sequence = ctx.sequence;
         let turn = |sweeps: u64| if first { group.inode() % sweeps } else { 0 };
         self.last_sequence = ctx.sequence.saturating_sub(turn(SLOW_SWEEPS)).max(1);
         if rare {
@@ -141,14 +146,15 @@ impl SlowTier {
     }
 
     fn read_files(&mut self, group: &GroupFiles, rare: bool, to: &mut Details, ctx: &mut SweepContext<'_>) {
-        let mut folders: [Option<OwnedFd>; TREES_LIMIT] = [const { None }; TREES_LIMIT];
         for (at, reader) in ctx.plan.slow.iter().enumerate() {
             let bit = 1_u64.checked_shl(at as u32).unwrap_or(0);
             if self.missing & bit != 0 || (reader.pace == Pace::Rare && !rare) {
                 continue;
             }
-            let text = folder(&mut folders, reader.tree, group.path(), ctx.trees)
-                .and_then(|folder| files::read_at(folder, &reader.file, ctx.buffer));
+            let Some(tree) = ctx.trees.get(reader.tree) else { continue };
+            // From the mount point each time: opening the group's folder first costs more than it saves for so few files.
+            let text = files::join(ctx.path, group.path(), &reader.file)
+                .and_then(|path| files::read_at(tree, path, ctx.buffer));
             match text {
                 Ok(text) => (reader.take)(text, reader.argument, to),
                 Err(ReadFault::Gone) => return,
@@ -164,25 +170,6 @@ impl SlowTier {
                 }
             }
         }
-    }
-}
-
-/// The group's folder in a tree, opened when it is first wanted.
-fn folder<'f>(
-    folders: &'f mut [Option<OwnedFd>; TREES_LIMIT],
-    tree: usize,
-    path: &str,
-    trees: &'f [OwnedFd],
-) -> Result<&'f OwnedFd, ReadFault> {
-    let (Some(root), Some(slot)) = (trees.get(tree), folders.get_mut(tree)) else {
-        return Err(ReadFault::Other);
-    };
-    if path.is_empty() {
-        return Ok(root);
-    }
-    match slot {
-        Some(folder) => Ok(folder),
-        None => Ok(slot.insert(files::open_folder_at(root, path)?)),
     }
 }
 
@@ -233,7 +220,7 @@ fn read_processes(
             to.tasks.descriptors_soft_limit = pids.first().and_then(|pid| {
                 ctx.path.clear();
                 let _ = write!(ctx.path, "{pid}/limits");
-                let text = files::read_at(extras.proc_root, ctx.path, ctx.buffer).ok()?;
+                let text = files::read_at(extras.proc_root, ctx.path.as_str(), ctx.buffer).ok()?;
                 parse::soft_limit(text, OPEN_FILES)
             });
         }

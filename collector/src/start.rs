@@ -7,6 +7,7 @@ use crate::group::{GroupFiles, SweepContext};
 use crate::members::Members;
 use crate::parse;
 use rustix::fd::OwnedFd;
+use std::fmt::Write as _;
 
 /// Processes looked at per container; the first one is almost always the oldest.
 const PIDS_LIMIT: usize = 64;
@@ -33,7 +34,9 @@ pub fn first_process(
     let members = Members::of(ctx.trees.first()?, ctx.path, ctx.buffer).ok()?;
     let mut first: Option<(u64, bool)> = None;
     for pid in members.pids().iter().take(PIDS_LIMIT) {
-        let Ok(text) = files::read_at(proc_root, &format!("{pid}/stat"), ctx.buffer) else { continue };
+        ctx.path.clear();
+        let _ = write!(ctx.path, "{pid}/stat");
+        let Ok(text) = files::read_at(proc_root, ctx.path.as_str(), ctx.buffer) else { continue };
         let Some(stat) = parse::process_stat(text) else { continue };
         if first.is_none_or(|(ticks, _)| stat.start_ticks < ticks) {
             first = Some((stat.start_ticks, stat.comm == b"pause"));

@@ -128,6 +128,9 @@ pub struct Sweeper {
     changes: Vec<Change>,
     names: Arc<Names>,
     names_generation: Option<u64>,
+    /// Names were given since `unnamed_containers` were counted.
+    names_changed: bool,
+    unnamed_containers: usize,
     counts_descriptors: bool,
     counts_sockets: bool,
     node_slow: SlowTier,
@@ -206,6 +209,8 @@ impl Sweeper {
             changes: Vec::new(),
             names,
             names_generation: None,
+            names_changed: true,
+            unnamed_containers: 0,
             clock,
             buffer: vec![0; BUFFER_BYTES],
             path: String::new(),
@@ -484,7 +489,6 @@ impl Sweeper {
                 continue;
             }
             resets += group.take(values, anchor);
-            started += u64::from(group.find_start(self.processes.is_some(), &self.proc_root, &mut ctx));
             let cpu_ns = values.cpu.map(|cpu| cpu.usage_ns);
             if group.slow.is_due(ctx.sequence, cpu_ns) {
                 let is_container = matches!(group.kind, Kind::Container { .. });
@@ -500,6 +504,8 @@ impl Sweeper {
                 group.slow.read(&group.files, cpu_ns, extras, &mut ctx);
                 slow.add(meter.lap());
             }
+            // After the slower tier, which sees processes come.
+            started += u64::from(group.find_start(self.processes.is_some(), &self.proc_root, &mut ctx));
         }
         self.report.costs.add(Stage::Read, self.meter.lap().less(slow));
         self.report.costs.add(Stage::Slow, slow);
@@ -537,6 +543,7 @@ impl Sweeper {
             return;
         }
         self.names_generation = Some(generation);
+        self.names_changed = true;
         if self.report.added > 0 {
             self.names.want();
         }
@@ -586,8 +593,12 @@ impl Sweeper {
             self.report.duration_ns = finished_ns.saturating_sub(started_ns);
             self.report.pods = sweep.pods.len();
             self.report.containers = sweep.containers.len();
-            self.report.unnamed_containers = sweep.unnamed_containers();
-            self.names.set_unnamed(self.report.unnamed_containers);
+            if self.report.added + self.report.removed + self.report.started > 0 || self.names_changed {
+                self.unnamed_containers = sweep.unnamed_containers();
+                self.names_changed = false;
+                self.names.set_unnamed(self.unnamed_containers);
+            }
+            self.report.unnamed_containers = self.unnamed_containers;
             let watches = self.discovery.watches();
             self.report.watches = watches.map_or(0, Watches::count);
             self.report.watches_refused = watches.map_or(0, Watches::refused);

@@ -103,9 +103,17 @@ impl Group {
         ctx: &mut SweepContext<'_>,
     ) -> bool {
         let Kind::Container { looks_like_sandbox, .. } = &mut self.kind else { return false };
+        if self.reading.start_unix_ms.is_some() {
+            return false;
+        }
+        // A new one gets its first process in a moment. Later a process shows by the CPU it uses, which makes the slower
+        // tier look.
         let age = ctx.sequence - self.first_sequence;
-        let due = age < START_TRIES || (ctx.sequence + self.id).is_multiple_of(SLOW_TIER_SWEEPS);
-        if self.reading.start_unix_ms.is_some() || !due {
+        let due = match by_process {
+            true => (ctx.sequence + self.id).is_multiple_of(SLOW_TIER_SWEEPS),
+            false => self.slow.has_just_read(ctx.sequence) && self.slow.details().tasks.processes != Some(0),
+        };
+        if !due && age >= START_TRIES {
             return false;
         }
         if by_process {

@@ -655,3 +655,41 @@ fn descriptors_and_sockets_are_counted_where_asked_for() {
     assert!(sockets >= 1);
     drop((ours, stdin));
 }
+
+#[test]
+fn the_start_of_a_process_that_comes_late_is_found() {
+    let Some(mut ground) = Ground::new() else { return };
+    let id = "b2".repeat(32);
+    let path = format!("kubepods/burstable/pod{UID}/{id}");
+    ground.group(&path);
+    let mut sweeper = ground.sweeper();
+    // For longer than each sweep looks for it.
+    for _ in 0..15 {
+        let sweep = sweeper.sweep_once();
+        assert_eq!(container(sweep, &id).unwrap().reading.start_unix_ms, None, "there is no process");
+    }
+    ground.burn(&path);
+    let started = Instant::now();
+    while container(sweeper.sweep_once(), &id).unwrap().reading.start_unix_ms.is_none() {
+        assert!(started.elapsed() < PATIENCE, "the process is not seen");
+    }
+}
+
+#[test]
+fn an_idle_group_holds_only_what_each_sweep_reads() {
+    let Some(ground) = Ground::new() else { return };
+    for n in 0..20 {
+        ground.group(&format!("kubepods/besteffort/pod{UID}/{n:064x}"));
+    }
+    let mut sweeper = ground.sweeper();
+    for _ in 0..25 {
+        sweeper.sweep_once();
+    }
+    let held = |file: &str| {
+        let links = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+        let links = links.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        links.filter(|link| link.to_string_lossy().contains(&ground.root) && link.ends_with(file)).count()
+    };
+    let cpu = held("cpuacct.usage") + held("cpu.stat");
+    assert_eq!((cpu, held("memory.stat")), (21, 0), "the pod and its containers");
+}

@@ -90,6 +90,20 @@ pub fn prepare(full: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Builds upstream's cAdvisor, beside which figures are taken. `None`, with the reason said, where it cannot be built.
+///
+/// # Errors
+/// It does not build.
+pub fn cadvisor() -> anyhow::Result<Option<PathBuf>> {
+    let name = "cadvisor";
+    if let Some(why) = Machine::look().no_go() {
+        println!("{name} is not built: {why}; figures are taken without it");
+        return Ok(None);
+    }
+    let module = Module { name, folder: "e2e/peers/cadvisor", file: "go.mod", version_of: None };
+    golang::build(&module).map(Some)
+}
+
 /// What is built with Go, and the variable that names it to the tests.
 fn modules(full: bool) -> Vec<(Module, &'static str)> {
     let module = |name, folder, file, version_of| Module { name, folder, file, version_of };

@@ -38,7 +38,10 @@ enum Command {
     /// The same at full length, and the figures
     Full,
     /// Every figure this machine can take, as a table and as JSON
-    Scoreboard,
+    Scoreboard {
+        /// Only these parts of the table, such as `sweep` or `node`: see `scoreboard --help`.
+        filters: Vec<String>,
+    },
     /// The program as a container image, without a daemon
     Image(image::Options),
     /// Flyball on a real control plane built from its Go modules, or on a given cluster
@@ -63,7 +66,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Ci => steps::ci(),
         Command::Full => steps::full(),
-        Command::Scoreboard => steps::scoreboard(),
+        Command::Scoreboard { filters } => steps::scoreboard(&filters),
         Command::Image(options) => image::run(&options),
         Command::E2e(options) => e2e::run(&options).map(drop),
         Command::Differential(options) => differential::run(&options),

@@ -66,15 +66,22 @@ pub fn full() -> anyhow::Result<()> {
     demo(&["--seconds", "180"])?;
     totals.add(vm::run(&vm::Options::default())?);
     fuzz::run(&fuzz::Options::default())?;
-    scoreboard()?;
+    scoreboard(&[])?;
     println!("{totals}");
     Ok(())
 }
 
-/// Every figure this machine can take.
-pub fn scoreboard() -> anyhow::Result<()> {
+/// Every figure this machine can take, or only some parts of them.
+pub fn scoreboard(filters: &[String]) -> anyhow::Result<()> {
+    let cadvisor = e2e::cadvisor()?.map(|path| path.display().to_string());
     run(&["build", "--release", "--package", "flyball-cli"])?;
-    run(&["run", "--release", "--quiet", "--package", "flyball-benches", "--bin", "scoreboard"])
+    run(&["build", "--release", "--package", "flyball-benches", "--bins"])?;
+    let program =
+        ["run", "--release", "--quiet", "--package", "flyball-benches", "--bin", "scoreboard", "--"];
+    let mut arguments = program.to_vec();
+    arguments.extend(cadvisor.as_deref().into_iter().flat_map(|path| ["--cadvisor", path]));
+    arguments.extend(filters.iter().map(String::as_str));
+    run(&arguments)
 }
 
 fn lints() -> anyhow::Result<()> {

@@ -162,14 +162,13 @@ impl Open {
         self.in_run = false;
     }
 
-    /// Closes it and starts anew; `None` when it is empty.
+    /// Closes it and starts anew, in the same memory; `None` when it is empty.
     pub fn close(&mut self) -> Option<Chunk> {
-        let open = std::mem::take(self);
-        (open.samples > 0).then(|| Chunk {
-            first: open.first,
-            samples: open.samples,
-            bytes: open.bytes.into_boxed_slice(),
-        })
+        let closed = (self.samples > 0).then(|| self.snapshot());
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.clear();
+        *self = Open { bytes, ..Open::default() };
+        closed
     }
 
     /// A copy of what it holds now.

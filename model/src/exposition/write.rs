@@ -217,7 +217,8 @@ fn push_integer(out: &mut String, mut value: u64) {
             break;
         }
     }
-    out.extend(digits[at..].iter().map(|digit| char::from(*digit)));
+    // They are digits.
+    out.push_str(std::str::from_utf8(&digits[at..]).unwrap_or_default());
 }
 
 /// The shortest text that reads back to the same float; an exponent only where the number would be long.
