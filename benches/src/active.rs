@@ -17,7 +17,7 @@ use flyball_collector::files::{self, BUFFER_BYTES, Budget};
 use flyball_collector::group::{GroupFiles, SweepContext};
 use flyball_collector::mounts::FilePlan;
 use flyball_collector::readers::{Pace, Reader};
-use flyball_collector::slow::{Extras, SlowTier};
+use flyball_collector::slow::{Extras, NetworkOf, SlowTier};
 use flyball_collector::{Names, Sweeper, detect};
 use rustix::fd::OwnedFd;
 
@@ -235,7 +235,14 @@ impl EveryFile {
         };
         for (files, slow) in &mut self.groups {
             let values = std::hint::black_box(files.read(&mut ctx));
-            let extras = Extras { proc_root: &self.proc_root, network: false, descriptors: true };
+            let extras = Extras {
+                proc_root: &self.proc_root,
+                network: NetworkOf::Nobody,
+                descriptors: true,
+                sockets: false,
+                disks: false,
+                descends: true,
+            };
             slow.read(files, values.cpu.map(|cpu| cpu.usage_ns), extras, &mut ctx);
         }
     }

@@ -5,8 +5,8 @@
 
 mod burn;
 mod demo;
-mod explain;
 mod doctor;
+mod explain;
 mod explain_metric;
 mod flags;
 mod lint;

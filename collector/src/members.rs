@@ -58,7 +58,7 @@ impl Members {
             path.push('/');
         }
         path.push_str("cgroup.procs");
-        let read = files::read_at(tree, path, buffer);
+        let read = files::read_at(tree, path.as_str(), buffer);
         path.truncate(length);
         let text = read?;
         self.count += parse::processes(text).ok_or(ReadFault::Malformed)?;

@@ -6,7 +6,6 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use http::{Method, Request, Response};
 use http_body::Frame;
 use http_body_util::combinators::BoxBody;
@@ -49,7 +48,7 @@ fn found(value: &Value) -> Response<Body> {
 /// A watch that never has anything to tell.
 fn silence() -> Response<Body> {
     let nothing = futures_util::stream::pending::<Result<Frame<Bytes>, Infallible>>();
-    Response::new(BodyExt::boxed(StreamBody::new(nothing.boxed())))
+    Response::new(BodyExt::boxed(StreamBody::new(nothing)))
 }
 
 async fn answer(world: Arc<World>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {

@@ -14,6 +14,7 @@ use flyball_apiserver::{
     Authenticators, CaBundle, CertificateAuthority, ClientCa, DenyAnonymous, LiveAuthenticators, ServingTls,
 };
 use flyball_collector::log_folders::LogFolders;
+use flyball_collector::name_source::Clients;
 use flyball_collector::name_source::NameSource;
 use flyball_collector::{Config, Security, run_with};
 use tokio_util::sync::CancellationToken;
@@ -96,7 +97,7 @@ async fn run(serve: Serve) -> anyhow::Result<()> {
         names: names.into_iter().collect(),
         ..Config::new("bench")
     };
-    Ok(run_with(config, None, listener, security, CancellationToken::new()).await?)
+    Ok(run_with(config, Clients::default(), listener, security, CancellationToken::new()).await?)
 }
 
 /// Bytes by which memory goes up and down; beyond what the allocator keeps.

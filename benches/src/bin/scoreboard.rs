@@ -8,8 +8,8 @@ use clap::Parser;
 use flyball_benches::counting::{Counting, allocations};
 use flyball_benches::served::neighbour;
 use flyball_benches::{
-    Figure, active, allocations as in_sweeps, autoscaler, bodies, churn, decision, idle, memory, node_metrics, reaction,
-    scrapes, sweep, table,
+    Figure, active, allocations as in_sweeps, autoscaler, bodies, churn, decision, idle, memory,
+    node_metrics, reaction, scrapes, sweep, table,
 };
 
 #[global_allocator]

@@ -9,8 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::burn::BurnArgs;
 
 mod collector;
-mod explain;
 mod doctor;
+mod explain;
 mod explain_metric;
 mod generic_server;
 mod hpa;
@@ -19,11 +19,11 @@ mod metrics_server;
 mod upstream;
 
 pub use collector::CollectorArgs;
+pub use doctor::{DoctorArgs, DoctorCommand, DoctorKubeletsArgs};
 pub use explain::{ExplainArgs, LintArgs};
 pub use explain_metric::ExplainMetricArgs;
 pub use generic_server::{DelegationArgs, LimitArgs, ServingArgs};
 pub use hpa::{Compat, HpaArgs, LeaderElectionArgs, Mode, SwitchArgs};
-pub use doctor::{DoctorArgs, DoctorCommand, DoctorKubeletsArgs};
 pub use kubelets::KubeletArgs;
 pub use metrics_server::MetricsServerArgs;
 
@@ -368,9 +368,9 @@ mod tests {
         ])
         .expect("upstream's flags");
         let Command::MetricsServer(args) = cli.command else { panic!("another command") };
-        assert!(args.kubelet_insecure_tls && args.kubelet_use_node_status_port);
+        assert!(args.kubelets.kubelet_insecure_tls && args.kubelets.kubelet_use_node_status_port);
         assert_eq!(args.metric_resolution, Some(Duration::from_secs(15)));
-        assert_eq!(args.kubelet_preferred_address_types, ["InternalIP", "Hostname"]);
+        assert_eq!(args.kubelets.kubelet_preferred_address_types, ["InternalIP", "Hostname"]);
     }
 
     #[test]

@@ -100,7 +100,7 @@ impl Handler for Fake {
                 }
                 [.., "tokenreviews"] => review(request, token_review).await,
                 [.., "subjectaccessreviews"] => review(request, access_review).await,
-                ["apis"] | ["apis", "metrics.k8s.io", ..] => self.pass_on(&request).await,
+                ["apis"] | ["apis", "metrics.k8s.io", ..] => self.pass_on(request).await,
                 _ => not_found(&path),
             }
         })
@@ -109,7 +109,7 @@ impl Handler for Fake {
 
 impl Fake {
     /// As the aggregator does: the proxy's certificate, and the user in headers.
-    async fn pass_on(&self, request: &Request) -> Response {
+    async fn pass_on(&self, request: Request) -> Response {
         let Some(backend) = self.backend.get() else { return not_found("no backend") };
         let target = request.parts.uri.path_and_query().map_or("/", |target| target.as_str());
         let mut sent = http::Request::get(target).header("X-Remote-User", &request.user.name);

@@ -255,21 +255,8 @@ fn marks_since(old: Option<&HpaEntry>, new: &HpaEntry) -> Vec<Change> {
     new.foreign_writes(old.filter(|old| old.uid == new.uid)).map(marked).collect()
 }
 
-/// Tells annotations that cannot be read, once per change of them.
-fn tell_faults(old: Option<&HpaEntry>, new: &HpaEntry) {
-    let annotations = &new.hpa.metadata.annotations;
-    if old.is_some_and(|old| old.hpa.metadata.annotations == *annotations) {
-        return;
-    }
-    let (namespace, name) = &new.key;
-    for fault in switches::read(annotations).1 {
-        tracing::warn!(namespace, name, "{fault}; the flag's value applies");
-    }
-}
-
 /// An object under an old name but with a new UID is another one.
 fn changes_of(old: Option<Arc<HpaEntry>>, new: Arc<HpaEntry>) -> Vec<Change> {
-    tell_faults(old.as_deref(), &new);
     match old {
         Some(old) if old.uid != new.uid => vec![Change::Deleted(old), Change::Spec(new)],
         Some(old) if old.hpa.spec == new.hpa.spec && old.controls == new.controls => vec![Change::Status],
