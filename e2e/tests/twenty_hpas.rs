@@ -1,5 +1,6 @@
 //! Twenty hand-written autoscalers, each in a situation of its own, behave as the reference says, and `kubectl describe
 //! hpa` reads as it does with upstream's controller. The pods are idle, so that every outcome is certain.
+#![allow(clippy::disallowed_methods, reason = "edge: starts the program")]
 
 use std::time::Duration;
 

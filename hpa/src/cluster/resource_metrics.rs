@@ -24,6 +24,9 @@ pub(crate) struct Sample {
     pub(crate) containers: Vec<(String, Vec<(String, i64)>)>,
 }
 
+/// A pod's usage, with the labels it is asked for by.
+type Labelled = (BTreeMap<String, String>, Sample);
+
 impl Sample {
     /// Usage of the whole pod; `None` if it reports no container, or one without the resource.
     pub(crate) fn whole(&self, resource: &str) -> Option<i64> {
@@ -119,7 +122,7 @@ impl ResourceMetrics {
             Err(error) if error.code == 403 || error.is_unreadable() => return Err(error),
             Err(error) => return Ok(keys.iter().map(|_| failed(unable(error.clone()))).collect()),
         };
-        let mut namespaces: HashMap<String, Vec<(BTreeMap<String, String>, Sample)>> = HashMap::new();
+        let mut namespaces: HashMap<String, Vec<Labelled>> = HashMap::new();
         for mut pod in items {
             let namespace = pod.metadata.namespace.take().unwrap_or_default();
             let labels = std::mem::take(&mut pod.metadata.labels);

@@ -60,17 +60,18 @@ fn ask(rules: &Rules, current: i32, inputs: &[Input], history: &History) -> (Dec
 }
 
 #[test]
-fn edges_of_usage_are_those_of_the_tolerance() {
+fn edges_of_usage_are_where_the_count_changes() {
     let rules = rules(cpu(50), None);
     let (_, found) = ask(&rules, 4, &[usage(4, 50)], &History::default());
-    // Utilisation is cut to whole percent: up to 55 of 50 is inside, 56 is the first outside; below 45 is outside.
+    // Utilisation is cut to whole percent: up to 55 of 50 is inside the tolerance. Below 45 is outside, but four pods at
+    // 44 % still need four; 37 % is the first that three can carry.
     assert_eq!(
         found.metrics,
         [Edges {
             metric: "cpu resource utilization (percentage of request)".into(),
             per_pod: true,
             scale_up_from_milli: Some(56),
-            scale_down_to_milli: Some(44),
+            scale_down_to_milli: Some(37),
         }]
     );
     assert_eq!((found.next, found.stabilizer_lets_go), (None, None));

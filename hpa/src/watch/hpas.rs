@@ -67,7 +67,7 @@ impl HpaEntry {
     pub(crate) fn settings<'a>(&self, of_all: &'a Settings) -> Cow<'a, Settings> {
         match (self.controls.period_ms, of_all.growth_period_ms) {
             (Some(period_ms), Some(_)) => {
-                Cow::Owned(Settings { growth_period_ms: Some(period_ms), ..of_all.clone() })
+                Cow::Owned(Settings { growth_period_ms: Some(period_ms), ..*of_all })
             }
             _ => Cow::Borrowed(of_all),
         }
