@@ -22,6 +22,7 @@ pub mod scrapes;
 pub mod served;
 pub mod simulation;
 pub mod sweep;
+pub mod tsdb_load;
 
 use serde::Serialize;
 

@@ -1,0 +1,434 @@
+//! Figures of the store of history. By hand, each with a fresh process:
+//!
+//! ```sh
+//! cargo run --release -p flyball-benches --bin tsdb -- bytes|block|bulk|scrape|resident|select|ready [--series N] [--steps N]
+//! ```
+
+#![allow(clippy::disallowed_methods, reason = "a program: it reads the clock, starts itself and writes a folder")]
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use clap::{Parser, ValueEnum};
+use flyball_benches::tsdb_load::{MIX, STEP_MS, Walk, labels};
+use flyball_model::exposition::{Event, Format, Reader};
+use flyball_model::labels::Labels;
+use flyball_tsdb::chunk;
+use flyball_tsdb::series::{MatchOp, Matcher, Point, ReadLimits, SeriesSource};
+use flyball_tsdb::store::{FLUSH_INTERVAL, Incoming, SeriesRef, Service, Settings, Store};
+use rustix::time::{ClockId, clock_gettime};
+
+const START_MS: i64 = 1_760_400_000_000 / 86_400_000 * 86_400_000;
+
+/// Takes one figure of the store.
+#[derive(Debug, Parser)]
+struct Flags {
+    /// Which one.
+    #[arg(value_enum)]
+    figure: Figure,
+    /// How many series.
+    #[arg(long)]
+    series: Option<u32>,
+    /// How many samples of each.
+    #[arg(long)]
+    steps: Option<i64>,
+    /// Be the child that is killed.
+    #[arg(long, hide = true)]
+    dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Figure {
+    /// Bytes per sample of chunks, by kind and length.
+    Bytes,
+    /// Bytes per sample of a day's block, with index, and on the disk.
+    Block,
+    /// Samples per second on two threads, to the disk.
+    Bulk,
+    /// CPU per sample from text to appended.
+    Scrape,
+    /// Resident memory per series.
+    Resident,
+    /// Selections as queries make them.
+    Select,
+    /// Time from start to ready after `kill -9`.
+    Ready,
+}
+
+fn main() -> Result<()> {
+    let flags = Flags::parse();
+    let series = |default| flags.series.unwrap_or(default);
+    let steps = |default| flags.steps.unwrap_or(default);
+    match flags.figure {
+        Figure::Bytes => bytes(),
+        Figure::Block => block(series(20_000), steps(5760)),
+        Figure::Bulk => bulk(series(20_000), steps(3000)),
+        Figure::Scrape => scrape(series(50_000), steps(40)),
+        Figure::Resident => resident(series(100_000), steps(540)),
+        Figure::Select => selections(series(100_000), steps(120)),
+        Figure::Ready => match &flags.dir {
+            Some(dir) => be_killed(dir, series(50_000), steps(20)),
+            None => ready(series(50_000), steps(20)),
+        },
+    }
+}
+
+fn settings() -> Settings {
+    Settings { series_per_source: usize::MAX, series_total: usize::MAX, retention_ms: None, ..Settings::default() }
+}
+
+fn time_ms(step: i64) -> i64 {
+    START_MS + step * STEP_MS
+}
+
+fn cpu_seconds() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+fn resident_bytes() -> Result<f64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
+    let kib: f64 = line.split_whitespace().nth(1).context("no number")?.parse()?;
+    Ok(kib * 1024.0)
+}
+
+fn walk_points(walk: &mut Walk, count: usize) -> Vec<Point> {
+    let times = (0..).map(time_ms);
+    times.take(count).map(|timestamp_ms| Point { timestamp_ms, value: walk.next_value() }).collect()
+}
+
+/// Ten hours of two hundred series of each kind, cut into chunks of several lengths.
+fn bytes() -> Result<()> {
+    const SAMPLES: usize = 2400;
+    const SERIES: u32 = 200;
+    println!("bytes per sample      XOR 120   120     480     960");
+    let mut totals = [0.0; 4];
+    for (kind, share) in MIX {
+        let mut sums = [0usize; 4];
+        for seed in 0..SERIES {
+            let points = walk_points(&mut Walk::of(kind, seed), SAMPLES);
+            sums[0] += points.chunks(120).map(|points| chunk::encode_xor(points).len()).sum::<usize>();
+            for (sum, length) in sums[1..].iter_mut().zip([120, 480, 960]) {
+                *sum += points.chunks(length).map(|points| chunk::encode(points).len()).sum::<usize>();
+            }
+        }
+        let each = sums.map(|sum| sum as f64 / (SAMPLES * SERIES as usize) as f64);
+        print_row(&format!("{kind:?}"), each);
+        totals.iter_mut().zip(each).for_each(|(total, each)| *total += each * f64::from(share) / 10.0);
+    }
+    print_row("the mix", totals);
+    speed()
+}
+
+fn print_row(name: &str, columns: [f64; 4]) {
+    println!("{name:<20} {:>8.3} {:>7.3} {:>7.3} {:>7.3}", columns[0], columns[1], columns[2], columns[3]);
+}
+
+fn speed() -> Result<()> {
+    let walks: Vec<Vec<Point>> = (0..1000).map(|number| walk_points(&mut Walk::new(number), 480)).collect();
+    let samples = (walks.len() * 480) as f64 / 1e6;
+    let begin = Instant::now();
+    let chunks: Vec<Vec<u8>> = walks.iter().map(|points| chunk::encode(points)).collect();
+    let encoded = begin.elapsed().as_secs_f64();
+    let begin = Instant::now();
+    let mut points = Vec::new();
+    for bytes in &chunks {
+        points.clear();
+        chunk::decode_into(bytes, &mut points)?;
+    }
+    let decoded = begin.elapsed().as_secs_f64();
+    println!("the mix, one core: encode {:.1} M samples/s, decode {:.1} M samples/s", samples / encoded, samples / decoded);
+    Ok(())
+}
+
+/// A store that is filled step by step, as a server fills it, in simulated time.
+struct Filler {
+    store: Arc<Store>,
+    refs: Vec<SeriesRef>,
+    walks: Vec<Walk>,
+}
+
+impl Filler {
+    fn new(store: Store, count: u32) -> Result<Filler> {
+        let store = Arc::new(store);
+        let mut refs = Vec::with_capacity(count as usize);
+        for number in 0..count {
+            refs.push(store.series_ref(&labels(number), &format!("target-{}", number / 1500))?);
+        }
+        Ok(Filler { store, refs, walks: (0..count).map(Walk::new).collect() })
+    }
+
+    fn step(&mut self, step: i64) -> Result<()> {
+        const BATCH: usize = 1500;
+        let mut batch = Vec::with_capacity(BATCH);
+        for (refs, walks) in self.refs.chunks(BATCH).zip(self.walks.chunks_mut(BATCH)) {
+            batch.clear();
+            batch.extend(refs.iter().zip(walks).map(|(&series, walk)| Incoming {
+                series,
+                timestamp_ms: time_ms(step),
+                value: walk.next_value(),
+            }));
+            let report = self.store.append(time_ms(step), &batch)?;
+            // A series leaves memory when all its samples are in blocks; with samples every step it never does.
+            anyhow::ensure!(report.stored == batch.len(), "{report:?}");
+        }
+        Ok(())
+    }
+}
+
+fn block(series: u32, steps: i64) -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let mut filler = Filler::new(Store::open(dir.path(), settings(), START_MS)?, series)?;
+    let (begin, cpu) = (Instant::now(), cpu_seconds());
+    for step in 0..steps {
+        filler.step(step)?;
+        filler.store.flush()?;
+        filler.store.maintain(time_ms(step))?;
+    }
+    filler.store.seal_all()?;
+    filler.store.maintain(time_ms(steps))?;
+    // One sample of the next day ends the day before.
+    filler.step(steps + 480)?;
+    filler.store.seal_all()?;
+    filler.store.maintain(time_ms(steps + 960))?;
+    let report = filler.store.report()?;
+    let samples = report.block_samples() as f64;
+    println!(
+        "{series} series, {steps} steps: {:.0} s, CPU {:.3} us per sample with all sealing and merging",
+        begin.elapsed().as_secs_f64(),
+        (cpu_seconds() - cpu) * 1e6 / samples
+    );
+    for block in &report.blocks {
+        let (meta, count) = (&block.meta, block.meta.samples as f64);
+        println!(
+            "block of {:.1} h: {count} samples, {:.1} MB payload; chunks {:.3}, with index {:.3} bytes per sample; disk {:.2} x payload",
+            (meta.last_ms - meta.first_ms) as f64 / 3.6e6,
+            meta.payload_bytes as f64 / 1e6,
+            meta.chunk_bytes as f64 / count,
+            meta.payload_bytes as f64 / count,
+            block.disk_bytes as f64 / meta.payload_bytes as f64
+        );
+    }
+    println!("log on the disk: {:.1} MB", report.log_disk_bytes as f64 / 1e6);
+    println!("resident at the end: {:.0} MB", resident_bytes()? / 1e6);
+    Ok(())
+}
+
+fn bulk(series: u32, steps: i64) -> Result<()> {
+    const THREADS: u32 = 2;
+    let dir = tempfile::tempdir()?;
+    let store = Arc::new(Store::open(dir.path(), settings(), START_MS)?);
+    let service = Service::start(&store, FLUSH_INTERVAL)?;
+    let values: Vec<Vec<f64>> = (0..1000)
+        .map(|number| {
+            let mut walk = Walk::new(number);
+            (0..steps).map(|_| walk.next_value()).collect()
+        })
+        .collect();
+    let (begin, cpu) = (Instant::now(), cpu_seconds());
+    std::thread::scope(|scope| -> Result<()> {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|thread| {
+                let (store, values) = (&store, &values);
+                scope.spawn(move || -> Result<()> {
+                    let mine = (0..series).filter(|number| number % THREADS == thread);
+                    let refs = mine
+                        .map(|number| Ok((store.series_ref(&labels(number), "bulk")?, number as usize % values.len())))
+                        .collect::<Result<Vec<_>>>()?;
+                    let mut batch = Vec::with_capacity(refs.len());
+                    for step in 0..steps {
+                        batch.clear();
+                        batch.extend(refs.iter().map(|&(series, walk)| Incoming {
+                            series,
+                            timestamp_ms: time_ms(step),
+                            value: values[walk][step as usize],
+                        }));
+                        let report = store.append(time_ms(step), &batch)?;
+                        anyhow::ensure!(report.stored == batch.len(), "{report:?}");
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        threads.into_iter().try_for_each(|thread| thread.join().expect("a thread of the load"))
+    })?;
+    store.flush()?;
+    let seconds = begin.elapsed().as_secs_f64();
+    let samples = f64::from(series) * steps as f64;
+    println!(
+        "{series} series, {steps} samples each, in the log on the disk: {:.2} M samples/s, CPU {:.3} us per sample",
+        samples / seconds / 1e6,
+        (cpu_seconds() - cpu) * 1e6 / samples
+    );
+    drop(service);
+    Ok(())
+}
+
+/// A scraper's cache as Prometheus has one: the text of a series to its place in the store.
+fn scrape(series: u32, steps: i64) -> Result<()> {
+    const PER_TARGET: u32 = 1000;
+    let dir = tempfile::tempdir()?;
+    let store = Arc::new(Store::open(dir.path(), settings(), START_MS)?);
+    let service = Service::start(&store, FLUSH_INTERVAL)?;
+    let mut walks: Vec<Walk> = (0..series).map(Walk::new).collect();
+    let names: Vec<String> = (0..series).map(series_text).collect();
+    let mut caches: Vec<HashMap<Box<str>, SeriesRef>> =
+        vec![HashMap::new(); series.div_ceil(PER_TARGET) as usize];
+    let mut cpu = 0.0;
+    let mut batch = Vec::new();
+    for step in 0..steps {
+        for (target, cache) in caches.iter_mut().enumerate() {
+            let from = target * PER_TARGET as usize;
+            let to = (from + PER_TARGET as usize).min(series as usize);
+            let body: String =
+                (from..to).map(|number| format!("{} {}\n", names[number], walks[number].next_value())).collect();
+            let begin = cpu_seconds();
+            batch.clear();
+            for line in body.lines() {
+                let (text, value) = line.rsplit_once(' ').context("no value")?;
+                let series = match cache.get(text) {
+                    Some(&series) => series,
+                    None => {
+                        let series = store.series_ref(&read_labels(line)?, "scrape")?;
+                        cache.insert(text.into(), series);
+                        series
+                    }
+                };
+                batch.push(Incoming { series, timestamp_ms: time_ms(step), value: value.parse()? });
+            }
+            store.append(time_ms(step), &batch)?;
+            // The first scrape makes the series.
+            if step > 0 {
+                cpu += cpu_seconds() - begin;
+            }
+        }
+    }
+    let samples = f64::from(series) * (steps - 1) as f64;
+    println!("{series} series, {steps} scrapes: CPU {:.3} us per sample from text to appended (log included)", cpu * 1e6 / samples);
+    drop(service);
+    Ok(())
+}
+
+/// Labels of a line that is seen for the first time.
+fn read_labels(line: &str) -> Result<Labels> {
+    let event = Reader::new(line, Format::Text004).next().context("no sample")??;
+    let Event::Sample(sample) = event else { anyhow::bail!("no sample") };
+    let owned = sample.to_owned()?;
+    Ok(Labels::from_pairs(owned.labels.iter().chain([("__name__", owned.name.as_str())]))?)
+}
+
+fn series_text(number: u32) -> String {
+    let labels = labels(number);
+    let pairs: Vec<String> = labels
+        .iter()
+        .filter(|(name, _)| *name != "__name__")
+        .map(|(name, value)| format!("{name}=\"{value}\""))
+        .collect();
+    format!("{}{{{}}}", labels.get("__name__").unwrap_or(""), pairs.join(","))
+}
+
+fn resident(series: u32, steps: i64) -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let store = Store::open(dir.path(), settings(), START_MS)?;
+    let empty = resident_bytes()?;
+    let mut filler = Filler::new(store, series)?;
+    let walks = series as usize * (size_of::<Walk>() + size_of::<SeriesRef>());
+    for step in 0..steps {
+        filler.step(step)?;
+        filler.store.flush()?;
+        filler.store.maintain(time_ms(step))?;
+    }
+    let report = filler.store.report()?;
+    println!(
+        "{series} series, {steps} samples each in memory or sealed ({} blocks): {:.0} bytes resident per series, of which samples {:.0}",
+        report.blocks.len(),
+        (resident_bytes()? - empty - walks as f64) / f64::from(series),
+        report.head_sample_bytes as f64 / f64::from(series)
+    );
+    Ok(())
+}
+
+fn matcher(name: &str, op: MatchOp, value: &str) -> Matcher {
+    Matcher { name: name.to_owned(), op, value: value.to_owned() }
+}
+
+fn selections(series: u32, steps: i64) -> Result<()> {
+    const ROUNDS: usize = 2000;
+    let dir = tempfile::tempdir()?;
+    let mut filler = Filler::new(Store::open(dir.path(), settings(), START_MS)?, series)?;
+    for step in 0..steps {
+        filler.step(step)?;
+    }
+    let limits = ReadLimits { series: 1_000_000, samples: 50_000_000 };
+    let end_ms = time_ms(steps - 1);
+    let mut times = Vec::new();
+    let mut found = 0;
+    for round in 0..ROUNDS {
+        let matchers = [
+            matcher("__name__", MatchOp::Equal, &format!("container_metric_{:02}_total", round % 50)),
+            matcher("namespace", MatchOp::Equal, &format!("ns-{}", round as u32 % (series / 5000).max(1))),
+        ];
+        let begin = Instant::now();
+        found = filler.store.select(&matchers, end_ms - 120_000, end_ms, limits)?.len();
+        times.push(begin.elapsed().as_secs_f64() * 1e6);
+    }
+    times.sort_unstable_by(f64::total_cmp);
+    println!(
+        "of {series} series, {found} by name and namespace, two minutes: p50 {:.0} us, p99 {:.0} us",
+        times[ROUNDS / 2],
+        times[ROUNDS * 99 / 100]
+    );
+    let wide = [matcher("__name__", MatchOp::Matches, "container_metric_[0-2].*")];
+    let mut times = Vec::new();
+    for _ in 0..11 {
+        let begin = Instant::now();
+        found = filler.store.select(&wide, end_ms - 120_000, end_ms, limits)?.len();
+        times.push(begin.elapsed().as_secs_f64() * 1e3);
+    }
+    times.sort_unstable_by(f64::total_cmp);
+    println!("of {series} series, {found} by an expression, two minutes: median {:.1} ms", times[times.len() / 2]);
+    Ok(())
+}
+
+/// Writes, says so, and waits for its end.
+fn be_killed(dir: &Path, series: u32, steps: i64) -> Result<()> {
+    let mut filler = Filler::new(Store::open(dir, settings(), START_MS)?, series)?;
+    for step in 0..steps {
+        filler.step(step)?;
+        filler.store.flush()?;
+        filler.store.maintain(time_ms(step))?;
+    }
+    println!("written");
+    loop {
+        std::thread::park();
+    }
+}
+
+fn ready(series: u32, steps: i64) -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let mut child = Command::new(std::env::current_exe()?)
+        .args(["ready", "--series", &series.to_string(), "--steps", &steps.to_string(), "--dir"])
+        .arg(dir.path())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let output = child.stdout.take().context("no output")?;
+    let said = BufReader::new(output).lines().next().context("the child ended")??;
+    child.kill()?;
+    child.wait()?;
+    anyhow::ensure!(said == "written", "{said}");
+    let begin = Instant::now();
+    let store = Store::open(dir.path(), settings(), time_ms(steps))?;
+    let seconds = begin.elapsed().as_secs_f64();
+    let report = store.report()?;
+    println!(
+        "{series} series with {steps} samples each ({} in memory again): ready {seconds:.2} s after kill -9",
+        report.head_series
+    );
+    Ok(())
+}

@@ -1,0 +1,434 @@
+//! History on disk, by sled, laid out by measurement: values of the hot database below 6 KiB, blocks of their own databases
+//! with values of about 120 KiB that are written once. Anything else leaks files or bloats (`docs/storage-format.md`).
+//!
+//! Layout of DIR: `lock` (held with `flock`, contains the owner's process id), `format` (one line), `hot/`, `blocks/NAME/`,
+//! `aside/` (what could not be read, kept for a person to look at).
+//!
+//! sled refuses everything after its first I/O error, so the hot database is closed then and opened again. It panics on some
+//! damaged files; such a panic is caught and is [`DiskError::Corrupt`].
+#![allow(clippy::disallowed_methods, reason = "edge: the only place where history touches files")]
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, Write as _};
+use std::os::unix::fs::MetadataExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::fs::FlockOperation;
+
+use super::{BlockReader, BlockWriter, Disk, DiskError, Write};
+
+/// What stands in `DIR/format`.
+const FORMAT: &str = "flyball-tsdb 1";
+
+/// Page cache of the hot database: it is written, and read once at start.
+const HOT_CACHE_BYTES: u64 = 4 << 20;
+
+/// Page cache of an open block.
+const BLOCK_CACHE_BYTES: u64 = 4 << 20;
+
+/// sled's unit of writing: values of the hot database stay below a 64th of it, so that none gets a file of its own.
+const SEGMENT_BYTES: usize = 512 << 10;
+
+/// How often a database is opened again while a copy of its former lock is still held, and the pause before.
+const OPEN_TRIES: usize = 100;
+const OPEN_PAUSE: Duration = Duration::from_millis(10);
+
+/// See the module.
+pub struct SledDisk {
+    dir: PathBuf,
+    hot: Mutex<Option<sled::Db>>,
+    reserve_bytes: u64,
+    loss: Option<String>,
+    _lock: Lock,
+}
+
+/// The right to the data folder. Given back when this is dropped, not when the last copy of the descriptor is closed: a
+/// process that is being started holds one between its fork and its exec.
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
+fn io_error(path: &Path) -> impl Fn(io::Error) -> DiskError + '_ {
+    move |error| DiskError::Io(format!("{}: {error}", path.display()))
+}
+
+fn sled_error(path: &Path, error: &sled::Error) -> DiskError {
+    let text = format!("{}: {error}", path.display());
+    match error {
+        sled::Error::Io(_) => DiskError::Io(text),
+        _ => DiskError::Corrupt(text),
+    }
+}
+
+/// Runs something of sled's; a panic of it is damage.
+fn guarded<T>(path: &Path, run: impl FnOnce() -> Result<T, sled::Error>) -> Result<T, DiskError> {
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(result) => result.map_err(|error| sled_error(path, &error)),
+        Err(_) => Err(DiskError::Corrupt(format!("{}: the database cannot be read", path.display()))),
+    }
+}
+
+fn lock(dir: &Path) -> Result<Lock, DiskError> {
+    let path = dir.join("lock");
+    let failed = io_error(&path);
+    let mut options = File::options();
+    let mut file =
+        options.read(true).write(true).create(true).truncate(false).open(&path).map_err(&failed)?;
+    if let Err(error) = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        if error != rustix::io::Errno::WOULDBLOCK {
+            return Err(failed(error.into()));
+        }
+        let mut pid = String::new();
+        let known = file.read_to_string(&mut pid).is_ok() && !pid.trim().is_empty();
+        let pid = if known { format!("process {}", pid.trim()) } else { "?".to_owned() };
+        return Err(DiskError::Locked { path: dir.display().to_string(), pid });
+    }
+    file.set_len(0).and_then(|()| file.rewind()).map_err(&failed)?;
+    writeln!(file, "{}", std::process::id()).map_err(&failed)?;
+    Ok(Lock(file))
+}
+
+fn check_format(dir: &Path) -> Result<(), DiskError> {
+    let path = dir.join("format");
+    match fs::read_to_string(&path) {
+        Ok(text) if text.trim() == FORMAT => Ok(()),
+        // Cut off while it was written for the first time.
+        Ok(text) if text.is_empty() => write_format(&path),
+        Ok(text) => Err(DiskError::Format {
+            path: dir.display().to_string(),
+            found: text.lines().next().unwrap_or("").to_owned(),
+            expected: FORMAT,
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => write_format(&path),
+        Err(error) => Err(io_error(&path)(error)),
+    }
+}
+
+fn write_format(path: &Path) -> Result<(), DiskError> {
+    fs::write(path, format!("{FORMAT}\n")).map_err(io_error(path))
+}
+
+fn open_database(path: &Path, cache_bytes: u64) -> Result<sled::Db, DiskError> {
+    let config = sled::Config::new()
+        .path(path)
+        .cache_capacity(cache_bytes)
+        .segment_size(SEGMENT_BYTES)
+        .flush_every_ms(None);
+    for _ in 0..OPEN_TRIES {
+        match guarded(path, || match config.open() {
+            // What sled calls a lock that is taken; the folder is ours, so it is a copy that goes in a moment.
+            Err(sled::Error::Io(error)) if error.kind() == io::ErrorKind::Other => Ok(None),
+            other => other.map(Some),
+        })? {
+            Some(database) => return Ok(database),
+            None => std::thread::sleep(OPEN_PAUSE),
+        }
+    }
+    Err(DiskError::Io(format!("{}: the database is locked", path.display())))
+}
+
+impl SledDisk {
+    /// Opens the data folder, which is made if it is not there. A hot database that cannot be read is moved aside, and
+    /// [`super::Disk::opened_with_loss`] says so.
+    ///
+    /// # Errors
+    /// The folder is in use, of another version, or cannot be used.
+    pub fn open(dir: &Path, reserve_bytes: u64) -> Result<SledDisk, DiskError> {
+        let blocks = dir.join("blocks");
+        fs::create_dir_all(&blocks).map_err(io_error(&blocks))?;
+        let lock = lock(dir)?;
+        check_format(dir)?;
+        let mut disk =
+            SledDisk { dir: dir.to_owned(), hot: Mutex::new(None), reserve_bytes, loss: None, _lock: lock };
+        let path = disk.hot_path();
+        let hot = match open_database(&path, HOT_CACHE_BYTES) {
+            Err(DiskError::Corrupt(reason)) => {
+                let aside = disk.set_aside(&path, "hot")?;
+                disk.loss = Some(format!("the log could not be read ({reason}); it was moved to {aside}"));
+                open_database(&path, HOT_CACHE_BYTES)?
+            }
+            other => other?,
+        };
+        disk.hot = Mutex::new(Some(hot));
+        Ok(disk)
+    }
+
+    /// Makes a new data folder; one that holds something is refused.
+    pub(crate) fn open_empty(dir: &Path, reserve_bytes: u64) -> Result<SledDisk, DiskError> {
+        let occupied = fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
+        if occupied {
+            return Err(DiskError::Io(format!("{}: the folder is not empty", dir.display())));
+        }
+        SledDisk::open(dir, reserve_bytes)
+    }
+
+    fn hot_path(&self) -> PathBuf {
+        self.dir.join("hot")
+    }
+
+    fn block_path(&self, block: u64) -> PathBuf {
+        self.dir.join("blocks").join(format!("{block:016x}"))
+    }
+
+    fn set_aside(&self, path: &Path, name: &str) -> Result<String, DiskError> {
+        let aside = self.dir.join("aside");
+        fs::create_dir_all(&aside).map_err(io_error(&aside))?;
+        let free = (0..).map(|number| aside.join(format!("{name}.{number}"))).find(|path| !path.exists());
+        let target = free.unwrap_or_else(|| aside.join(name));
+        fs::rename(path, &target).map_err(io_error(path))?;
+        Ok(target.display().to_string())
+    }
+
+    fn hot(&self) -> Result<sled::Db, DiskError> {
+        let mut hot = self.hot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(hot) = &*hot {
+            return Ok(hot.clone());
+        }
+        Ok(hot.insert(open_database(&self.hot_path(), HOT_CACHE_BYTES)?).clone())
+    }
+
+    fn check_space(&self) -> Result<(), DiskError> {
+        let free_bytes = self.free_now();
+        match free_bytes {
+            Some(free_bytes) if free_bytes < self.reserve_bytes => Err(DiskError::Full {
+                path: self.dir.display().to_string(),
+                free_mib: free_bytes >> 20,
+                reserve_mib: self.reserve_bytes >> 20,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn free_now(&self) -> Option<u64> {
+        let space = rustix::fs::statvfs(&self.dir).ok()?;
+        Some(space.f_bavail.saturating_mul(space.f_frsize))
+    }
+}
+
+impl Disk for SledDisk {
+    fn write(&self, writes: &[Write]) -> Result<(), DiskError> {
+        if writes.iter().any(|write| matches!(write, Write::Put(..))) {
+            self.check_space()?;
+        }
+        let hot = self.hot()?;
+        let mut batch = sled::Batch::default();
+        for write in writes {
+            match write {
+                Write::Put(key, value) => batch.insert(key.as_slice(), value.as_slice()),
+                Write::Remove(key) => batch.remove(key.as_slice()),
+            }
+        }
+        let path = self.hot_path();
+        let result = guarded(&path, || {
+            hot.apply_batch(batch)?;
+            hot.flush().map(|_| ())
+        });
+        if result.is_err() {
+            drop(hot);
+            *self.hot.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        result
+    }
+
+    fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), DiskError> {
+        let hot = self.hot()?;
+        guarded(&self.hot_path(), || {
+            for entry in hot.scan_prefix(prefix) {
+                let (key, value) = entry?;
+                visit(&key, &value);
+            }
+            Ok(())
+        })
+    }
+
+    fn blocks(&self) -> Result<Vec<u64>, DiskError> {
+        let path = self.dir.join("blocks");
+        let mut blocks = Vec::new();
+        for entry in fs::read_dir(&path).map_err(io_error(&path))? {
+            let name = entry.map_err(io_error(&path))?.file_name();
+            blocks.extend(name.to_str().and_then(|name| u64::from_str_radix(name, 16).ok()));
+        }
+        blocks.sort_unstable();
+        Ok(blocks)
+    }
+
+    fn create_block(&self, block: u64) -> Result<Box<dyn BlockWriter>, DiskError> {
+        self.check_space()?;
+        let path = self.block_path(block);
+        if path.exists() {
+            fs::remove_dir_all(&path).map_err(io_error(&path))?;
+        }
+        let database = open_database(&path, BLOCK_CACHE_BYTES)?;
+        Ok(Box::new(SledBlockWriter { path, database: Some(database), unflushed_bytes: 0 }))
+    }
+
+    fn open_block(&self, block: u64) -> Result<Arc<dyn BlockReader>, DiskError> {
+        let path = self.block_path(block);
+        if !path.exists() {
+            return Err(DiskError::Corrupt(format!("{}: the folder is gone", path.display())));
+        }
+        let database = open_database(&path, BLOCK_CACHE_BYTES)?;
+        Ok(Arc::new(SledBlock { path, database }))
+    }
+
+    fn remove_block(&self, block: u64) -> Result<(), DiskError> {
+        let path = self.block_path(block);
+        match fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(&path)(error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn set_aside_block(&self, block: u64) -> Result<String, DiskError> {
+        self.set_aside(&self.block_path(block), &format!("block-{block:016x}"))
+    }
+
+    fn block_bytes(&self, block: u64) -> Result<u64, DiskError> {
+        folder_bytes(&self.block_path(block))
+    }
+
+    fn hot_bytes(&self) -> Result<u64, DiskError> {
+        folder_bytes(&self.hot_path())
+    }
+
+    fn free_bytes(&self) -> Option<u64> {
+        self.free_now().map(|free| free.saturating_sub(self.reserve_bytes))
+    }
+
+    fn opened_with_loss(&self) -> Option<String> {
+        self.loss.clone()
+    }
+}
+
+/// Bytes that a folder really takes: allocated blocks, not lengths. A file that goes meanwhile counts nothing.
+fn folder_bytes(path: &Path) -> Result<u64, DiskError> {
+    /// What the kernel counts blocks in.
+    const ALLOCATED_UNIT: u64 = 512;
+    let mut total = 0;
+    for entry in fs::read_dir(path).map_err(io_error(path))? {
+        let Ok(entry) = entry else { continue };
+        let Ok(metadata) = entry.metadata() else { continue };
+        total += metadata.blocks() * ALLOCATED_UNIT;
+        if metadata.is_dir() {
+            total += folder_bytes(&entry.path()).unwrap_or(0);
+        }
+    }
+    Ok(total)
+}
+
+/// Bytes after which a block that is written is flushed, so that sled does not hold it all in memory.
+const FLUSH_BYTES: usize = 8 << 20;
+
+struct SledBlockWriter {
+    path: PathBuf,
+    database: Option<sled::Db>,
+    unflushed_bytes: usize,
+}
+
+impl BlockWriter for SledBlockWriter {
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), DiskError> {
+        let Some(database) = &self.database else { return Ok(()) };
+        self.unflushed_bytes += value.len();
+        let flush = self.unflushed_bytes >= FLUSH_BYTES;
+        if flush {
+            self.unflushed_bytes = 0;
+        }
+        guarded(&self.path, || {
+            database.insert(key, value)?;
+            if flush { database.flush().map(|_| ()) } else { Ok(()) }
+        })
+    }
+
+    fn finish(&mut self) -> Result<(), DiskError> {
+        if let Some(database) = self.database.take() {
+            guarded(&self.path, || database.flush())?;
+        }
+        // The folder's own entry has to outlive a loss of power too.
+        let parent = self.path.parent().unwrap_or(&self.path);
+        let folder = File::open(parent).map_err(io_error(parent))?;
+        folder.sync_all().map_err(io_error(parent))
+    }
+}
+
+struct SledBlock {
+    path: PathBuf,
+    database: sled::Db,
+}
+
+impl BlockReader for SledBlock {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, DiskError> {
+        guarded(&self.path, || Ok(self.database.get(key)?.map(|value| value.to_vec())))
+    }
+
+    fn key_at_or_before(&self, key: &[u8]) -> Result<Option<Vec<u8>>, DiskError> {
+        guarded(&self.path, || {
+            let last = self.database.range(..=key.to_vec()).next_back();
+            Ok(last.transpose()?.map(|(key, _)| key.to_vec()))
+        })
+    }
+
+    fn scan_from(&self, key: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), DiskError> {
+        guarded(&self.path, || {
+            for entry in self.database.range(key.to_vec()..) {
+                let (key, value) = entry?;
+                if !visit(&key, &value) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_process_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = SledDisk::open(dir.path(), 0).unwrap();
+        let Err(error) = SledDisk::open(dir.path(), 0) else { panic!("opened twice") };
+        assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
+        drop(first);
+        SledDisk::open(dir.path(), 0).unwrap();
+    }
+
+    #[test]
+    fn another_format_is_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("format"), "flyball-tsdb 2\n").unwrap();
+        let Err(error) = SledDisk::open(dir.path(), 0) else { panic!("opened") };
+        assert!(error.to_string().contains("flyball-tsdb 2"), "{error}");
+    }
+
+    #[test]
+    fn an_unreadable_log_is_moved_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = SledDisk::open(dir.path(), 0).unwrap();
+        disk.write(&[Write::Put(b"key".to_vec(), b"value".to_vec())]).unwrap();
+        drop(disk);
+        fs::write(dir.path().join("hot").join("conf"), "no such thing").unwrap();
+        let disk = SledDisk::open(dir.path(), 0).unwrap();
+        let loss = disk.opened_with_loss().unwrap();
+        assert!(loss.contains("aside"), "{loss}");
+        assert!(dir.path().join("aside").join("hot.0").exists());
+        disk.write(&[Write::Put(b"key".to_vec(), b"value".to_vec())]).unwrap();
+    }
+
+    #[test]
+    fn a_disk_without_room_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = SledDisk::open(dir.path(), u64::MAX).unwrap();
+        let error = disk.write(&[Write::Put(b"key".to_vec(), b"value".to_vec())]).unwrap_err();
+        assert!(matches!(error, DiskError::Full { .. }), "{error}");
+        disk.write(&[Write::Remove(b"key".to_vec())]).unwrap();
+    }
+}

@@ -1,0 +1,15 @@
+//! History: samples of every series, kept on disk and asked for in PromQL.
+//!
+//! * [`series`] is the small trait between storing and asking;
+//! * [`store`] keeps samples: in memory, in a log, in sealed blocks ([`disk`] says where those are);
+//! * [`chunk`] is how samples become bytes; `docs/storage-format.md` gives every byte that is kept.
+
+mod block;
+pub mod chunk;
+pub mod disk;
+mod frame;
+mod head;
+mod log;
+mod matchers;
+pub mod series;
+pub mod store;
