@@ -13,6 +13,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("flyball-apiserver", &["flyball-model"]),
     ("flyball-collector", &["flyball-model", "flyball-apiserver"]),
     ("flyball-scrape", &["flyball-model"]),
+    ("flyball-tsdb", &["flyball-model", "flyball-apiserver"]),
     ("flyball-metrics-server", &["flyball-model", "flyball-apiserver"]),
     ("flyball-hpa", &["flyball-model", "flyball-apiserver"]),
     ("flyball-local", &["flyball-model", "flyball-apiserver"]),

@@ -1,0 +1,136 @@
+//! What the query side asks of the storing side, and nothing more.
+//!
+//! Promise: PromQL is evaluated over this trait only, so the store on disk, its twin in memory and a test's hand-written
+//! series are the same to it. Times are Unix milliseconds. A sample whose value is [`STALE_NAN`] (compared by bits) is a
+//! staleness marker: the series ended there.
+
+use std::sync::Arc;
+
+use flyball_model::labels::Labels;
+
+/// Label under which a metric's name stands.
+pub const METRIC_NAME: &str = "__name__";
+
+/// Bits of the NaN that marks the end of a series, as Prometheus writes it.
+pub const STALE_NAN_BITS: u64 = 0x7ff0_0000_0000_0002;
+
+/// Whether a value is the marker of a series' end.
+pub fn is_stale(value: f64) -> bool {
+    value.to_bits() == STALE_NAN_BITS
+}
+
+/// One sample.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Point {
+    /// Unix milliseconds.
+    pub timestamp_ms: i64,
+    /// The value; NaN and infinities are values too.
+    pub value: f64,
+}
+
+/// How a label's value is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MatchOp {
+    /// `=`
+    Equal,
+    /// `!=`
+    NotEqual,
+    /// `=~`, anchored at both ends
+    Matches,
+    /// `!~`, anchored at both ends
+    NotMatches,
+}
+
+/// One condition on one label. An absent label counts as an empty value.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Matcher {
+    /// Name of the label; [`METRIC_NAME`] for the metric's name.
+    pub name: String,
+    /// How to compare.
+    pub op: MatchOp,
+    /// What to compare with: text, or a regular expression.
+    pub value: String,
+}
+
+/// A series with its samples in a range, in order of time. The labels hold the metric's name as [`METRIC_NAME`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    /// All labels.
+    pub labels: Arc<Labels>,
+    /// Samples in order of time, each time once, staleness markers included.
+    pub points: Vec<Point>,
+}
+
+/// Bounds of one reading, so that no query takes all memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadLimits {
+    /// Most series that one selection may match.
+    pub series: usize,
+    /// Most samples that one selection may return.
+    pub samples: usize,
+}
+
+/// Why a selection failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// A regular expression does not compile.
+    #[error("matcher {name}: {reason}")]
+    Matcher {
+        /// The label.
+        name: String,
+        /// What is wrong with the expression.
+        reason: String,
+    },
+    /// More than a [`ReadLimits`] allows.
+    #[error("the query selects more than {limit} {what}: narrow its label matchers or its time range")]
+    TooMuch {
+        /// `series` or `samples`.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+    },
+    /// The store cannot read what it has.
+    #[error("the store cannot be read: {0}")]
+    Store(String),
+}
+
+/// Something that holds series.
+pub trait SeriesSource: Send + Sync {
+    /// Series that match all of `matchers` and have a sample in `[start_ms, end_ms]`, sorted by labels.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    fn select(
+        &self,
+        matchers: &[Matcher],
+        start_ms: i64,
+        end_ms: i64,
+        limits: ReadLimits,
+    ) -> Result<Vec<Series>, ReadError>;
+
+    /// Names of labels on series that match and have a sample in the range, sorted.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    fn label_names(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64)
+    -> Result<Vec<String>, ReadError>;
+
+    /// Values of one label on series that match and have a sample in the range, sorted.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        start_ms: i64,
+        end_ms: i64,
+    ) -> Result<Vec<String>, ReadError>;
+
+    /// Labels of the series that match and have a sample in the range, sorted.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    fn series(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64)
+    -> Result<Vec<Arc<Labels>>, ReadError>;
+}
