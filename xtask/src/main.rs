@@ -1,4 +1,4 @@
-//! Developer commands: `cargo xtask ci | full | scoreboard | image | e2e | vm-test`.
+//! Developer commands: `cargo xtask ci | full | scoreboard | image | e2e | vm-test | promqltest`.
 //!
 //! `ci` is what a change must pass; `full` is the same at full length; `scoreboard` prints every figure this machine
 //! can take. Each step is a command that can also be typed by hand, and is printed before it runs.
@@ -11,6 +11,7 @@
 mod cargo;
 mod e2e;
 mod image;
+mod promqltest;
 mod steps;
 mod totals;
 mod vm;
@@ -41,6 +42,8 @@ enum Command {
     E2e(e2e::Options),
     /// Flyball on control groups v2: Debian's kernel under qemu, without hardware virtualisation
     VmTest(vm::Options),
+    /// The published test scripts of PromQL, from a local copy
+    Promqltest(promqltest::Options),
     /// The part of `image --run-check` that runs in a network namespace of its own
     #[command(hide = true)]
     ImageCheckInside {
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Command::Image(options) => image::run(&options),
         Command::E2e(options) => e2e::run(&options).map(drop),
         Command::VmTest(options) => vm::run(&options).map(drop),
+        Command::Promqltest(options) => promqltest::run(&options),
         Command::ImageCheckInside { archive } => image::run_check_inside(&archive),
     };
     match outcome {
