@@ -63,8 +63,10 @@ impl Annotations {
 
     /// A bucket without a proper bound.
     pub(crate) fn bucket_label(&mut self, metric: &str, bound: &str, span: &Range<usize>) {
-        let text = format!("bucket label \"le\" is missing or has a malformed value of {bound:?}");
-        self.add(Level::Warning, with_metric(text, metric), span);
+        let text = format!(
+            "bucket label \"le\" is missing or has a malformed value of {bound:?} for metric name {metric:?}"
+        );
+        self.add(Level::Warning, text, span);
     }
 
     /// A rate of something that is not named like a counter.
@@ -85,9 +87,12 @@ impl Annotations {
 
     /// Buckets whose counts fall.
     pub(crate) fn forced_monotonicity(&mut self, metric: &str, span: &Range<usize>) {
-        let text = "input to histogram_quantile needed to be fixed for monotonicity (see \
-                    https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)";
-        self.add(Level::Info, with_metric(text.into(), metric), span);
+        let text = format!(
+            "input to histogram_quantile needed to be fixed for monotonicity (see \
+             https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile) for metric \
+             name {metric:?}"
+        );
+        self.add(Level::Info, text, span);
     }
 
     /// Whether there is none.
@@ -115,8 +120,4 @@ impl Annotations {
         }
         texts
     }
-}
-
-fn with_metric(text: String, metric: &str) -> String {
-    if metric.is_empty() { text } else { format!("{text} for metric name {metric:?}") }
 }

@@ -37,11 +37,17 @@ impl DurationExpr {
         if sign == Sign::Positive && (seconds <= 0.0 || seconds.is_nan()) {
             return Err("duration must be greater than 0".into());
         }
+        // Prometheus reads a literal exactly, and cuts off what a computed duration has below a millisecond.
+        let exact = match self {
+            DurationExpr::Negate(inner) => matches!(**inner, DurationExpr::Literal(_)),
+            other => matches!(other, DurationExpr::Literal(_)),
+        };
         // Prometheus counts nanoseconds in 64 bits.
         if seconds.is_nan() || seconds.abs() > 9_223_372_036.0 {
             return Err("duration out of range".into());
         }
-        Ok((seconds * 1000.0) as i64)
+        let millis = if exact { (seconds * 1000.0).round() } else { seconds * 1000.0 };
+        Ok(millis as i64)
     }
 
     fn seconds(&self, step_ms: i64) -> Result<f64, String> {
@@ -271,6 +277,14 @@ mod tests {
         }
         assert_eq!(write_millis(86_400_000 * 365), "1y");
         assert_eq!(write_millis(-90_000), "1m30s");
+    }
+
+    #[test]
+    fn literals_are_exact() {
+        for millis in [1001, 1003, 2002] {
+            let expr = DurationExpr::Literal(millis as f64 / 1000.0);
+            assert_eq!(expr.millis(1, Sign::Positive), Ok(millis));
+        }
     }
 
     #[test]

@@ -213,8 +213,9 @@ impl Generator {
     fn aggregation(&mut self, depth: usize) -> String {
         let (grouping, inner) = (self.grouping(), self.vector(depth - 1));
         match self.random.u8(..8) {
+            // Which of equal ones, and which are first, depends on the order of the store.
             0 => format!(
-                "{} {grouping}({}, {inner})",
+                "count({} {grouping}({}, {inner}))",
                 self.one_of(&["topk", "bottomk", "limitk"]),
                 self.one_of(&["1", "2", "3", "100", "0"])
             ),

@@ -130,10 +130,9 @@ fn item(text: &str, out: &mut Vec<Item>) -> Result<(), String> {
         out.push(Item::Value(f64::from_bits(STALE_NAN_BITS)));
         return Ok(());
     }
-    let hexadecimal = text.trim_start_matches(['-', '+']).starts_with("0x");
     let (values, times) = match text.rsplit_once('x') {
-        Some((values, times)) if !hexadecimal => (values, Some(times.parse::<usize>().map_err(|_| bad())?)),
-        _ => (text, None),
+        Some((values, times)) => (values, Some(times.parse::<usize>().map_err(|_| bad())?)),
+        None => (text, None),
     };
     let Some(times) = times else {
         out.push(Item::Value(number::parse(values).ok_or_else(bad)?));

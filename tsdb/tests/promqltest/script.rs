@@ -73,7 +73,8 @@ pub fn parse(text: &str) -> Result<Vec<Command>, String> {
             continue;
         }
         let mut body = Vec::new();
-        while let Some((at, line)) = lines.next_if(|(_, line)| !line.is_empty()) {
+        let has_body = line != "clear";
+        while let Some((at, line)) = lines.next_if(|(_, line)| has_body && !line.is_empty()) {
             body.push((at, line));
         }
         let kind = command(line, &body).map_err(|reason| format!("line {number}: {reason}"))?;

@@ -235,9 +235,8 @@ fn is_invariant(expr: &Expr) -> bool {
         Node::Call { function, args } => {
             !DEPEND_ON_STEP.contains(&function.name) && args.iter().all(is_invariant)
         }
-        Node::Aggregate { param, expr, .. } => {
-            param.as_deref().is_none_or(is_invariant) && is_invariant(expr)
-        }
+        // As in Prometheus, the parameter is not looked at: `quantile(time(), x @ 0)` takes that of the first step.
+        Node::Aggregate { expr, .. } => is_invariant(expr),
         Node::Binary { left, right, .. } => is_invariant(left) && is_invariant(right),
         Node::Negate(inner) | Node::Paren(inner) => is_invariant(inner),
     }

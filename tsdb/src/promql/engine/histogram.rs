@@ -31,6 +31,10 @@ fn gather(matrix: &Matrix, span: &Range<usize>, annotations: &mut Annotations) -
     let mut histograms: Vec<Histogram> = Vec::new();
     let mut numbering = Numbering::default();
     for (row, head) in matrix.heads.iter().enumerate() {
+        // Rows without values are what a comparison left.
+        if !matrix.row(row).iter().copied().any(is_present) {
+            continue;
+        }
         let bound = head.get(BOUND);
         let Some(upper) = parse_bound(bound) else {
             annotations.bucket_label(head.get(METRIC_NAME), bound, span);

@@ -79,7 +79,7 @@ pub fn parse_selector(text: &str) -> Result<super::ast::Selector, ParseError> {
 /// The parser's message in the words of Prometheus.
 fn clean(message: &str) -> String {
     let mut text = message.replace("invalid promql query", "unexpected end of input or token");
-    if text.starts_with("expected ") || text.starts_with("unknown function") {
+    if !text.starts_with("unexpected ") {
         text = text.replace('\'', "\"");
         for (theirs, documented) in [("vector", "instant vector"), ("matrix", "range vector")] {
             for before in ["type ", "got "] {

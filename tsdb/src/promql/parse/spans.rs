@@ -81,7 +81,14 @@ impl Walk<'_> {
 
     fn node(&mut self, node: &mut Node, start: usize) -> Range<usize> {
         match node {
-            Node::Number(_) | Node::Text(_) => self.at += 1,
+            Node::Number(_) => {
+                // A minus in front became part of the number.
+                while self.is("-") || self.is("+") {
+                    self.at += 1;
+                }
+                self.at += 1;
+            }
+            Node::Text(_) => self.at += 1,
             Node::Selector(_) => self.selector(),
             Node::Range { .. } => {
                 self.name();
