@@ -31,7 +31,8 @@ struct Note {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Annotations {
     notes: Vec<Note>,
-    seen: std::collections::HashSet<String>,
+    /// Where each text stands among the notes.
+    seen: std::collections::HashMap<String, usize>,
 }
 
 impl Annotations {
@@ -40,7 +41,11 @@ impl Annotations {
             Level::Warning => format!("PromQL warning: {text}"),
             Level::Info => format!("PromQL info: {text}"),
         };
-        if self.notes.len() < MAX_KEPT && self.seen.insert(text.clone()) {
+        // The place of the last one counts, as in Prometheus: that of the outer of two nested functions.
+        if let Some(index) = self.seen.get(&text) {
+            self.notes[*index].span = span.clone();
+        } else if self.notes.len() < MAX_KEPT {
+            self.seen.insert(text.clone(), self.notes.len());
             self.notes.push(Note { level, text, span: span.clone() });
         }
     }

@@ -220,7 +220,7 @@ impl Generator {
                 self.one_of(&["1", "2", "3", "100", "0"])
             ),
             1 => format!("quantile {grouping}({}, {inner})", self.scalar(1)),
-            2 => format!("count_values {grouping}(\"v\", {inner})"),
+            2 => format!("count_values {grouping}(\"v\", round({inner}, 0.01))"),
             _ => {
                 let op =
                     self.one_of(&["sum", "sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"]);

@@ -60,7 +60,7 @@ impl Eval<'_> {
 
     fn of_time(&mut self, args: &[Expr], steps: &Steps, part: fn(i64) -> f64) -> Result<Matrix, Error> {
         match args.first() {
-            Some(arg) => self.mapped(arg, steps, |_, value| part(value as i64)),
+            Some(arg) => self.mapped(arg, steps, |_, value| part(instant::whole_seconds(value))),
             None => {
                 let seconds = |step| part(steps.time_ms(step).div_euclid(1000));
                 Ok(without_labels(&(0..steps.count).map(seconds).collect::<Vec<_>>()))
@@ -87,9 +87,12 @@ impl Eval<'_> {
         if matches!(name, "rate" | "increase") {
             self.note_non_counters(&matrix, range_vector);
         }
-        if name == "quantile_over_time" && matrix.len() > 0 {
-            for quantile in params[0].iter().filter(|value| !(0.0..=1.0).contains(*value)) {
-                self.annotations.quantile(*quantile, &args[0].span);
+        if name == "quantile_over_time" {
+            for (step, quantile) in params[0].iter().enumerate() {
+                let asked = || (0..matrix.len()).any(|row| is_present(matrix.row(row)[step]));
+                if !(0.0..=1.0).contains(quantile) && asked() {
+                    self.annotations.quantile(*quantile, &args[0].span);
+                }
             }
         }
         if name == "absent_over_time" {

@@ -38,21 +38,35 @@ pub(super) fn math(name: &str) -> Option<fn(f64) -> f64> {
     })
 }
 
-/// The larger, or not a number if one of them is none.
+/// The larger as Go has it: infinity beats what is not a number, which beats the rest.
 pub(super) fn go_max(left: f64, right: f64) -> f64 {
-    if left.is_nan() || right.is_nan() { f64::NAN } else { left.max(right) }
+    if left == f64::INFINITY || right == f64::INFINITY {
+        f64::INFINITY
+    } else if left.is_nan() || right.is_nan() {
+        f64::NAN
+    } else {
+        left.max(right)
+    }
 }
 
-/// The smaller, or not a number if one of them is none.
+/// The smaller as Go has it: minus infinity beats what is not a number, which beats the rest.
 pub(super) fn go_min(left: f64, right: f64) -> f64 {
-    if left.is_nan() || right.is_nan() { f64::NAN } else { left.min(right) }
+    -go_max(-left, -right)
 }
+
+/// Unix seconds of a value; what does not fit becomes the least number, as on the machines that Prometheus runs on.
+pub(super) fn whole_seconds(value: f64) -> i64 {
+    if (-MAX_SECONDS..MAX_SECONDS).contains(&value) { value as i64 } else { i64::MIN }
+}
+
+/// 2^63.
+const MAX_SECONDS: f64 = 9_223_372_036_854_775_808.0;
 
 /// The function of a name, if it reads the calendar (UTC) at a Unix time in seconds.
 pub(super) fn of_time(name: &str) -> Option<fn(i64) -> f64> {
     Some(match name {
-        "minute" => |seconds| (seconds.div_euclid(60).rem_euclid(60)) as f64,
-        "hour" => |seconds| (seconds.div_euclid(3600).rem_euclid(24)) as f64,
+        "minute" => |seconds| (of_day(seconds) / 60 % 60) as f64,
+        "hour" => |seconds| (of_day(seconds) / 3600) as f64,
         // The first day of 1970 was a Thursday.
         "day_of_week" => |seconds| ((days(seconds) + 4).rem_euclid(7)) as f64,
         "day_of_month" => |seconds| date(days(seconds)).day as f64,
@@ -77,8 +91,16 @@ struct Date {
     day: i64,
 }
 
+/// Where Go begins to count seconds, before 1970, so that its counter has no sign; far dates wrap around there.
+const GO_EPOCH_SECONDS: u64 = 9_223_372_028_741_760_000;
+
 fn days(seconds: i64) -> i64 {
-    seconds.div_euclid(86_400)
+    let since_epoch = seconds.cast_unsigned().wrapping_add(GO_EPOCH_SECONDS) / 86_400;
+    since_epoch.cast_signed() - (GO_EPOCH_SECONDS / 86_400).cast_signed()
+}
+
+fn of_day(seconds: i64) -> u64 {
+    seconds.cast_unsigned().wrapping_add(GO_EPOCH_SECONDS) % 86_400
 }
 
 /// The date of a day counted from 1970. Years begin in March here, so that the leap day is their last; 400 of them have
@@ -109,7 +131,15 @@ fn first_day(year: i64, month: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::of_time;
+    use super::{go_max, go_min, of_time};
+
+    #[test]
+    fn infinity_beats_what_is_no_number() {
+        assert_eq!(go_max(f64::NAN, f64::INFINITY), f64::INFINITY);
+        assert_eq!(go_min(f64::NAN, f64::NEG_INFINITY), f64::NEG_INFINITY);
+        assert!(go_max(f64::NAN, 1.0).is_nan() && go_min(1.0, f64::NAN).is_nan());
+        assert_eq!((go_max(1.0, 2.0), go_min(1.0, 2.0)), (2.0, 1.0));
+    }
 
     fn part(name: &str, seconds: i64) -> f64 {
         of_time(name).unwrap()(seconds)
@@ -134,7 +164,7 @@ mod tests {
         assert_eq!((part("year", -1), part("day_of_year", -1), part("minute", -1)), (1969.0, 365.0, 59.0));
         assert_eq!(part("days_in_month", 951_782_400), 29.0);
         assert_eq!(part("days_in_month", -2_203_977_600), 28.0);
-        part("year", i64::MIN);
+        assert_eq!(part("year", super::whole_seconds(f64::NAN)), 292_277_026_596.0);
         part("year", i64::MAX);
     }
 }
