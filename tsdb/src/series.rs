@@ -114,6 +114,7 @@ pub trait SeriesSource: Send + Sync {
     ///
     /// # Errors
     /// See [`ReadError`].
+    #[allow(clippy::type_complexity, reason = "a visitor's type is clearer where it is used")]
     fn scan(
         &self,
         matchers: &[Matcher],

@@ -66,7 +66,7 @@ impl Params {
     pub(super) fn duration_ms(&self, name: &str) -> Result<i64, ApiError> {
         let text = self.first(name);
         if let Ok(seconds) = text.parse::<f64>() {
-            if !(seconds.abs() <= 9_223_372_036.0) {
+            if seconds.is_nan() || seconds.abs() > 9_223_372_036.0 {
                 let reason = format!("cannot parse {text:?} to a valid duration. It overflows int64");
                 return Err(ApiError::parameter(name, reason));
             }

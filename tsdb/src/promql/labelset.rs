@@ -84,15 +84,20 @@ impl Labelset {
         self.labels.get(name).unwrap_or_default()
     }
 
+    /// Whether a label is there for anybody.
+    fn counts(&self, name: &str, value: &str) -> bool {
+        let is_gone = self.hidden && is_metadata(name);
+        !is_gone && !value.is_empty()
+    }
+
     /// All labels that count, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.labels.iter().filter(|(name, value)| !value.is_empty() && !(self.hidden && is_metadata(name)))
+        self.labels.iter().filter(|(name, value)| self.counts(name, value))
     }
 
     /// The labels as they are, shared where nothing is hidden.
     pub fn to_labels(&self) -> Arc<Labels> {
-        let unchanged =
-            self.labels.iter().all(|(name, value)| !value.is_empty() && !(self.hidden && is_metadata(name)));
+        let unchanged = self.labels.iter().all(|(name, value)| self.counts(name, value));
         if unchanged { Arc::clone(&self.labels) } else { Labelset::from_pairs(self.iter()).labels }
     }
 

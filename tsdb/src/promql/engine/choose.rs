@@ -29,12 +29,12 @@ impl Eval<'_> {
         // Rows of the result, in the order in which they were chosen first.
         let mut place: Vec<Option<usize>> = vec![None; matrix.len()];
         let mut out = Matrix::new(matrix.steps);
-        for step in 0..matrix.steps {
+        for (step, asked) in param.iter().enumerate() {
             let column = |row: usize| matrix.row(row)[step];
             if !(0..matrix.len()).any(|row| is_present(column(row))) {
                 continue;
             }
-            let wanted = wanted(op, param[step], matrix.len())?;
+            let wanted = wanted(op, *asked, matrix.len())?;
             for rows in &rows {
                 let there = rows.iter().copied().filter(|row| is_present(column(*row)));
                 for row in choose(&wanted, there, column, |row| matrix.heads[row].hash()) {

@@ -149,7 +149,9 @@ fn quantile(quantile: f64, buckets: &mut [Bucket]) -> (f64, bool) {
         return (f64::NAN, false);
     }
     let rank = quantile * observations;
-    let found = buckets[..last].partition_point(|bucket| !(bucket.count >= rank));
+    // What is no number is below every rank, and a rank that is none above every count.
+    let is_below = |bucket: &Bucket| bucket.count < rank || bucket.count.is_nan() || rank.is_nan();
+    let found = buckets[..last].partition_point(is_below);
     if found == last {
         return (buckets[last - 1].upper, forced);
     }

@@ -42,6 +42,7 @@ impl Eval<'_> {
         Ok(out)
     }
 
+    #[allow(clippy::type_complexity, reason = "the visitor stands here and nowhere else")]
     /// Reads series one by one; what they hold together stays within the limits.
     fn scan(
         &mut self,
@@ -57,7 +58,7 @@ impl Eval<'_> {
         let outcome = source.scan(&selector.matchers, start_ms, end_ms, limits, &mut |labels, points| {
             seen += 1;
             self.read += points.len();
-            let step = if seen % SERIES_PER_CHECK == 0 { self.check() } else { Ok(()) };
+            let step = if seen.is_multiple_of(SERIES_PER_CHECK) { self.check() } else { Ok(()) };
             match step.and_then(|()| visit(self, labels, points)) {
                 Ok(()) => std::ops::ControlFlow::Continue(()),
                 Err(error) => {

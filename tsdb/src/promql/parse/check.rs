@@ -120,8 +120,8 @@ impl Check<'_> {
         }
     }
 
-    fn labels<'a>(&self, expr: &Expr, names: impl Iterator<Item = &'a String>) -> Result<(), ParseError> {
-        for name in names.filter(|name| name.is_empty()) {
+    fn labels<'a>(&self, expr: &Expr, mut names: impl Iterator<Item = &'a String>) -> Result<(), ParseError> {
+        if let Some(name) = names.find(|name| name.is_empty()) {
             return self.fail(expr, format!("{name:?} is not a valid label name"));
         }
         Ok(())

@@ -129,8 +129,8 @@ fn range(text: &str, tokens: &[Token<'_>], at: usize, slots: &mut Slots) -> Resu
 /// `offset` may be a metric's or a label's name: it is the modifier only where a duration follows.
 fn starts_offset(tokens: &[Token<'_>], at: usize) -> bool {
     let follows_expr = at >= 2
-        && (matches!(tokens[at - 2].text, ")" | "]" | "}") || tokens[at - 2].kind == Kind::Word)
-        || at >= 2 && matches!(tokens[at - 2].kind, Kind::Number | Kind::Duration);
+        && (matches!(tokens[at - 2].text, ")" | "]" | "}")
+            || matches!(tokens[at - 2].kind, Kind::Word | Kind::Number | Kind::Duration));
     follows_expr && tokens.get(at).is_some_and(|token| !token.is(",") && !token.is("}"))
 }
 
