@@ -25,13 +25,16 @@ use generate::{Generator, Question};
 /// Relative difference that is noise: sums in another order, and mathematics of another library.
 const NOISE: f64 = 1e-9;
 
+/// Names and values.
+type Labels = Vec<(String, String)>;
+
 #[derive(Debug, Default, PartialEq)]
 struct Answer {
     kind: String,
     failed: bool,
     error: String,
     /// Labels, then times and values.
-    series: BTreeMap<Vec<(String, String)>, Vec<(i64, f64)>>,
+    series: BTreeMap<Labels, Vec<(i64, f64)>>,
     warnings: Vec<String>,
     infos: Vec<String>,
 }
@@ -76,7 +79,7 @@ fn no_difference_beyond_noise() {
 fn loaded(script: &str) -> MemorySource {
     let mut source = MemorySource::default();
     for text in script.lines().skip(1).filter(|line| !line.trim().is_empty()) {
-        let line = load::line(text.trim()).unwrap();
+        let line = load::line(text.trim()).expect("a line of the script");
         for (index, item) in line.items.iter().enumerate() {
             if let load::Item::Value(value) = *item {
                 source.add(&line.labels, Point { timestamp_ms: index as i64 * generate::STEP_MS, value });
@@ -130,7 +133,7 @@ fn ask_us(source: &MemorySource, question: &Question) -> Answer {
 fn ask_peer(program: &str, script: &str, questions: &[Question]) -> Vec<Answer> {
     let mut child =
         Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the peer starts");
-    let mut input = child.stdin.take().unwrap();
+    let mut input = child.stdin.take().expect("a pipe");
     let mut lines = vec![serde_json::json!({ "load": script }).to_string()];
     lines.extend(questions.iter().map(|question| {
         serde_json::json!({
@@ -146,16 +149,17 @@ fn ask_peer(program: &str, script: &str, questions: &[Question]) -> Vec<Answer> 
             writeln!(input, "{line}").expect("the peer reads");
         }
     });
-    let output = BufReader::new(child.stdout.take().unwrap());
-    let answers: Vec<Answer> = output.lines().map(|line| read_answer(&line.unwrap())).collect();
-    writer.join().unwrap();
-    assert!(child.wait().unwrap().success());
+    let output = BufReader::new(child.stdout.take().expect("a pipe"));
+    let answers: Vec<Answer> =
+        output.lines().map(|line| read_answer(&line.expect("the peer answers"))).collect();
+    writer.join().expect("the questions are written");
+    assert!(child.wait().expect("the peer ends").success());
     assert_eq!(answers.len(), questions.len());
     answers
 }
 
 fn read_answer(line: &str) -> Answer {
-    let json: serde_json::Value = serde_json::from_str(line).unwrap();
+    let json: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
     let texts = |name: &str| {
         let list = json[name].as_array().cloned().unwrap_or_default();
         let mut texts: Vec<String> =

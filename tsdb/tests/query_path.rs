@@ -18,7 +18,7 @@ fn source() -> MemorySource {
     let mut source = MemorySource::default();
     for (name, job) in [("req_total", "a"), ("req_total", "b"), ("gauge", "a"), ("info", "a")] {
         let pairs = [("__name__", name), ("job", job), ("instance", "1"), ("le", "1")];
-        let labels = Arc::new(Labels::from_pairs(pairs).unwrap());
+        let labels = Arc::new(Labels::from_pairs(pairs).expect("labels"));
         for step in 0..20 {
             source.add(&labels, Point { timestamp_ms: step * STEP_MS, value: step as f64 });
         }

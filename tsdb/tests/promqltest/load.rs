@@ -50,18 +50,18 @@ fn end_of_metric(text: &str) -> Option<usize> {
                     return Some(index + 1);
                 }
             }
-            (None, ' ' | '\t') if depth == 0 => {
-                // A space may stand between a name and its braces.
-                if !text[index..].trim_start().starts_with('{')
-                    || text[index..].trim_start().starts_with("{{")
-                {
-                    return Some(index);
-                }
-            }
+            // A space may stand between a name and its braces.
+            (None, ' ' | '\t') if depth == 0 && !braces_follow(&text[index..]) => return Some(index),
             _ => {}
         }
     }
     Some(text.len())
+}
+
+/// Whether what follows is the braces of a series, and not those of a histogram.
+fn braces_follow(text: &str) -> bool {
+    let text = text.trim_start();
+    text.starts_with('{') && !text.starts_with("{{")
 }
 
 /// Labels of `name{…}`. The reader of queries knows names and quotes; a condition that no series has makes `{}` a selector.
