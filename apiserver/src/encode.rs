@@ -84,7 +84,7 @@ pub(crate) fn escaped_for_html(json: Vec<u8>) -> Vec<u8> {
 }
 
 /// Gzip at level 1. Writing into memory cannot fail, so a failure can only be a bug of the encoder.
-fn gzip(bytes: &[u8]) -> Bytes {
+pub fn gzip(bytes: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 8), Compression::new(1));
     let finished = encoder.write_all(bytes).and_then(|()| encoder.finish());
     debug_assert!(finished.is_ok(), "gzip into memory failed");

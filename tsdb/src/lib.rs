@@ -2,8 +2,12 @@
 //!
 //! * [`series`] is the small trait between storing and asking;
 //! * [`store`] keeps samples: in memory, in a log, in sealed blocks ([`disk`] says where those are);
-//! * [`chunk`] is how samples become bytes; `docs/storage-format.md` gives every byte that is kept.
+//! * [`chunk`] is how samples become bytes; `docs/storage-format.md` gives every byte that is kept;
+//! * [`memory`] holds series in memory, for tests and for small sets;
+//! * [`promql`] is the query language: parsed, checked, evaluated;
+//! * [`api`] is Prometheus' HTTP API over them.
 
+pub mod api;
 mod block;
 pub mod chunk;
 pub mod disk;
@@ -11,5 +15,7 @@ mod frame;
 mod head;
 mod log;
 mod matchers;
+pub mod memory;
+pub mod promql;
 pub mod series;
 pub mod store;

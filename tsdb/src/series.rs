@@ -4,6 +4,7 @@
 //! series are the same to it. Times are Unix milliseconds. A sample whose value is [`STALE_NAN`] (compared by bits) is a
 //! staleness marker: the series ended there.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use flyball_model::labels::Labels;
@@ -107,6 +108,28 @@ pub trait SeriesSource: Send + Sync {
         end_ms: i64,
         limits: ReadLimits,
     ) -> Result<Vec<Series>, ReadError>;
+
+    /// The same series one by one, so that a store need not hold all of their samples at once: `visit` gets the labels and
+    /// the samples, and may end the reading.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    #[allow(clippy::type_complexity, reason = "a visitor's type is clearer where it is used")]
+    fn scan(
+        &self,
+        matchers: &[Matcher],
+        start_ms: i64,
+        end_ms: i64,
+        limits: ReadLimits,
+        visit: &mut dyn FnMut(&Arc<Labels>, &[Point]) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
+        for series in self.select(matchers, start_ms, end_ms, limits)? {
+            if visit(&series.labels, &series.points).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
 
     /// Names of labels on series that match and have a sample in the range, sorted.
     ///

@@ -1,4 +1,5 @@
-//! Developer commands: `cargo xtask ci | full | scoreboard | image | e2e | differential | mutants | vm-test | fuzz`.
+//! Developer commands: `cargo xtask ci | full | scoreboard | image | e2e | differential | mutants | vm-test | fuzz |
+//! promqltest`.
 //!
 //! `ci` is what a change must pass; `full` is the same at full length; `scoreboard` prints every figure this machine
 //! can take. Each step is a command that can also be typed by hand, and is printed before it runs.
@@ -15,6 +16,7 @@ mod e2e;
 mod fuzz;
 mod image;
 mod mutants;
+mod promqltest;
 mod steps;
 mod totals;
 mod vm;
@@ -54,6 +56,8 @@ enum Command {
     VmTest(vm::Options),
     /// Random input for every parser, under libFuzzer
     Fuzz(fuzz::Options),
+    /// The published test scripts of PromQL, from a local copy
+    Promqltest(promqltest::Options),
     /// The part of `image --run-check` that runs in a network namespace of its own
     #[command(hide = true)]
     ImageCheckInside {
@@ -73,6 +77,7 @@ fn main() -> ExitCode {
         Command::Mutants(options) => mutants::run(&options),
         Command::VmTest(options) => vm::run(&options).map(drop),
         Command::Fuzz(options) => fuzz::run(&options),
+        Command::Promqltest(options) => promqltest::run(&options),
         Command::ImageCheckInside { archive } => image::run_check_inside(&archive),
     };
     match outcome {

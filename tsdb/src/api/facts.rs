@@ -1,0 +1,107 @@
+//! What the API tells about the process around the store; whoever runs it knows.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// Facts about the process.
+pub trait Facts: Send + Sync {
+    /// Everything that is scraped.
+    fn targets(&self) -> Vec<Target>;
+
+    /// What the targets say about their metrics, by name.
+    fn metadata(&self) -> BTreeMap<String, Vec<Metadata>>;
+
+    /// The process itself.
+    fn runtime(&self) -> Runtime;
+
+    /// Flags with their values.
+    fn flags(&self) -> BTreeMap<String, String>;
+
+    /// The scrape configuration, as YAML.
+    fn config(&self) -> String;
+
+    /// Chunks that the store holds in memory, if it counts them.
+    fn chunks(&self) -> Option<u64>;
+}
+
+/// A target of scraping.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    /// Labels before relabelling.
+    pub discovered_labels: BTreeMap<String, String>,
+    /// Labels of its series.
+    pub labels: BTreeMap<String, String>,
+    /// The job.
+    pub scrape_pool: String,
+    /// What is fetched.
+    pub scrape_url: String,
+    /// The same, from elsewhere.
+    pub global_url: String,
+    /// Why the last scrape failed; empty if it did not.
+    pub last_error: String,
+    /// When the last scrape began, RFC 3339.
+    pub last_scrape: String,
+    /// Seconds the last scrape took.
+    pub last_scrape_duration: f64,
+    /// `up`, `down` or `unknown`.
+    pub health: Health,
+    /// Between two scrapes, as a duration.
+    pub scrape_interval: String,
+    /// Longest time of one, as a duration.
+    pub scrape_timeout: String,
+}
+
+/// Whether the last scrape worked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Health {
+    /// It did.
+    Up,
+    /// It did not.
+    Down,
+    /// There was none yet.
+    Unknown,
+}
+
+/// What a target says about a metric.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Metadata {
+    /// `counter`, `gauge`, …, `unknown`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What it means.
+    pub help: String,
+    /// Its unit, often empty.
+    pub unit: String,
+}
+
+/// The process.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Runtime {
+    /// RFC 3339.
+    pub start_time: String,
+    /// The working directory.
+    #[serde(rename = "CWD")]
+    pub folder: String,
+    /// Name of the machine.
+    pub hostname: String,
+    /// RFC 3339.
+    pub server_time: String,
+    /// Whether the configuration was read.
+    pub reload_config_success: bool,
+    /// RFC 3339.
+    pub last_config_time: String,
+    /// Corruptions met in the store.
+    pub corruption_count: u64,
+    /// Threads, where Prometheus counts goroutines.
+    #[serde(rename = "goroutineCount")]
+    pub threads: usize,
+    /// Processors in use.
+    #[serde(rename = "GOMAXPROCS")]
+    pub processors: usize,
+    /// How long and how much is kept, as text.
+    pub storage_retention: String,
+}

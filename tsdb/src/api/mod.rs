@@ -1,0 +1,131 @@
+//! Prometheus' HTTP API: `/api/v1/…`, from a request to the bytes of an answer.
+//!
+//! Promise: what Grafana's Prometheus data source asks is answered as Prometheus answers it, byte for byte where the data
+//! is the same: envelope, order of fields, numbers as text, error types and codes. Everything but [`serve`] is pure: the
+//! time, the limits and what is known of the process ([`facts::Facts`]) come from the caller.
+
+mod error;
+pub mod facts;
+mod json;
+mod labels;
+mod params;
+mod query;
+pub mod serve;
+mod status;
+
+use crate::promql::engine::{Options, Watch};
+use crate::series::SeriesSource;
+pub use error::{ApiError, ErrorType};
+use facts::Facts;
+pub use params::Params;
+
+/// A request below `/api/v1`.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// `GET` or `POST`.
+    pub method: &'a str,
+    /// The path behind `/api/v1`, decoded: `/query`.
+    pub path: &'a str,
+    /// The form and the query of the URL.
+    pub params: Params,
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP's code.
+    pub code: u16,
+    /// Whether the body is JSON, else plain text.
+    pub is_json: bool,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// What answers are made from.
+pub struct Api<'a> {
+    /// The series.
+    pub source: &'a dyn SeriesSource,
+    /// What is known of the process.
+    pub facts: &'a dyn Facts,
+    /// How queries are evaluated.
+    pub options: Options,
+    /// Now, in Unix milliseconds.
+    pub now_ms: i64,
+    /// Tells queries when to stop.
+    pub watch: &'a dyn Watch,
+}
+
+/// The data of an answer, as JSON, and what there is to say about it.
+#[derive(Debug, Default)]
+struct Data {
+    json: String,
+    warnings: Vec<String>,
+    infos: Vec<String>,
+}
+
+impl Data {
+    fn of(json: impl Into<String>) -> Data {
+        Data { json: json.into(), ..Data::default() }
+    }
+}
+
+/// What Prometheus says when a limit cut a list.
+const TRUNCATED: &str = "results truncated due to limit";
+
+type Outcome = Result<Data, ApiError>;
+
+impl Api<'_> {
+    /// Answers a request.
+    pub fn answer(&self, request: &Request<'_>) -> Answer {
+        let posted = request.method == "POST";
+        let may_be_posted = matches!(
+            request.path,
+            "/query" | "/query_range" | "/query_exemplars" | "/format_query" | "/labels" | "/series"
+        );
+        let Some(outcome) = self.route(request.path, &request.params) else {
+            return Answer { code: 404, is_json: false, body: b"404 page not found\n".to_vec() };
+        };
+        let allowed = request.method == "GET" || (posted && may_be_posted);
+        if !allowed {
+            return Answer { code: 405, is_json: false, body: b"Method Not Allowed\n".to_vec() };
+        }
+        match outcome() {
+            Ok(data) => Answer { code: 200, is_json: true, body: json::success(&data) },
+            Err(error) => Answer { code: error.code(), is_json: true, body: json::failure(&error) },
+        }
+    }
+
+    /// Who answers a path.
+    fn route<'r>(&'r self, path: &'r str, params: &'r Params) -> Option<Box<dyn FnOnce() -> Outcome + 'r>> {
+        let label = path.strip_prefix("/label/").and_then(|rest| rest.strip_suffix("/values"));
+        if let Some(name) = label {
+            return Some(Box::new(move || self.label_values(name, params)));
+        }
+        Some(match path {
+            "/query" => Box::new(move || self.query(params)),
+            "/query_range" => Box::new(move || self.query_range(params)),
+            "/query_exemplars" => Box::new(move || query::exemplars(params)),
+            "/format_query" => Box::new(move || query::format(params)),
+            "/series" => Box::new(move || self.series(params)),
+            "/labels" => Box::new(move || self.label_names(params)),
+            "/metadata" => Box::new(move || self.metadata(params)),
+            "/targets" => Box::new(move || self.targets(params)),
+            "/targets/metadata" => Box::new(move || self.targets_metadata(params)),
+            "/scrape_pools" => Box::new(move || self.scrape_pools()),
+            "/rules" => Box::new(|| Ok(Data::of(r#"{"groups":[]}"#))),
+            "/alerts" => Box::new(|| Ok(Data::of(r#"{"alerts":[]}"#))),
+            "/alertmanagers" => {
+                Box::new(|| Ok(Data::of(r#"{"activeAlertmanagers":[],"droppedAlertmanagers":[]}"#)))
+            }
+            "/status/buildinfo" => Box::new(move || Ok(self.build_info())),
+            "/status/runtimeinfo" => Box::new(move || Ok(self.runtime_info())),
+            "/status/flags" => Box::new(move || Ok(self.flags())),
+            "/status/config" => Box::new(move || Ok(self.config())),
+            "/status/tsdb" => Box::new(move || self.tsdb_status(params)),
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,299 @@
+//! The edge of the API: reads a request, runs it on a thread that may block, keeps its time, compresses the answer.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this module knows the time and runs queries on threads of their own"
+)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use flyball_apiserver::encode::gzip;
+use flyball_apiserver::{Handler, Request, Response, full};
+use futures_util::future::BoxFuture;
+use http::{HeaderValue, StatusCode, header};
+use tokio::sync::Semaphore;
+
+use super::error::{ApiError, ErrorType};
+use super::facts::Facts;
+use super::{Answer, Api, Params, json};
+use crate::promql::engine::{Options, Stop, Watch};
+use crate::series::SeriesSource;
+
+/// Where the API begins.
+pub const PREFIX: &str = "/api/v1";
+
+/// Bodies above this size are compressed for clients that take gzip.
+const GZIP_THRESHOLD_BYTES: usize = 1024;
+
+/// Limits of the API; the defaults are Prometheus'.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests that read series at once; further ones wait.
+    pub concurrent: usize,
+    /// Longest time of a request, waiting included.
+    pub timeout: Duration,
+    /// Largest form.
+    pub form_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { concurrent: 20, timeout: Duration::from_secs(120), form_bytes: 10 << 20 }
+    }
+}
+
+/// Serves the API.
+pub struct QueryServer {
+    source: Arc<dyn SeriesSource>,
+    facts: Arc<dyn Facts>,
+    options: Options,
+    limits: Limits,
+    slots: Arc<Semaphore>,
+}
+
+impl QueryServer {
+    /// Serves what a source holds.
+    pub fn new(
+        source: Arc<dyn SeriesSource>,
+        facts: Arc<dyn Facts>,
+        options: Options,
+        limits: Limits,
+    ) -> QueryServer {
+        let slots = Arc::new(Semaphore::new(limits.concurrent));
+        QueryServer { source, facts, options, limits, slots }
+    }
+
+    /// Answers a request whose path behind the API's own prefix is given, so that the same can stand elsewhere too.
+    pub async fn answer(&self, request: Request, path: &str) -> Response {
+        let takes_gzip = takes_gzip(&request);
+        let url = request.parts.uri.query().unwrap_or_default().to_owned();
+        let method = request.method().as_str().to_owned();
+        let responder = request.respond();
+        let form = if method == "POST" && is_form(&request) {
+            match request.body.collect(self.limits.form_bytes).await {
+                Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+                Err(status) => return responder.status(&status),
+            }
+        } else {
+            String::new()
+        };
+        let Some(path) = flyball_apiserver::query::decode(path, false) else {
+            return written(failed(ErrorType::BadData, "the path is not percent-encoded"), takes_gzip);
+        };
+        let answer = self.run(method, path, Params::new(&form, &url)).await;
+        written(answer, takes_gzip)
+    }
+
+    /// Runs a request on a thread that may block. When the client goes away, the query stops.
+    async fn run(&self, method: String, path: String, params: Params) -> Answer {
+        let timeout = match params.duration_ms("timeout") {
+            Ok(millis) if millis > 0 => self.limits.timeout.min(Duration::from_millis(millis.unsigned_abs())),
+            _ => self.limits.timeout,
+        };
+        let deadline = Arc::new(Deadline { until: Instant::now() + timeout, gone: AtomicBool::new(false) });
+        let _gone = TellWhenDropped(Arc::clone(&deadline));
+        // The status pages must not wait for queries.
+        let permit = if path.starts_with("/status/") && path != "/status/tsdb" {
+            None
+        } else {
+            match tokio::time::timeout(timeout, Arc::clone(&self.slots).acquire_owned()).await {
+                Ok(permit) => permit.ok(),
+                Err(_) => return failed(ErrorType::Timeout, "query timed out in query queue"),
+            }
+        };
+        let (source, facts, options) = (Arc::clone(&self.source), Arc::clone(&self.facts), self.options);
+        let job = tokio::task::spawn_blocking(move || {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+            let api = Api { source: &*source, facts: &*facts, options, now_ms, watch: &*deadline };
+            let answer = api.answer(&super::Request { method: &method, path: &path, params });
+            drop(permit);
+            answer
+        });
+        match job.await {
+            Ok(answer) => answer,
+            Err(_) => failed(ErrorType::Internal, "the query failed unexpectedly"),
+        }
+    }
+}
+
+impl Handler for QueryServer {
+    fn handle<'a>(&'a self, request: Request) -> BoxFuture<'a, Response> {
+        Box::pin(async move {
+            let path = request.path().to_owned();
+            match path.strip_prefix(PREFIX) {
+                Some(rest) => self.answer(request, rest).await,
+                None => written(
+                    Answer { code: 404, is_json: false, body: b"404 page not found\n".to_vec() },
+                    false,
+                ),
+            }
+        })
+    }
+}
+
+/// When a query has to stop.
+struct Deadline {
+    until: Instant,
+    gone: AtomicBool,
+}
+
+impl Watch for Deadline {
+    fn stop(&self) -> Option<Stop> {
+        if self.gone.load(Ordering::Relaxed) {
+            return Some(Stop::Canceled);
+        }
+        (Instant::now() >= self.until).then_some(Stop::TimedOut)
+    }
+}
+
+/// The future of a request is dropped when its client goes away.
+struct TellWhenDropped(Arc<Deadline>);
+
+impl Drop for TellWhenDropped {
+    fn drop(&mut self) {
+        self.0.gone.store(true, Ordering::Relaxed);
+    }
+}
+
+fn failed(kind: ErrorType, message: &str) -> Answer {
+    let error = ApiError { kind, message: message.into() };
+    Answer { code: error.code(), is_json: true, body: json::failure(&error) }
+}
+
+fn is_form(request: &Request) -> bool {
+    let kind = request.parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    kind.is_some_and(|kind| kind.trim_start().starts_with("application/x-www-form-urlencoded"))
+}
+
+fn takes_gzip(request: &Request) -> bool {
+    let values = request.parts.headers.get_all(header::ACCEPT_ENCODING).iter();
+    values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(|token| {
+        let mut parts = token.split(';').map(str::trim);
+        parts.next() == Some("gzip") && parts.all(|part| part.replace(' ', "") != "q=0")
+    })
+}
+
+fn written(answer: Answer, takes_gzip: bool) -> Response {
+    let compress = takes_gzip && answer.body.len() > GZIP_THRESHOLD_BYTES;
+    let body = if compress { gzip(&answer.body) } else { answer.body.into() };
+    let mut response = http::Response::new(full(body));
+    *response.status_mut() = StatusCode::from_u16(answer.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let kind = if answer.is_json { "application/json" } else { "text/plain; charset=utf-8" };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    if compress {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::io::Read as _;
+
+    use flyball_apiserver::{LimitedBody, User};
+    use flyball_model::labels::Labels;
+    use http_body_util::BodyExt as _;
+
+    use super::super::facts::{Metadata, Runtime, Target};
+    use super::*;
+    use crate::memory::MemorySource;
+    use crate::series::Point;
+
+    struct NoFacts;
+
+    impl Facts for NoFacts {
+        fn targets(&self) -> Vec<Target> {
+            Vec::new()
+        }
+
+        fn metadata(&self) -> BTreeMap<String, Vec<Metadata>> {
+            BTreeMap::new()
+        }
+
+        fn runtime(&self) -> Runtime {
+            Runtime {
+                start_time: String::new(),
+                folder: String::new(),
+                hostname: String::new(),
+                server_time: String::new(),
+                reload_config_success: true,
+                last_config_time: String::new(),
+                corruption_count: 0,
+                threads: 1,
+                processors: 1,
+                storage_retention: String::new(),
+            }
+        }
+
+        fn flags(&self) -> BTreeMap<String, String> {
+            BTreeMap::new()
+        }
+
+        fn config(&self) -> String {
+            String::new()
+        }
+
+        fn chunks(&self) -> Option<u64> {
+            None
+        }
+    }
+
+    fn server(limits: Limits) -> QueryServer {
+        let mut source = MemorySource::default();
+        for index in 0..100 {
+            let labels = Labels::from_pairs([("__name__", "x"), ("i", &index.to_string())]).unwrap();
+            source.add(&Arc::new(labels), Point { timestamp_ms: 0, value: 1.0 });
+        }
+        QueryServer::new(Arc::new(source), Arc::new(NoFacts), Options::default(), limits)
+    }
+
+    fn request(method: &str, uri: &str, body: &str) -> Request {
+        let (parts, ()) = http::Request::builder()
+            .method(method)
+            .uri(uri)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("accept-encoding", "deflate, gzip;q=1.0")
+            .body(())
+            .unwrap()
+            .into_parts();
+        Request::new(parts, User::default(), LimitedBody::from_bytes(body.to_owned()))
+    }
+
+    async fn body(response: Response) -> Vec<u8> {
+        response.into_body().collect().await.unwrap().to_bytes().to_vec()
+    }
+
+    #[tokio::test]
+    async fn forms_are_read_and_long_answers_compressed() {
+        let server = server(Limits::default());
+        let response = server.handle(request("POST", "/api/v1/query?time=0", "query=count%28x%29")).await;
+        assert_eq!(response.status(), 200);
+        let expected = r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[0,"100"]}]}}"#;
+        assert_eq!(String::from_utf8(body(response).await).unwrap(), expected);
+        let response = server.handle(request("GET", "/api/v1/query?time=0&query=x", "")).await;
+        assert_eq!(response.headers()["content-encoding"], "gzip");
+        let bytes = body(response).await;
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(&bytes[..]).read_to_string(&mut text).unwrap();
+        assert!(text.starts_with(r#"{"status":"success","data":{"resultType":"vector""#));
+    }
+
+    #[tokio::test]
+    async fn time_and_size_are_kept() {
+        let short = server(Limits { timeout: Duration::ZERO, ..Limits::default() });
+        let response = short.handle(request("GET", "/api/v1/query?query=x", "")).await;
+        assert_eq!(response.status(), 503);
+        let text = String::from_utf8(body(response).await).unwrap();
+        assert!(text.contains(r#""errorType":"timeout""#), "{text}");
+        let small = server(Limits { form_bytes: 4, ..Limits::default() });
+        let response = small.handle(request("POST", "/api/v1/query", "query=xxxx")).await;
+        assert_eq!(response.status(), 413);
+        assert_eq!(small.handle(request("GET", "/other", "")).await.status(), 404);
+    }
+}

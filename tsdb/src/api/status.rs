@@ -1,0 +1,225 @@
+//! What is known beside the series: targets, metadata, the process, the store.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::error::ApiError;
+use super::facts::Target;
+use super::{Api, Data, Outcome, Params};
+use crate::series::METRIC_NAME;
+
+/// The Prometheus whose API and language this is; clients choose features by it.
+pub const COMPATIBLE_VERSION: &str = "3.5.0";
+
+/// How much of the newest data the statistics of the store look at; as much as a head of Prometheus holds.
+const HEAD_MS: i64 = 3 * 3600 * 1000;
+
+/// Entries of each statistic, unless asked for otherwise.
+const DEFAULT_STATISTICS: usize = 10;
+/// Most that may be asked for.
+const MAX_STATISTICS: usize = 10_000;
+
+/// Facts are plain data, whose JSON cannot fail.
+fn written(value: &impl Serialize) -> Data {
+    Data::of(serde_json::to_string(value).unwrap_or_else(|_| "null".into()))
+}
+
+impl Api<'_> {
+    /// `/targets`
+    pub(super) fn targets(&self, params: &Params) -> Outcome {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Targets {
+            active_targets: Vec<Target>,
+            dropped_targets: [(); 0],
+            dropped_target_counts: BTreeMap<String, usize>,
+        }
+        let state = params.first("state").to_ascii_lowercase();
+        let pool = params.first("scrapePool");
+        let mut active_targets = self.facts.targets();
+        active_targets.retain(|target| {
+            matches!(state.as_str(), "" | "any" | "active") && (pool.is_empty() || target.scrape_pool == pool)
+        });
+        let counts = BTreeMap::new();
+        Ok(written(&Targets { active_targets, dropped_targets: [], dropped_target_counts: counts }))
+    }
+
+    /// `/scrape_pools`
+    pub(super) fn scrape_pools(&self) -> Outcome {
+        let mut pools: Vec<String> =
+            self.facts.targets().into_iter().map(|target| target.scrape_pool).collect();
+        pools.sort();
+        pools.dedup();
+        Ok(written(&BTreeMap::from([("scrapePools", pools)])))
+    }
+
+    /// `/metadata`
+    pub(super) fn metadata(&self, params: &Params) -> Outcome {
+        let number = |name: &str| match params.first(name) {
+            "" => Ok(usize::MAX),
+            text => text
+                .parse::<i64>()
+                .map(|number| usize::try_from(number).unwrap_or(usize::MAX))
+                .map_err(|_| ApiError::bad_data(format!("{name} must be a number"))),
+        };
+        let (limit, per_metric) = (number("limit")?, number("limit_per_metric")?);
+        let wanted = params.first("metric");
+        let mut known = self.facts.metadata();
+        known.retain(|name, _| wanted.is_empty() || name == wanted);
+        let kept: BTreeMap<_, _> = known
+            .into_iter()
+            .take(limit)
+            .map(|(name, mut entries)| {
+                if per_metric > 0 {
+                    entries.truncate(per_metric);
+                }
+                (name, entries)
+            })
+            .collect();
+        Ok(written(&kept))
+    }
+
+    /// `/targets/metadata`
+    pub(super) fn targets_metadata(&self, params: &Params) -> Outcome {
+        #[derive(Serialize)]
+        struct Entry {
+            target: BTreeMap<String, String>,
+            metric: String,
+            #[serde(flatten)]
+            metadata: super::facts::Metadata,
+        }
+        let limit = params.limit()?.unwrap_or(usize::MAX);
+        let wanted = params.first("metric");
+        // Metadata is kept by metric, not by target: it is the same for all targets that have the metric.
+        let entries: Vec<Entry> = self
+            .facts
+            .metadata()
+            .into_iter()
+            .filter(|(name, _)| wanted.is_empty() || name == wanted)
+            .flat_map(|(name, entries)| {
+                entries.into_iter().map(move |metadata| Entry {
+                    target: BTreeMap::new(),
+                    metric: name.clone(),
+                    metadata,
+                })
+            })
+            .take(limit)
+            .collect();
+        Ok(written(&entries))
+    }
+
+    /// `/status/buildinfo`
+    pub(super) fn build_info(&self) -> Data {
+        Data::of(format!(
+            r#"{{"version":"{COMPATIBLE_VERSION}","revision":"flyball-{0}","branch":"flyball","buildUser":"","buildDate":"","goVersion":""}}"#,
+            env!("CARGO_PKG_VERSION")
+        ))
+    }
+
+    /// `/status/runtimeinfo`
+    pub(super) fn runtime_info(&self) -> Data {
+        written(&self.facts.runtime())
+    }
+
+    /// `/status/flags`
+    pub(super) fn flags(&self) -> Data {
+        written(&self.facts.flags())
+    }
+
+    /// `/status/config`
+    pub(super) fn config(&self) -> Data {
+        written(&BTreeMap::from([("yaml", self.facts.config())]))
+    }
+
+    /// `/status/tsdb`
+    pub(super) fn tsdb_status(&self, params: &Params) -> Outcome {
+        let limit = match params.first("limit") {
+            "" => DEFAULT_STATISTICS,
+            text => {
+                text.parse::<usize>().ok().filter(|limit| (1..=MAX_STATISTICS).contains(limit)).ok_or_else(
+                    || ApiError::bad_data("limit must be a positive number and not exceed 10000"),
+                )?
+            }
+        };
+        let start_ms = self.now_ms.saturating_sub(HEAD_MS);
+        let mut by_metric: BTreeMap<&str, u64> = BTreeMap::new();
+        let mut by_pair: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+        let series = self.source.series(&[], start_ms, self.now_ms)?;
+        for labels in &series {
+            self.stopped()?;
+            *by_metric.entry(labels.get(METRIC_NAME).unwrap_or_default()).or_default() += 1;
+            for pair in labels.iter() {
+                *by_pair.entry(pair).or_default() += 1;
+            }
+        }
+        let mut values: BTreeMap<&str, u64> = BTreeMap::new();
+        let mut bytes: BTreeMap<&str, u64> = BTreeMap::new();
+        for &(name, value) in by_pair.keys() {
+            *values.entry(name).or_default() += 1;
+            *bytes.entry(name).or_default() += value.len() as u64;
+        }
+        let head = Head {
+            num_series: series.len(),
+            num_label_pairs: by_pair.len(),
+            chunk_count: self.facts.chunks(),
+            min_time: start_ms,
+            max_time: self.now_ms,
+        };
+        let pairs = by_pair.iter().map(|((name, value), count)| (format!("{name}={value}"), *count));
+        let named = |counts: BTreeMap<&str, u64>| {
+            top(counts.into_iter().map(|(name, count)| (name.to_owned(), count)), limit)
+        };
+        Ok(written(&TsdbStatus {
+            head_stats: head,
+            series_count_by_metric_name: named(by_metric),
+            label_value_count_by_label_name: named(values),
+            memory_in_bytes_by_label_name: named(bytes),
+            series_count_by_label_value_pair: top(pairs, limit),
+        }))
+    }
+
+    fn stopped(&self) -> Result<(), ApiError> {
+        use crate::promql::engine::{Error, Stop};
+        match self.watch.stop() {
+            None => Ok(()),
+            Some(Stop::TimedOut) => Err(Error::TimedOut.into()),
+            Some(Stop::Canceled) => Err(Error::Canceled.into()),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Head {
+    num_series: usize,
+    num_label_pairs: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chunk_count: Option<u64>,
+    min_time: i64,
+    max_time: i64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TsdbStatus {
+    head_stats: Head,
+    series_count_by_metric_name: Vec<Statistic>,
+    label_value_count_by_label_name: Vec<Statistic>,
+    memory_in_bytes_by_label_name: Vec<Statistic>,
+    series_count_by_label_value_pair: Vec<Statistic>,
+}
+
+#[derive(Serialize)]
+struct Statistic {
+    name: String,
+    value: u64,
+}
+
+/// The largest first.
+fn top(counts: impl Iterator<Item = (String, u64)>, limit: usize) -> Vec<Statistic> {
+    let mut all: Vec<Statistic> = counts.map(|(name, value)| Statistic { name, value }).collect();
+    all.sort_by(|left, right| right.value.cmp(&left.value).then_with(|| left.name.cmp(&right.name)));
+    all.truncate(limit);
+    all
+}

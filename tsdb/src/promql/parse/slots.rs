@@ -1,0 +1,169 @@
+//! Durations, times and quoted texts, taken out before the grammar is read.
+//!
+//! In the text for promql-parser each of them is replaced by its number: the fourth duration by `4ms`, the fourth text by
+//! `"4"`, and every matcher by `=`. So the grammar never sees an escape, a regular expression or a duration expression, and
+//! what stands in the tree leads back to what was written. A label's name cannot begin with a digit, so a number where a
+//! name belongs is a quoted one.
+
+use crate::promql::ParseError;
+use crate::promql::duration::{self, DurationExpr};
+use crate::promql::lex::{Kind, Token};
+use crate::series::MatchOp;
+
+/// A quoted text, and how it is compared when it is a matcher's value.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct TextSlot {
+    pub value: String,
+    pub op: MatchOp,
+    /// Where it stands.
+    pub at: usize,
+}
+
+/// What was taken out.
+#[derive(Debug, Default)]
+pub(super) struct Slots {
+    /// What is left for the grammar.
+    pub text: String,
+    pub durations: Vec<DurationExpr>,
+    pub times_ms: Vec<i64>,
+    pub texts: Vec<TextSlot>,
+}
+
+impl Slots {
+    fn push(&mut self, text: &str) {
+        if !self.text.is_empty() {
+            self.text.push(' ');
+        }
+        self.text.push_str(text);
+    }
+
+    fn push_duration(&mut self, expr: DurationExpr) {
+        self.durations.push(expr);
+        self.push(&format!("{}ms", self.durations.len()));
+    }
+}
+
+/// Replaces what the grammar shall not see.
+pub(super) fn take_out(text: &str, tokens: &[Token<'_>]) -> Result<Slots, ParseError> {
+    let mut slots = Slots::default();
+    let mut at = 0;
+    let mut braces = 0_usize;
+    let mut op = MatchOp::Equal;
+    while let Some(token) = tokens.get(at) {
+        at += 1;
+        match token.text {
+            "{" if token.kind == Kind::Mark => braces += 1,
+            "}" if token.kind == Kind::Mark => braces = braces.saturating_sub(1),
+            "or" if braces > 0 && token.kind == Kind::Word && follows_value(tokens, at - 1) => {
+                return Err(ParseError::at(text, token.span.start, "unexpected \"or\" in label matching"));
+            }
+            _ => {}
+        }
+        if token.kind == Kind::Text {
+            let value = super::strings::unquote(token.text)
+                .map_err(|reason| ParseError::at(text, token.span.start, reason))?;
+            slots.texts.push(TextSlot { value, op, at: token.span.start });
+            slots.push(&format!("\"{}\"", slots.texts.len()));
+            op = MatchOp::Equal;
+        } else if braces > 0 && match_op(token).is_some() {
+            op = match_op(token).unwrap_or(MatchOp::Equal);
+            slots.push("=");
+        } else if token.is("[") {
+            slots.push("[");
+            at = range(text, tokens, at, &mut slots)?;
+        } else if token.is_word("offset") && starts_offset(tokens, at) {
+            slots.push("offset");
+            let (expr, behind) = offset(text, tokens, at)?;
+            slots.push_duration(expr);
+            at = behind;
+        } else if token.is("@") {
+            slots.push("@");
+            at = time(text, tokens, at, &mut slots)?;
+        } else {
+            slots.push(token.text);
+        }
+    }
+    Ok(slots)
+}
+
+/// Where the parser's message shall point to: it tells no place itself, so to the last token.
+pub(super) fn place(text: &str, tokens: &[Token<'_>]) -> usize {
+    tokens.last().map_or(text.len(), |token| token.span.start)
+}
+
+fn follows_value(tokens: &[Token<'_>], at: usize) -> bool {
+    at > 0 && tokens[at - 1].kind == Kind::Text
+}
+
+fn match_op(token: &Token<'_>) -> Option<MatchOp> {
+    match token.text {
+        _ if token.kind != Kind::Mark => None,
+        "=" => Some(MatchOp::Equal),
+        "!=" => Some(MatchOp::NotEqual),
+        "=~" => Some(MatchOp::Matches),
+        "!~" => Some(MatchOp::NotMatches),
+        _ => None,
+    }
+}
+
+/// `5m]` or `1h:5m]`, whose bracket is open already.
+fn range(text: &str, tokens: &[Token<'_>], at: usize, slots: &mut Slots) -> Result<usize, ParseError> {
+    let is = |at: usize, mark: &str| tokens.get(at).is_some_and(|token| token.is(mark));
+    if is(at, "]") {
+        return Err(ParseError::at(text, tokens[at].span.start, "missing duration in range selector"));
+    }
+    let (expr, mut at) = duration::expression(text, tokens, at)?;
+    slots.push_duration(expr);
+    if is(at, ":") {
+        slots.push(":");
+        at += 1;
+        if !is(at, "]") {
+            let (expr, behind) = duration::expression(text, tokens, at)?;
+            slots.push_duration(expr);
+            at = behind;
+        }
+    }
+    Ok(at)
+}
+
+/// `offset` may be a metric's or a label's name: it is the modifier only where a duration follows.
+fn starts_offset(tokens: &[Token<'_>], at: usize) -> bool {
+    let follows_expr = at >= 2
+        && (matches!(tokens[at - 2].text, ")" | "]" | "}")
+            || matches!(tokens[at - 2].kind, Kind::Word | Kind::Number | Kind::Duration));
+    follows_expr && tokens.get(at).is_some_and(|token| !token.is(",") && !token.is("}"))
+}
+
+/// A sign binds only what follows it; operators after an offset belong to the expression.
+fn offset(text: &str, tokens: &[Token<'_>], at: usize) -> Result<(DurationExpr, usize), ParseError> {
+    let signed = tokens.get(at).filter(|token| token.is("-") || token.is("+"));
+    let (expr, behind) = duration::operand_unsigned(text, tokens, at + usize::from(signed.is_some()))?;
+    Ok(match signed {
+        Some(sign) if sign.is("-") => (DurationExpr::Negate(Box::new(expr)), behind),
+        _ => (expr, behind),
+    })
+}
+
+/// A number, which moves into a slot, or `start()` and `end()`, which the grammar knows.
+fn time(text: &str, tokens: &[Token<'_>], at: usize, slots: &mut Slots) -> Result<usize, ParseError> {
+    let signed = tokens.get(at).filter(|token| token.is("-") || token.is("+"));
+    let number_at = at + usize::from(signed.is_some());
+    let Some(token) = tokens.get(number_at) else {
+        return Err(ParseError::at(text, text.len(), "unexpected end of input in @, expected timestamp"));
+    };
+    let value = match token.kind {
+        Kind::Duration => duration::parse_millis(token.text).ok().map(|millis| millis as f64 / 1000.0),
+        Kind::Number | Kind::Word => crate::promql::number::parse(token.text),
+        _ => None,
+    };
+    let Some(value) = value else { return Ok(at) };
+    let seconds = if signed.is_some_and(|sign| sign.is("-")) { -value } else { value };
+    let millis = seconds * 1000.0;
+    if !millis.is_finite() || millis.abs() >= i64::MAX as f64 {
+        let message = format!("timestamp out of bounds for @ modifier: {seconds}");
+        return Err(ParseError::at(text, token.span.start, message));
+    }
+    slots.times_ms.push(millis.round() as i64);
+    slots.push(&slots.times_ms.len().to_string());
+    Ok(number_at + 1)
+}

@@ -1,0 +1,91 @@
+use super::super::ast::{Card, Node};
+use super::*;
+
+fn fails(text: &str) -> String {
+    parse(text).map(|expr| panic!("{text} parsed: {expr:?}")).unwrap_err().to_string()
+}
+
+#[test]
+fn places_are_found() {
+    let text = "sum by (a) (rate(x{b=~\"c|d\"}[5m] offset -(1m + 2m) @ 5)) / on(a) group_left() +y{}";
+    let expr = parse(text).unwrap();
+    assert_eq!(&text[expr.span.clone()], text);
+    let Node::Binary { left, right, matching, .. } = &expr.node else { panic!("{expr:?}") };
+    assert_eq!(matching.card, Card::ManyToOne);
+    assert_eq!(&text[right.span.clone()], "+y{}");
+    let Node::Aggregate { expr: rate, .. } = &left.node else { panic!("{left:?}") };
+    let Node::Call { args, .. } = &rate.node else { panic!("{rate:?}") };
+    assert_eq!(&text[args[0].span.clone()], "x{b=~\"c|d\"}[5m] offset -(1m + 2m) @ 5");
+}
+
+#[test]
+fn names_may_be_keywords_and_quoted() {
+    for text in [
+        "offset",
+        "sum",
+        "sum{by=\"x\"}",
+        "by + without",
+        "{\"a.b\", c=\"d\"}",
+        "sum by (\"a.b\", on) (x)",
+        "start + end",
+        "x{offset=\"1\"}",
+        "offset offset 5m",
+        "{__name__=~\"a.*\"}",
+        "x{bool=\"x\"}",
+        "sum(offset)",
+        "count_values(\"a\", x)",
+        "x{a=\"or\"} or y",
+    ] {
+        parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    }
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    for (text, expected) in [
+        ("", "no expression found in input"),
+        ("sum(1)", "parse error: expected type instant vector in aggregation expression, got scalar"),
+        ("rate(x)", "range vector in call to function"),
+        ("x[5m] + 1", "binary expression must contain only scalar and instant vector types"),
+        ("1 == 2", "comparisons between scalars must use BOOL modifier"),
+        ("1 and x", "set operator \"and\" not allowed in binary scalar expression"),
+        ("{a=\"\"}", "at least one non-empty matcher"),
+        ("{a=~\".*\"}", "at least one non-empty matcher"),
+        ("x{__name__=\"y\"}", "metric name must not be set twice"),
+        ("x{a=~\"(\"}", "1:6: parse error: invalid regular expression \"(\""),
+        ("x[]", "missing duration"),
+        ("x and on(a) group_left y", "no grouping allowed for \"and\" operation"),
+        ("x + on(a) group_left(a) y", "must not occur in ON and GROUP clause at once"),
+        ("foo(x)", "unknown function"),
+        ("x @ Inf", "timestamp out of bounds"),
+        ("x{a=\"b\" or c=\"d\"}", "unexpected \"or\""),
+        ("x[5m] offset 1m offset 2m", "offset may not be set multiple times"),
+        ("x +", "1:3: parse error"),
+    ] {
+        let message = fails(text);
+        assert!(message.contains(expected), "{text}: {message}");
+    }
+}
+
+#[test]
+fn depth_has_a_limit_before_recursion() {
+    let deep = |levels: usize| format!("{}1{}", "(".repeat(levels), ")".repeat(levels));
+    let on_a_small_stack = |text: String| {
+        std::thread::Builder::new()
+            .stack_size(2 << 20)
+            .spawn(move || parse(&text).map(|expr| expr.value_type()))
+            .unwrap()
+            .join()
+            .unwrap()
+    };
+    assert!(on_a_small_stack(deep(MAX_DEPTH)).is_ok());
+    assert!(on_a_small_stack(deep(100_000)).unwrap_err().to_string().contains("250 levels"));
+    assert!(on_a_small_stack(vec!["1"; MAX_DEPTH].join("+")).is_ok());
+    assert!(on_a_small_stack(vec!["1"; 100_000].join("+")).is_err());
+    // Siblings are not depth.
+    let args = vec!["\"a\""; 5000].join(", ");
+    assert!(on_a_small_stack(format!("label_join(x, {args})")).is_ok());
+    let matchers = vec!["a=~\"b+\""; 1000].join(",");
+    assert!(on_a_small_stack(format!("x{{{matchers}}}")).is_ok());
+    assert!(on_a_small_stack("x".repeat(MAX_QUERY_BYTES + 1)).is_err());
+}
