@@ -134,9 +134,14 @@ impl Drop for Mark {
     }
 }
 
+/// Most bytes that are handed on at a time.
+const PIECE_BYTES: usize = 64 * 1024;
+
 /// A body with what it holds.
 pub(super) struct Tracked {
     body: Body,
+    /// What of a large piece is still to be handed on: whoever writes takes no more than a client reads.
+    rest: Bytes,
     _mark: Mark,
     ends: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
@@ -144,7 +149,12 @@ pub(super) struct Tracked {
 impl Tracked {
     /// `ends`: when cancelled, the body ends as if complete. For watches.
     pub(super) fn new(body: Body, mark: Mark, ends: Option<CancellationToken>) -> Self {
-        Self { body, _mark: mark, ends: ends.map(|token| Box::pin(token.cancelled_owned())) }
+        Self {
+            body,
+            rest: Bytes::new(),
+            _mark: mark,
+            ends: ends.map(|token| Box::pin(token.cancelled_owned())),
+        }
     }
 }
 
@@ -156,8 +166,20 @@ impl http_body::Body for Tracked {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if !self.rest.is_empty() {
+            return Poll::Ready(Some(Ok(self.piece())));
+        }
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
-            return Poll::Ready(frame);
+            return Poll::Ready(match frame {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => {
+                        self.rest = data;
+                        Some(Ok(self.piece()))
+                    }
+                    Err(other) => Some(Ok(other)),
+                },
+                end => end,
+            });
         }
         match &mut self.ends {
             Some(ends) => ends.as_mut().poll(context).map(|()| None),
@@ -166,11 +188,23 @@ impl http_body::Body for Tracked {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (mut hint, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper.saturating_add(rest));
+        }
+        hint.set_lower(hint.lower().saturating_add(rest));
+        hint
+    }
+}
+
+impl Tracked {
+    fn piece(&mut self) -> Frame<Bytes> {
+        let length = self.rest.len().min(PIECE_BYTES);
+        Frame::data(self.rest.split_to(length))
     }
 }
 

@@ -100,7 +100,11 @@ impl Handler for Fake {
                 }
                 [.., "tokenreviews"] => review(request, token_review).await,
                 [.., "subjectaccessreviews"] => review(request, access_review).await,
-                ["apis"] | ["apis", "metrics.k8s.io", ..] => self.pass_on(request).await,
+                [.., "selfsubjectaccessreviews"] => review(request, |_| Ok(json!({"allowed": true}))).await,
+                ["apis"] | ["apis", "metrics.k8s.io", ..] => {
+                    let passed_on = passed_on(&request);
+                    self.pass_on(passed_on).await
+                }
                 _ => not_found(&path),
             }
         })
@@ -108,19 +112,9 @@ impl Handler for Fake {
 }
 
 impl Fake {
-    /// As the aggregator does: the proxy's certificate, and the user in headers.
-    async fn pass_on(&self, request: Request) -> Response {
+    async fn pass_on(&self, request: http::Request<Body>) -> Response {
         let Some(backend) = self.backend.get() else { return not_found("no backend") };
-        let target = request.parts.uri.path_and_query().map_or("/", |target| target.as_str());
-        let mut sent = http::Request::get(target).header("X-Remote-User", &request.user.name);
-        for group in &request.user.groups {
-            sent = sent.header("X-Remote-Group", group);
-        }
-        for accept in request.parts.headers.get_all("accept") {
-            sent = sent.header("accept", accept);
-        }
-        let answer = backend.send(sent.body(Body::empty()).expect("a request")).await;
-        match answer {
+        match backend.send(request).await {
             Ok(answer) => {
                 let (parts, body) = answer.into_parts();
                 let bytes = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
@@ -139,6 +133,19 @@ impl Fake {
             ),
         }
     }
+}
+
+/// As the aggregator does: the user in headers; the client shows the proxy's certificate.
+fn passed_on(request: &Request) -> http::Request<Body> {
+    let target = request.parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    let mut sent = http::Request::get(target).header("X-Remote-User", &request.user.name);
+    for group in &request.user.groups {
+        sent = sent.header("X-Remote-Group", group);
+    }
+    for accept in request.parts.headers.get_all("accept") {
+        sent = sent.header("accept", accept);
+    }
+    sent.body(Body::empty()).expect("a request")
 }
 
 fn collection(request: &Request, kind: &str, objects: &[Value]) -> Response {

@@ -79,7 +79,18 @@ pub struct Answer {
     pub body: String,
 }
 
+/// Lines of the index of paths that only ours has.
+const OWN_PATHS: [&str; 2] = ["    \"/apis/metrics.k8s.io/v1\",\n", "    \"/peer/points\",\n"];
+
 impl Answer {
+    /// Without what only ours has in an index of paths.
+    pub fn without_own_paths(mut self) -> Self {
+        if self.body.starts_with("{\n  \"paths\"") {
+            self.body = OWN_PATHS.iter().fold(self.body, |body, path| body.replace(path, ""));
+        }
+        self
+    }
+
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }

@@ -1,8 +1,6 @@
 //! The points of one node as they are handed to another replica, and taken from one.
 
-use std::collections::BTreeMap;
-
-use super::{NodeEntry, PodEntry, Store};
+use super::{PodEntry, Store};
 use crate::points::Source;
 use crate::window::{Point, Policy, Series};
 
@@ -69,38 +67,38 @@ impl Store {
         })
     }
 
-    /// Takes what another replica knows of a node, unless this one has scraped it already. Ages count from the scrape of
-    /// the other replica. Whether it was taken.
+    /// Takes what another replica knows of a node, unless this one has usage of it already; what this one has scraped once
+    /// follows behind. Ages count from the scrape of the other replica. Whether it was taken.
     pub(crate) fn take_over(&self, history: NodeHistory, now_ms: i64) -> bool {
         let policy = self.settings.policy(history.source);
         self.write(|state| {
-            if state.nodes.get(&history.node).is_some_and(|entry| entry.last_good_ms.is_some()) {
+            let mut entry = state.nodes.remove(&history.node).unwrap_or_default();
+            if entry.series.as_ref().is_some_and(|series| series.usage().is_ok()) {
+                state.nodes.insert(history.node, entry);
                 return false;
             }
-            let failure = state.nodes.remove(&history.node).and_then(|entry| entry.failure);
-            let mut keys = std::collections::BTreeSet::new();
             for pod in history.pods {
                 let pods = state.pods.entry(pod.namespace.clone()).or_default();
-                if pods.contains_key(&pod.name) {
+                let known = pods.remove(&pod.name);
+                if let Some(other) = known.as_ref().filter(|known| known.node != history.node) {
+                    tracing::debug!(pod = pod.name, node = other.node, "kept where it was scraped");
+                    pods.extend(known.map(|known| (pod.name, known)));
                     continue;
                 }
-                let containers: BTreeMap<String, Series> = pod
-                    .containers
-                    .into_iter()
-                    .filter_map(|(name, points)| Some((name, replayed(policy, &points)?)))
-                    .collect();
-                let entry = PodEntry { node: history.node.clone(), containers, incomplete: Vec::new() };
-                pods.insert(pod.name.clone(), entry);
-                keys.insert((pod.namespace, pod.name));
+                let (mut containers, incomplete) =
+                    known.map(|known| (known.containers, known.incomplete)).unwrap_or_default();
+                for (name, points) in pod.containers {
+                    let series = replayed(policy, &points, containers.remove(&name));
+                    containers.extend(series.map(|series| (name, series)));
+                }
+                let known = PodEntry { node: history.node.clone(), containers, incomplete };
+                pods.insert(pod.name.clone(), known);
+                entry.pods.insert((pod.namespace, pod.name));
             }
-            let entry = NodeEntry {
-                series: replayed(policy, &history.points),
-                pods: keys,
-                // A clock that is ahead must not make values live longer.
-                last_good_ms: Some(history.good_ms.min(now_ms)),
-                source: Some(history.source),
-                failure,
-            };
+            entry.series = replayed(policy, &history.points, entry.series.take());
+            // A clock that is ahead must not make values live longer.
+            entry.last_good_ms = entry.last_good_ms.max(Some(history.good_ms.min(now_ms)));
+            entry.source = Some(history.source);
             state.nodes.insert(history.node, entry);
             state.any_good = true;
             true
@@ -113,11 +111,14 @@ fn last(series: &Series) -> Vec<Point> {
     points[points.len().saturating_sub(POINTS_LIMIT)..].to_vec()
 }
 
-/// The series that these points make.
-fn replayed(policy: Policy, points: &[Point]) -> Option<Series> {
-    let (first, rest) = points.split_first()?;
+/// The series that these points make, and behind them the later ones of our own.
+fn replayed(policy: Policy, points: &[Point], own: Option<Series>) -> Option<Series> {
+    let Some((first, rest)) = points.split_first() else { return own };
+    let newest_ns = points.last().map_or(i64::MIN, |point| point.timestamp_ns);
+    let own = own.map(|own| own.points()).unwrap_or_default();
+    let later = own.iter().filter(|point| point.timestamp_ns > newest_ns);
     let mut series = Series::new(policy, *first);
-    rest.iter().for_each(|point| series.push(policy, *point));
+    rest.iter().chain(later).for_each(|point| series.push(policy, *point));
     Some(series)
 }
 
@@ -184,8 +185,11 @@ mod tests {
         one.accept(&batch(NOW_MS - 15_000, None));
         let history = one.history("n1").unwrap();
         let own = Store::default();
-        own.accept(&batch(NOW_MS, None));
-        assert!(!own.take_over(history.clone(), NOW_MS));
+        own.accept(&batch(NOW_MS - 1000, None));
+        assert!(own.take_over(history.clone(), NOW_MS), "one sample is no usage");
+        assert_eq!(own.node("n1", NOW_MS).unwrap().window_ns, 14_000_000_000, "ours follows behind");
+        assert!(own.pod("ns", "p", NOW_MS).is_ok());
+        assert!(!own.take_over(history.clone(), NOW_MS), "and now it has its own");
         let late = NOW_MS + StoreSettings::default().max_age_ms;
         let other = Store::default();
         assert!(other.take_over(history.clone(), late));
