@@ -162,7 +162,7 @@ async fn a_scraper_gets_named_series_of_the_last_sweep() {
         "stage_cpu_seconds_total{stage=\"read\"} 0.",
         "stage_system_calls_total{stage=\"slow\"} ",
         "stage_read_bytes_total{stage=\"discover\"} ",
-        "stage_lateness_seconds_bucket{le=\"1.0\",stage=\"sweep\"}",
+        "stage_lateness_seconds_bucket{le=\"1\",stage=\"sweep\"}",
         "api_server_watches{of=\"pods\"} 1",
         "api_server_watches{of=\"client_ca\"} 0",
         "name_source{source=\"watch of this node's pods\"} 1",
