@@ -163,8 +163,9 @@ impl Decisions {
         };
         let include = IncludeObject::of(query)?;
         let mut table = TableBuilder::new(COLUMNS.to_vec(), WhenEmpty::Columns);
+        let now_ms = self.shared.now_ms();
         for chapter in &chapters {
-            table.row(cells(chapter), self.object(chapter, Detail::Brief));
+            table.row(cells(chapter, now_ms), self.object(chapter, Detail::Brief));
         }
         Ok(accepted.write(StatusCode::OK, &table.build(meta_version, include)))
     }

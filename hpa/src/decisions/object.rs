@@ -6,7 +6,7 @@ use super::evidence::Page;
 use crate::decide::{Branch, Limit, Settings, Stabilization, Trace, decide};
 use crate::report::{metric_summary, rescale_reason};
 use flyball_apiserver::table::Column;
-use flyball_model::time::rfc3339_micros;
+use flyball_model::time::{rfc3339_micros, short_age};
 use serde_json::{Value, json};
 
 /// The API group.
@@ -156,14 +156,15 @@ fn why(page: &Page) -> String {
     }
 }
 
-/// Cells of the table, one per column of [`COLUMNS`].
-pub(crate) fn cells(chapter: &Chapter) -> Vec<Value> {
+/// Cells of the table, one per column of [`COLUMNS`]. kubectl prints them as they are, an age too.
+pub(crate) fn cells(chapter: &Chapter, now_ms: i64) -> Vec<Value> {
+    let age = |at_ms: i64| short_age((now_ms - at_ms) / 1000);
     let target = &chapter.entry.hpa.spec.scale_target_ref;
     let reference = format!("{}/{}", target.kind, target.name);
     let mut cells = vec![json!(chapter.entry.key.1), json!(reference)];
     match &chapter.page {
         None => {
-            let at = chapter.unreadable.as_ref().map(|(_, at_ms)| time(*at_ms));
+            let at = chapter.unreadable.as_ref().map(|(_, at_ms)| age(*at_ms));
             cells.extend([
                 json!("<unknown>"),
                 Value::Null,
@@ -184,7 +185,7 @@ pub(crate) fn cells(chapter: &Chapter) -> Vec<Value> {
                 json!(decision.raw),
                 json!(decision.desired),
                 json!(why),
-                json!(time(page.evidence.at_ms)),
+                json!(age(page.evidence.at_ms)),
                 json!(page.rescale.text()),
             ]);
         }

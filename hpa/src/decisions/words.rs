@@ -222,7 +222,16 @@ fn would_change(out: &mut String, object: &Value, now_ms: i64) {
     if !all.is_object() {
         return;
     }
-    let _ = writeln!(out, "\nWhat would change it:");
+    let mut lines = String::new();
+    edges_in_words(&mut lines, all);
+    moments_in_words(&mut lines, all, now_ms);
+    policies_in_words(&mut lines, all, now_ms);
+    if !lines.is_empty() {
+        let _ = write!(out, "\nWhat would change it:\n{lines}");
+    }
+}
+
+fn edges_in_words(out: &mut String, all: &Value) {
     for edges in list(&all["metrics"]) {
         let per = if edges["perPod"] == true { " per pod" } else { "" };
         let bound = |value: &Value| value.as_i64().map(quantity);
@@ -235,6 +244,9 @@ fn would_change(out: &mut String, object: &Value, now_ms: i64) {
     if list(&all["metrics"]).len() > 1 {
         let _ = writeln!(out, "  (the largest wish counts, so fewer needs all of them)");
     }
+}
+
+fn moments_in_words(out: &mut String, all: &Value, now_ms: i64) {
     let later = |value: &Value| Some((value["atMs"].as_i64()?, value["replicas"].as_i64()?));
     if let Some((at_ms, replicas)) = later(&all["stabilizerLetsGo"]) {
         let _ = writeln!(
@@ -250,6 +262,9 @@ fn would_change(out: &mut String, object: &Value, now_ms: i64) {
             until(at_ms, now_ms)
         );
     }
+}
+
+fn policies_in_words(out: &mut String, all: &Value, now_ms: i64) {
     for policy in list(&all["policies"]) {
         let direction = if policy["up"] == true { "up" } else { "down" };
         let frees = policy["freesAtMs"]

@@ -59,3 +59,11 @@ What would change it:
 ";
     assert_eq!(words(&object, 1_767_225_612_000), expected);
 }
+
+#[test]
+fn a_heading_has_something_below_it() {
+    let object = json!({ "metadata": { "name": "web", "namespace": "shop" },
+        "counterfactuals": { "metrics": [], "next": null, "stabilizerLetsGo": null, "policies": [] } });
+    let told = words(&object, 0);
+    assert!(!told.contains("What would change it"), "{told}");
+}

@@ -98,6 +98,7 @@ async fn decisions_are_a_table_for_kubectl() {
         cells[..6],
         [json!("web"), json!("Deployment/web"), json!("cpu 90%/50%"), json!(3), json!(6), json!(6)]
     );
+    assert_eq!(cells[7], "0s", "kubectl prints the cell as it is");
 }
 
 #[tokio::test(start_paused = true)]
