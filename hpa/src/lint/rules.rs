@@ -35,8 +35,8 @@ fn text(value: &Value) -> &str {
 
 /// What the API server would refuse.
 pub(super) fn invalid(of: &Autoscaler, findings: &mut Vec<Finding>) {
-    if let Some(error) = &of.unreadable {
-        findings.push(found(of, Severity::Warning, Rule::Invalid, "spec", error.clone()));
+    if let Some((field, error)) = &of.unreadable {
+        findings.push(found(of, Severity::Warning, Rule::Invalid, *field, error.clone()));
     }
     let Some(hpa) = &of.hpa else { return };
     for fault in validate_create(hpa, Gates { scale_to_zero: true }) {

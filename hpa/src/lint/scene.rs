@@ -21,8 +21,8 @@ pub(super) struct Autoscaler {
     pub(super) title: String,
     /// The object with defaults; `None` for a ScaledObject.
     pub(super) hpa: Option<v2::HorizontalPodAutoscaler>,
-    /// As written, where it cannot be read as one: the reason.
-    pub(super) unreadable: Option<String>,
+    /// Where it cannot be read as one: the field and the reason.
+    pub(super) unreadable: Option<(&'static str, String)>,
     /// The ScaledObject that made it, by name.
     pub(super) made_by: Option<String>,
 }
@@ -129,13 +129,19 @@ fn autoscaler(object: &Value) -> Autoscaler {
     }
 }
 
-fn typed(object: &Value) -> Result<v2::HorizontalPodAutoscaler, String> {
-    if text(&object["apiVersion"]) == "autoscaling/v1" {
-        let old: v1::HorizontalPodAutoscaler =
-            serde_json::from_value(object.clone()).map_err(|error| error.to_string())?;
-        return Ok(flyball_model::autoscaling::convert::upgrade(old));
+fn typed(object: &Value) -> Result<v2::HorizontalPodAutoscaler, (&'static str, String)> {
+    let of_spec = |error: serde_json::Error| ("spec", error.to_string());
+    match text(&object["apiVersion"]) {
+        "autoscaling/v1" => {
+            let old: v1::HorizontalPodAutoscaler = serde_json::from_value(object.clone()).map_err(of_spec)?;
+            Ok(flyball_model::autoscaling::convert::upgrade(old))
+        }
+        "autoscaling/v2" | "autoscaling.flyball.io/v1" => {
+            serde_json::from_value(object.clone()).map_err(of_spec)
+        }
+        // The beta versions went with Kubernetes 1.25 and 1.26.
+        other => Err(("apiVersion", format!("{other:?} is not served: use \"autoscaling/v2\""))),
     }
-    serde_json::from_value(object.clone()).map_err(|error| error.to_string())
 }
 
 fn scaled_object(object: &Value) -> Autoscaler {

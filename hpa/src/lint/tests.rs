@@ -210,4 +210,10 @@ fn what_the_api_server_refuses() {
     );
     let found = lint(&[hpa("web", json!({ "maxReplicas": "many" }))]);
     assert_eq!((found[0].rule, found[0].field.as_str()), (Rule::Invalid, "spec"));
+    for version in ["autoscaling/v2beta2", ""] {
+        let mut old = hpa("web", json!({}));
+        old["apiVersion"] = json!(version);
+        let found = lint(&[old]);
+        assert_eq!((found[0].rule, found[0].field.as_str()), (Rule::Invalid, "apiVersion"), "{version:?}");
+    }
 }
