@@ -114,10 +114,12 @@ fn rows() -> Vec<Row> {
                 &["AbleToScale=True/ScaleUpStabilized"],
                 &["recent recommendations were lower than current one, applying the lowest recent recommendation"],
             ),
-        row("held-up", 2, [1, 4], content(), 2).shows(
-            &["AbleToScale=True/ScaleDownStabilized", "ScalingLimited=False/DesiredWithinRange"],
-            &["recent recommendations were higher than current one, applying the highest recent recommendation"],
-        ),
+        row("held-up", 2, [1, 4], content(), 2)
+            .behaves(down(json!({"stabilizationWindowSeconds": 300})))
+            .shows(
+                &["AbleToScale=True/ScaleDownStabilized", "ScalingLimited=False/DesiredWithinRange"],
+                &["recent recommendations were higher than current one, applying the highest recent recommendation"],
+            ),
         row("down-at-once", 3, [1, 4], content(), 1)
             .behaves(down(json!({"stabilizationWindowSeconds": 0})))
             .shows(&["AbleToScale=True/"], &["New size: 1; reason: All metrics below target"]),
