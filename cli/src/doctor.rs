@@ -50,7 +50,7 @@ pub async fn kubelets(args: DoctorKubeletsArgs) -> anyhow::Result<()> {
     };
     let ways: Vec<Way> = stream::iter(targets).map(walk).buffered(AT_ONCE).collect().await;
     match args.output {
-        Output::Table => print!("{}", told(&ways)),
+        Output::Table => output::text(&told(&ways))?,
         other => output::print(&as_json(&ways), other)?,
     }
     match ways.iter().filter(|way| !way.holds()).count() {

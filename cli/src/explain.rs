@@ -35,7 +35,7 @@ pub async fn run(args: ExplainArgs) -> anyhow::Result<()> {
     match args.output {
         Output::Table => {
             let now_ms = jiff::Timestamp::now().as_millisecond();
-            print!("{}", flyball_hpa::decisions::words(&decision, now_ms));
+            output::text(&flyball_hpa::decisions::words(&decision, now_ms))?;
         }
         other => output::print(&decision, other)?,
     }

@@ -38,7 +38,7 @@ pub async fn run(args: ExplainMetricArgs) -> anyhow::Result<()> {
     let (collector, namespace) = collector(&args).await?;
     let answer = ask(&collector, &path(&args, &namespace)).await?;
     match args.output {
-        Output::Table => print!("{}", told(&answer)),
+        Output::Table => output::text(&told(&answer))?,
         other => output::print(&answer, other)?,
     }
     Ok(())

@@ -44,7 +44,10 @@ pub async fn run(args: LintArgs) -> anyhow::Result<()> {
     };
     let findings = lint(&objects);
     match args.output {
-        Output::Table => findings.iter().for_each(|finding| println!("{finding}")),
+        Output::Table => {
+            let lines: String = findings.iter().map(|finding| format!("{finding}\n")).collect();
+            output::text(&lines)?;
+        }
         other => output::print(&serde_json::to_value(&findings)?, other)?,
     }
     summary(&findings)
@@ -93,6 +96,9 @@ fn text(file: &Path) -> anyhow::Result<String> {
 fn documents(text: &str, objects: &mut Vec<Value>) -> anyhow::Result<()> {
     for document in split(text) {
         let value: Value = serde_saphyr::from_str(&document).context("it is not YAML or JSON")?;
+        if !value.is_object() && !value.is_null() {
+            bail!("a document in it is no object of Kubernetes");
+        }
         take(value, objects);
     }
     Ok(())
@@ -165,6 +171,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_example_has_no_mistakes() {
+        let mut objects = Vec::new();
+        documents(include_str!("../../deploy/examples/burn.yaml"), &mut objects).expect("YAML");
+        assert_eq!(objects.len(), 3);
+        assert!(lint(&objects).is_empty(), "{:?}", lint(&objects));
+    }
+
+    #[test]
     fn documents_and_lists_are_taken_apart() {
         let text = "# head\n---\nkind: A\nmetadata: {name: a}\n---\n\n---\nkind: List\nitems:\n- kind: B\n- kind: C\n";
         let mut objects = Vec::new();
@@ -174,6 +188,8 @@ mod tests {
         let mut objects = Vec::new();
         documents(r#"{"kind": "D"}"#, &mut objects).expect("JSON is YAML");
         assert_eq!(objects[0]["kind"], "D");
-        assert!(documents("kind: [", &mut objects).is_err());
+        for wrong in ["kind: [", "some words", "- kind: A"] {
+            assert!(documents(wrong, &mut objects).is_err(), "{wrong}");
+        }
     }
 }

@@ -1,12 +1,27 @@
 //! How answers are printed: aligned columns, JSON, YAML. Pure but for the printing itself.
 
+use std::io::Write;
+
+use anyhow::Context;
 use serde_json::Value;
 
 use crate::flags::Output;
 
+/// Prints text as it is.
+///
+/// # Errors
+/// When nobody reads it (any more): the macros that print would panic.
+pub fn text(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("cannot print the answer")
+}
+
 /// Prints a table with a heading unless `no_headers`.
-pub fn table(header: &[&str], rows: Vec<Vec<String>>, no_headers: bool) {
-    print!("{}", format_table(header, &rows, no_headers));
+///
+/// # Errors
+/// As [`text`].
+pub fn table(header: &[&str], rows: Vec<Vec<String>>, no_headers: bool) -> anyhow::Result<()> {
+    text(&format_table(header, &rows, no_headers))
 }
 
 /// As kubectl pads: every column left-aligned, three blanks after it, the last one padded too.
@@ -29,13 +44,12 @@ fn format_table(header: &[&str], rows: &[Vec<String>], no_headers: bool) -> Stri
 /// Prints `body` in a form other than a table.
 ///
 /// # Errors
-/// When the value cannot be written in that form.
+/// When the value cannot be written in that form; as [`text`].
 pub fn print(body: &Value, output: Output) -> anyhow::Result<()> {
     match output {
-        Output::Yaml => print!("{}", serde_saphyr::to_string(body)?),
-        Output::Json | Output::Table => println!("{}", serde_json::to_string_pretty(body)?),
+        Output::Yaml => text(&serde_saphyr::to_string(body)?),
+        Output::Json | Output::Table => text(&format!("{}\n", serde_json::to_string_pretty(body)?)),
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -68,8 +68,7 @@ async fn nodes(
         &["NAME", "CPU(cores)", "CPU(%)", "MEMORY(bytes)", "MEMORY(%)"],
         rows.collect(),
         args.no_headers,
-    );
-    Ok(())
+    )
 }
 
 async fn pods(
@@ -100,8 +99,7 @@ async fn pods(
         })
     });
     let (header, rows) = pod_table(&metrics, pod.all_namespaces, pod.containers);
-    output::table(&header, rows, args.no_headers);
-    Ok(())
+    output::table(&header, rows, args.no_headers)
 }
 
 fn pod_table(

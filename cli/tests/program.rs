@@ -117,3 +117,19 @@ fn lint_reads_standard_input_and_exits_by_what_it_finds() {
 fn completion_is_a_script() {
     assert!(text(&flyball(&["completion", "bash"]).stdout).contains("_flyball()"));
 }
+
+/// `flyball … | head` ends with a sentence.
+#[test]
+fn a_closed_pipe_is_no_panic() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let finished = Command::new(env!("CARGO_BIN_EXE_flyball"))
+        .args(["lint", "-f", "-", "-o", "json"])
+        .stdin(Stdio::null())
+        .stdout(writer)
+        .output()
+        .expect("the program starts");
+    let told = text(&finished.stderr);
+    assert_eq!(finished.status.code(), Some(1), "{told}");
+    assert!(told.starts_with("flyball: cannot print the answer") && told.lines().count() == 1, "{told}");
+}
