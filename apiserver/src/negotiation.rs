@@ -75,12 +75,23 @@ pub struct Offer {
     discovery: bool,
     protobuf: bool,
     yaml: bool,
+    /// Whether `application/*` stands for one of the types.
+    subtypes: bool,
+    /// Whether the refusal of all types lists those of watches too.
+    streams: bool,
 }
 
 impl Offer {
     /// The object only.
-    pub const OBJECT: Self =
-        Self { table: false, partial: false, discovery: false, protobuf: false, yaml: true };
+    pub const OBJECT: Self = Self {
+        table: false,
+        partial: false,
+        discovery: false,
+        protobuf: false,
+        yaml: true,
+        subtypes: true,
+        streams: true,
+    };
     /// Resources: Table and the two metadata views. Asking for `PartialObjectMetadata` on a list is negotiated
     /// here and refused by [`refuse_partial_of_list`].
     pub const RESOURCE: Self = Self { table: true, partial: true, ..Self::OBJECT };
@@ -100,6 +111,15 @@ impl Offer {
     #[must_use]
     pub const fn as_events(mut self) -> Self {
         self.yaml = false;
+        self
+    }
+
+    /// The same for a resource: upstream's router, which knows no `application/*`, looks at requests for them first. A
+    /// collection's watches are among what it lists.
+    #[must_use]
+    pub const fn routed(mut self, collection: bool) -> Self {
+        self.subtypes = false;
+        self.streams = collection;
         self
     }
 
@@ -133,13 +153,10 @@ fn unknown_view(offer: Offer) -> Status {
 fn unknown_type(offer: Offer) -> Status {
     let types = offer.media_types();
     let streamed = offer.as_events().media_types();
-    let streams: Vec<String> = streamed.iter().map(|name| format!("{name};stream=watch")).collect();
-    Status::not_acceptable(format!(
-        "406: Not Acceptable\n\nAvailable representations: {}, {}",
-        types.join(", "),
-        streams.join(", ")
-    ))
-    .with_details(Default::default())
+    let streams = streamed.iter().filter(|_| offer.streams).map(|name| format!("{name};stream=watch"));
+    let all: Vec<String> = types.iter().map(|name| (*name).to_owned()).chain(streams).collect();
+    Status::not_acceptable(format!("406: Not Acceptable\n\nAvailable representations: {}", all.join(", ")))
+        .with_details(Default::default())
 }
 
 /// Chooses the form for a request.
@@ -217,6 +234,7 @@ impl Clause<'_> {
     fn encoding(&self, offer: Offer) -> Option<Encoding> {
         match self.media_type.as_str() {
             crate::protobuf::MEDIA_TYPE if offer.protobuf => Some(Encoding::Protobuf),
+            "application/*" if !offer.subtypes => None,
             "application/json" | "application/*" | "*/*" => Some(Encoding::Json),
             "application/yaml" if offer.yaml => Some(Encoding::Yaml),
             _ => None,

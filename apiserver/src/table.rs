@@ -254,7 +254,8 @@ pub struct PartialList {
     kind: &'static str,
     api_version: &'static str,
     metadata: Value,
-    items: Vec<Partial>,
+    /// `null` without objects, as upstream's conversion leaves it.
+    items: Option<Vec<Partial>>,
 }
 
 impl PartialList {
@@ -268,7 +269,11 @@ impl PartialList {
             kind: "PartialObjectMetadataList",
             api_version: version.api_version(),
             metadata,
-            items: objects.into_iter().map(|object| Partial::of(object, version)).collect(),
+            items: {
+                let items: Vec<Partial> =
+                    objects.into_iter().map(|object| Partial::of(object, version)).collect();
+                Some(items).filter(|items| !items.is_empty())
+            },
         }
     }
 }

@@ -8,7 +8,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::histogram::Histogram;
 
 use crate::server::Clock;
 use crate::store::Store;
@@ -16,7 +16,7 @@ use crate::store::Store;
 /// Upstream's buckets of the freshness, seconds: 1 to 364.3 in 20 steps.
 const FRESHNESS_START_S: f64 = 1.0;
 const FRESHNESS_FACTOR: f64 = 1.364;
-const FRESHNESS_BUCKETS: u16 = 20;
+const FRESHNESS_BUCKETS: usize = 20;
 
 /// Metrics that requests update.
 #[derive(Debug)]
@@ -26,7 +26,9 @@ pub(crate) struct ServedMetrics {
 
 impl ServedMetrics {
     pub(crate) fn register(own: &OwnMetrics, store: &Arc<Store>, clock: Clock) -> ServedMetrics {
-        let buckets = exponential_buckets(FRESHNESS_START_S, FRESHNESS_FACTOR, FRESHNESS_BUCKETS);
+        // Multiplied one by one, as Go's library does it: the bounds are compared as text.
+        let next = |bound: &f64| Some(bound * FRESHNESS_FACTOR);
+        let buckets = std::iter::successors(Some(FRESHNESS_START_S), next).take(FRESHNESS_BUCKETS);
         let freshness = Histogram::new(buckets);
         let mut registry = own.registry();
         registry.register(

@@ -30,6 +30,11 @@ fn accept_chooses_as_upstream() {
         ("-", Offer::RESOURCE, "Json Object"),
         ("*/*", Offer::RESOURCE, "Json Object"),
         ("application/*", Offer::RESOURCE, "Json Object"),
+        (
+            "application/*",
+            Offer::RESOURCE.routed(false),
+            "406 406: Not Acceptable\n\nAvailable representations: application/json, application/yaml",
+        ),
         ("application/json", Offer::OBJECT, "Json Object"),
         ("application/yaml", Offer::OBJECT, "Yaml Object"),
         ("application/json;q=0.4, application/yaml;q=0.5", Offer::OBJECT, "Yaml Object"),

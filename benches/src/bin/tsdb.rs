@@ -4,7 +4,10 @@
 //! cargo run --release -p flyball-benches --bin tsdb -- bytes|block|bulk|scrape|resident|select|ready [--series N] [--steps N]
 //! ```
 
-#![allow(clippy::disallowed_methods, reason = "a program: it reads the clock, starts itself and writes a folder")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a program: it reads the clock, starts itself and writes a folder"
+)]
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
@@ -79,7 +82,12 @@ fn main() -> Result<()> {
 }
 
 fn settings() -> Settings {
-    Settings { series_per_source: usize::MAX, series_total: usize::MAX, retention_ms: None, ..Settings::default() }
+    Settings {
+        series_per_source: usize::MAX,
+        series_total: usize::MAX,
+        retention_ms: None,
+        ..Settings::default()
+    }
 }
 
 fn time_ms(step: i64) -> i64 {
@@ -143,7 +151,11 @@ fn speed() -> Result<()> {
         chunk::decode_into(bytes, &mut points)?;
     }
     let decoded = begin.elapsed().as_secs_f64();
-    println!("the mix, one core: encode {:.1} M samples/s, decode {:.1} M samples/s", samples / encoded, samples / decoded);
+    println!(
+        "the mix, one core: encode {:.1} M samples/s, decode {:.1} M samples/s",
+        samples / encoded,
+        samples / decoded
+    );
     Ok(())
 }
 
@@ -239,7 +251,9 @@ fn bulk(series: u32, steps: i64) -> Result<()> {
                 scope.spawn(move || -> Result<()> {
                     let mine = (0..series).filter(|number| number % THREADS == thread);
                     let refs = mine
-                        .map(|number| Ok((store.series_ref(&labels(number), "bulk")?, number as usize % values.len())))
+                        .map(|number| {
+                            Ok((store.series_ref(&labels(number), "bulk")?, number as usize % values.len()))
+                        })
                         .collect::<Result<Vec<_>>>()?;
                     let mut batch = Vec::with_capacity(refs.len());
                     for step in 0..steps {
@@ -286,8 +300,9 @@ fn scrape(series: u32, steps: i64) -> Result<()> {
         for (target, cache) in caches.iter_mut().enumerate() {
             let from = target * PER_TARGET as usize;
             let to = (from + PER_TARGET as usize).min(series as usize);
-            let body: String =
-                (from..to).map(|number| format!("{} {}\n", names[number], walks[number].next_value())).collect();
+            let body: String = (from..to)
+                .map(|number| format!("{} {}\n", names[number], walks[number].next_value()))
+                .collect();
             let begin = cpu_seconds();
             batch.clear();
             for line in body.lines() {
@@ -310,7 +325,10 @@ fn scrape(series: u32, steps: i64) -> Result<()> {
         }
     }
     let samples = f64::from(series) * (steps - 1) as f64;
-    println!("{series} series, {steps} scrapes: CPU {:.3} us per sample from text to appended (log included)", cpu * 1e6 / samples);
+    println!(
+        "{series} series, {steps} scrapes: CPU {:.3} us per sample from text to appended (log included)",
+        cpu * 1e6 / samples
+    );
     drop(service);
     Ok(())
 }
@@ -392,7 +410,10 @@ fn selections(series: u32, steps: i64) -> Result<()> {
         times.push(begin.elapsed().as_secs_f64() * 1e3);
     }
     times.sort_unstable_by(f64::total_cmp);
-    println!("of {series} series, {found} by an expression, two minutes: median {:.1} ms", times[times.len() / 2]);
+    println!(
+        "of {series} series, {found} by an expression, two minutes: median {:.1} ms",
+        times[times.len() / 2]
+    );
     Ok(())
 }
 

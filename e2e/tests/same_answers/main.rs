@@ -55,7 +55,7 @@ fn same(sides: &Sides, questions: &[Question], seen: impl Fn(Answer) -> Answer) 
         let started = std::time::Instant::now();
         let agreed = loop {
             let ours = seen(sides.ours.ask(question).without_own_paths());
-            let theirs = seen(sides.theirs.ask(question));
+            let theirs = seen(sides.theirs.ask(question).without_own_paths());
             if ours == theirs {
                 break true;
             }

@@ -81,9 +81,11 @@ impl MetricsServer {
         if request.method() != Method::GET {
             return Err(Status::method_not_allowed());
         }
+        let collection = matches!(wanted, Wanted::Nodes | Wanted::Pods { .. });
+        let offer = Offer::RESOURCE.with_protobuf().routed(collection);
         let offer = match request.attributes.verb.as_str() {
-            "watch" => Offer::RESOURCE.with_protobuf().as_events(),
-            _ => Offer::RESOURCE.with_protobuf(),
+            "watch" => offer.as_events(),
+            _ => offer,
         };
         let form = Form { accepted: request.respond().negotiate(offer)?, version, query: request.query() };
         Ok((form, wanted))
