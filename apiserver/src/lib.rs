@@ -24,6 +24,7 @@ pub mod negotiation;
 pub mod openapi;
 pub mod own_metrics;
 pub mod permissions;
+pub mod pieces;
 pub mod probes;
 pub mod protobuf;
 pub mod query;

@@ -1,6 +1,7 @@
 //! `metrics.k8s.io/v1` and `/v1beta1`: get and list of nodes and pods. The versions differ in name only.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use flyball_apiserver::discovery::{Group, Resource, Version};
 use flyball_apiserver::negotiation::{Accepted, Encoding, Offer, View, refuse_partial_of_list};
@@ -12,6 +13,7 @@ use flyball_model::resource_metrics::{NodeMetrics, PodMetrics, Typed};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use crate::list::{JsonList, PodSource, ProtobufList};
 use crate::missing::Missing;
 use crate::objects::{self, COLUMNS, Item};
 use crate::options::{ListOptions, check_get};
@@ -84,6 +86,7 @@ impl MetricsServer {
         match wanted {
             Wanted::Nodes => form.list(self.nodes(&form, now_ms)?, "*v1beta1.NodeMetricsList"),
             Wanted::Node(name) => form.one(self.node(&form, &name, now_ms)?),
+            Wanted::Pods { namespace } if form.streams() => self.stream_pods(&form, namespace, now_ms),
             Wanted::Pods { namespace } => {
                 form.list(self.pods(&form, namespace.as_deref(), now_ms)?, "*v1beta1.PodMetricsList")
             }
@@ -128,6 +131,20 @@ impl MetricsServer {
             objects::pod(namespace, name, &labels, usage, now_ms)
         });
         Ok(objects.collect())
+    }
+
+    /// The list of pods, written while it is sent.
+    fn stream_pods(&self, form: &Form, namespace: Option<String>, now_ms: i64) -> Result<Response, Status> {
+        let options = Arc::new(ListOptions::of(&form.query, "pods")?);
+        self.check_data(now_ms)?;
+        let (cluster, store, metrics) = (self.cluster.clone(), self.store.clone(), self.metrics.clone());
+        let source = PodSource { cluster, store, metrics, namespace, options, now_ms };
+        Ok(match form.is_protobuf() {
+            true => {
+                form.accepted.write_pieces(StatusCode::OK, ProtobufList::new(source, &form.api_version()))
+            }
+            false => form.accepted.write_pieces(StatusCode::OK, JsonList::new(source, form.version)),
+        })
     }
 
     fn pod(&self, form: &Form, namespace: &str, name: &str, now_ms: i64) -> Result<PodMetrics, Status> {
@@ -221,6 +238,12 @@ impl Form {
             }
             _ => Ok(self.accepted.write(StatusCode::OK, &Typed::list(self.version, items))),
         }
+    }
+
+    /// Whether a list of it is written piece by piece: whole objects, in the forms that programs ask for.
+    fn streams(&self) -> bool {
+        let indented = self.accepted.encoding == Encoding::Json && self.accepted.pretty;
+        self.accepted.view == View::Object && self.accepted.encoding != Encoding::Yaml && !indented
     }
 
     fn is_protobuf(&self) -> bool {

@@ -18,6 +18,7 @@
 mod api;
 mod cluster;
 mod config;
+mod list;
 mod missing;
 mod objects;
 mod openapi;
