@@ -9,6 +9,7 @@ pub mod counting;
 pub mod decision;
 pub mod idle;
 pub mod kubelets;
+pub mod metrics_api;
 pub mod node_metrics;
 pub mod reaction;
 pub mod simulation;
