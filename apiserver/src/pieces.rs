@@ -13,6 +13,9 @@ use crate::encode::GZIP_THRESHOLD_BYTES;
 use crate::negotiation::Accepted;
 use crate::request::Response;
 
+/// Most pieces that are made before the answer begins; the rest is made in turn with other work.
+const FIRST_PIECES: usize = 32;
+
 /// A body in the negotiated encoding, piece by piece. A piece is some tens of kilobytes and takes well below a
 /// millisecond to make, for it is made on the thread that serves.
 pub trait Pieces: Send + 'static {
@@ -21,11 +24,15 @@ pub trait Pieces: Send + 'static {
 }
 
 impl Accepted {
-    /// The response with this body. Up to upstream's threshold for compression it is made at once and sent whole.
+    /// The response with this body. Up to upstream's threshold for compression it is made at once and sent whole, unless it
+    /// takes very many pieces.
     pub fn write_pieces(&self, code: StatusCode, mut pieces: impl Pieces) -> Response {
         let mut first = Vec::new();
         let mut more = true;
-        while more && first.len() <= GZIP_THRESHOLD_BYTES {
+        for _ in 0..FIRST_PIECES {
+            if !more || first.len() > GZIP_THRESHOLD_BYTES {
+                break;
+            }
             more = pieces.next(&mut first);
         }
         if !more {

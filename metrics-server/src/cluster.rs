@@ -79,9 +79,11 @@ impl Cluster {
 
     /// Takes a change of the nodes. A change before the first complete list counts as part of that list.
     pub fn node(&self, change: NodeChange) {
+        // Dropped after the lock: taking apart a long list takes a while.
+        let _old;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         match change {
-            NodeChange::All(all) => state.nodes = Some(all),
+            NodeChange::All(all) => _old = state.nodes.replace(all),
             NodeChange::Set(name, labels) => drop(state.nodes.get_or_insert_default().insert(name, labels)),
             NodeChange::Gone(name) => {
                 state.nodes.get_or_insert_default().remove(&name);
@@ -91,9 +93,10 @@ impl Cluster {
 
     /// Takes a change of the running pods.
     pub fn pod(&self, change: PodChange) {
+        let _old;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         match change {
-            PodChange::All(all) => state.pods = Some(all),
+            PodChange::All(all) => _old = state.pods.replace(all),
             PodChange::Set(namespace, name, labels) => {
                 let pods = state.pods.get_or_insert_default();
                 pods.entry(namespace).or_default().insert(name, labels);

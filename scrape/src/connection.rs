@@ -99,11 +99,13 @@ impl From<Http1Error> for Failed {
 }
 
 impl Connection {
-    /// Dials; over TLS if there is a connector.
+    /// Dials; over TLS if there is a connector. The first exchange goes on with the same buffers, which may hold the
+    /// beginning of what comes next.
     pub(crate) async fn open(
         target: &Target,
         tls: Option<&Connector>,
         progress: &Progress,
+        buffers: &mut Buffers,
     ) -> Result<Connection, ScrapeError> {
         let host = target.host.as_ref().map_err(|reason| ScrapeError::NoEndpoint(reason.clone()))?;
         let address = target.authority();
@@ -120,7 +122,7 @@ impl Connection {
                 let refused = Arc::new(Refused::default());
                 let (config, name) =
                     tls.prepare(host, &target.node, &refused).map_err(ScrapeError::Credentials)?;
-                let handshake = Session::open(tcp, config, name, &mut Buffers::default()).await;
+                let handshake = Session::open(tcp, config, name, buffers).await;
                 let why = |error: &rustls::CertificateError| {
                     explain(target.kind, tls.trust(), host, error, &refused.take())
                 };
@@ -131,13 +133,17 @@ impl Connection {
     }
 
     /// Sends a request and receives its answer. The body of an answer that is no success is not waited for.
-    pub(crate) async fn exchange(mut self, request: &[u8], progress: &Progress) -> Result<Received, Failed> {
+    pub(crate) async fn exchange(
+        mut self,
+        request: &[u8],
+        progress: &Progress,
+        buffers: &mut Buffers,
+    ) -> Result<Received, Failed> {
         progress.set(Stage::Answer);
-        let mut buffers = Buffers::default();
-        let sent = self.link.send(request, &mut buffers).await;
+        let sent = self.link.send(request, buffers).await;
         sent.map_err(|error| Failed::Closed(error.to_string()))?;
         let mut seen = Vec::new();
-        let (head, length) = self.head(&mut seen, &mut buffers).await?;
+        let (head, length) = self.head(&mut seen, buffers).await?;
         if head.status != 200 {
             return Ok(Received { head, body: Vec::new(), connection: None });
         }
@@ -146,7 +152,7 @@ impl Connection {
         let mut taken = length + body.take(&seen[length..])?;
         while !body.is_done() {
             seen.clear();
-            match self.link.receive(&mut seen, &mut buffers).await {
+            match self.link.receive(&mut seen, buffers).await {
                 Ok(0) => {
                     let bytes = body.at_close().ok_or_else(|| cut_off("the connection ended"))?;
                     return Ok(Received { head, body: bytes, connection: None });

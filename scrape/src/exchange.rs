@@ -12,6 +12,7 @@ use crate::connection::{Connection, Failed, Progress, Received};
 use crate::failure::ScrapeError;
 use crate::file::RenewedFile;
 use crate::http1::Head;
+use crate::session::Buffers;
 use crate::target::Target;
 use crate::tls::Connector;
 
@@ -114,8 +115,9 @@ async fn attempt(
 ) -> Result<Answer, ScrapeError> {
     let request = access.request(target)?;
     // A server may close an idle connection at any time; that shows only at the next request, and is no failure.
+    let mut buffers = Buffers::default();
     let over_kept = match kept.take() {
-        Some(connection) => match connection.exchange(&request, progress).await {
+        Some(connection) => match connection.exchange(&request, progress, &mut buffers).await {
             Err(Failed::Closed(_)) => None,
             other => Some(other),
         },
@@ -124,7 +126,9 @@ async fn attempt(
     let received = match over_kept {
         Some(received) => received,
         None => {
-            Connection::open(target, access.tls.as_ref(), progress).await?.exchange(&request, progress).await
+            buffers = Buffers::default();
+            let connection = Connection::open(target, access.tls.as_ref(), progress, &mut buffers).await?;
+            connection.exchange(&request, progress, &mut buffers).await
         }
     };
     let Received { head, body, connection } = received.map_err(|failed| of_exchange(target, failed))?;

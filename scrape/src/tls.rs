@@ -80,10 +80,13 @@ pub(crate) struct Connector {
     identity: Option<(RenewedFile, RenewedFile)>,
     provider: Arc<CryptoProvider>,
     /// Made of the authorities beside it; all connections share it while those stay.
-    verifier: Mutex<Option<(Vec<CertificateDer<'static>>, Arc<WebPkiServerVerifier>)>>,
+    verifier: Kept<Vec<CertificateDer<'static>>, Arc<WebPkiServerVerifier>>,
     /// Made of the files beside it.
-    shown: Mutex<Option<(Vec<u8>, Vec<u8>, Arc<SingleCertAndKey>)>>,
+    shown: Kept<(Vec<u8>, Vec<u8>), Arc<SingleCertAndKey>>,
 }
+
+/// What was made last, beside what it was made of.
+type Kept<Of, Made> = Mutex<Option<(Of, Made)>>;
 
 impl Connector {
     pub(crate) fn new(settings: &TlsSettings) -> Connector {
@@ -155,7 +158,7 @@ impl Connector {
     /// The certificate to show, made anew when its files have changed.
     fn shown(&self, certificate: Vec<u8>, key: Vec<u8>) -> Result<Arc<SingleCertAndKey>, String> {
         let mut kept = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((old_certificate, old_key, shown)) = kept.as_ref()
+        if let Some(((old_certificate, old_key), shown)) = kept.as_ref()
             && (old_certificate, old_key) == (&certificate, &key)
         {
             return Ok(shown.clone());
@@ -166,7 +169,7 @@ impl Connector {
         let both = CertifiedKey::from_der(chain, private, &self.provider)
             .map_err(|error| format!("client certificate and key do not fit: {error}"))?;
         let shown = Arc::new(SingleCertAndKey::from(both));
-        *kept = Some((certificate, key, shown.clone()));
+        *kept = Some(((certificate, key), shown.clone()));
         Ok(shown)
     }
 

@@ -6,17 +6,19 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use flyball_benches::counting::{Counting, allocations};
-use flyball_benches::{bodies, decision, idle, reaction, sweep, table};
+use flyball_benches::{bodies, decision, idle, metrics_api, reaction, sweep, table};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
 fn main() -> anyhow::Result<()> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let mut figures = sweep::figures();
     figures.extend(bodies::figures());
     figures.extend(reaction::figures());
     figures.extend(decision::figures(allocations));
     figures.extend(idle::figures(&flyball()?));
+    figures.extend(metrics_api::figures(&flyball()?));
     print!("{}", table(&figures));
     println!("{}", serde_json::to_string(&figures)?);
     Ok(())

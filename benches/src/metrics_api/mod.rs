@@ -14,7 +14,7 @@ mod world;
 
 pub use automatic::automatic;
 pub use process::{Kind, Subject};
-pub use run::{Plan, run};
+pub use run::{Plan, figures, run};
 pub use world::{Size, World};
 
 /// Serves this world's objects.

@@ -2,13 +2,15 @@
 //!
 //! What the store promises:
 //!
-//! * A pod is served only when all containers its node reports have usage; else it is missing, with the reason.
+//! * A pod is served only when all its running containers have usage; else it is missing, with the reason. Those that have
+//!   ended are left out.
 //! * A failed scrape takes nothing away: the last good values stay, with their true timestamps, until the node has not
 //!   been read for the maximum age ([`StoreSettings::max_age_ms`]). Then node and pods are missing, with the reason.
 //! * A pod reported by two nodes (a StatefulSet pod that moved) belongs to the node where its containers started last.
 //! * One node's batch never waits for another's.
 
-use std::sync::{PoisonError, RwLock};
+use std::ops::Bound;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use flyball_model::batch::{Batch, Outcome, Sink};
 
@@ -28,6 +30,8 @@ pub const MAX_AGE_MS: i64 = 60_000;
 /// With a slower resolution than that, so many rounds.
 const MAX_AGE_ROUNDS: f64 = 2.5;
 const MS_NS: i64 = 1_000_000;
+/// Pods that are counted under one lock, and the rest of their namespace.
+const COUNTED_AT_ONCE: usize = 2000;
 
 /// How the store computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,18 +173,35 @@ impl Store {
         self.read(|state| state.last_batch_ms)
     }
 
-    /// What can be served now.
+    /// What can be served now. Counted in parts, so that nobody waits for the whole.
     pub fn counts(&self, now_ms: i64) -> Counts {
+        let nodes = self.read(|state| state.nodes().filter(|node| self.has_usage(node, now_ms)).count());
+        let mut counts = Counts { nodes: nodes as u64, ..Counts::default() };
+        let mut behind = None;
+        while let Some(last) = self.count_behind(behind.as_deref(), now_ms, &mut counts) {
+            behind = Some(last);
+        }
+        counts
+    }
+
+    /// Counts pods of the namespaces behind one, until they are enough for one part; gives the last one counted.
+    fn count_behind(&self, behind: Option<&str>, now_ms: i64, counts: &mut Counts) -> Option<Arc<str>> {
+        let from = behind.map_or(Bound::Unbounded, Bound::Excluded);
         self.read(|state| {
-            let mut counts = Counts::default();
-            counts.nodes = state.nodes().filter(|node| self.has_usage(node, now_ms)).count() as u64;
-            for entry in state.pods.values().flat_map(|pods| pods.values()) {
-                if let Ok(pod) = self.measured(state, entry, now_ms) {
+            let mut looked_at = 0;
+            let mut last = None;
+            for (namespace, pods) in state.pods.range::<str, _>((from, Bound::Unbounded)) {
+                for pod in pods.values().filter_map(|entry| self.measured(state, entry, now_ms).ok()) {
                     counts.pods += 1;
                     counts.containers += pod.containers().count() as u64;
                 }
+                last = Some(namespace.clone());
+                looked_at += pods.len();
+                if looked_at >= COUNTED_AT_ONCE {
+                    break;
+                }
             }
-            counts
+            last
         })
     }
 
