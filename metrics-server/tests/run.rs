@@ -135,7 +135,7 @@ fn measure(server: &MetricsServer, at_ms: i64) {
         sample("node_cpu_usage_seconds_total", at_ms as f64 / 1e4),
         sample("node_memory_working_set_bytes", 1024.0),
     ];
-    let outcome = Outcome::Scraped { samples, sweep_interval_ms: Some(1000) };
+    let outcome = Outcome::Scraped { samples: samples.into(), sweep_interval_ms: Some(1000) };
     let now_ms =
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
     let batch = |node: &str| Batch {
@@ -210,7 +210,7 @@ struct PeerToken;
 
 impl TokenVerifier for PeerToken {
     fn verify<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Option<User>, String>> {
-        let user = (token == "of a peer").then(|| User::new("metrics-server", ["g"]));
+        let user = (token == "of-a-peer").then(|| User::new("metrics-server", ["g"]));
         Box::pin(std::future::ready(Ok(user)))
     }
 }
@@ -239,7 +239,7 @@ async fn a_new_replica_takes_over_the_points_of_one_that_runs() {
     let folder = std::env::temp_dir().join(format!("flyball-peers-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let token = folder.join("token");
-    std::fs::write(&token, "of a peer\n").unwrap();
+    std::fs::write(&token, "of-a-peer\n").unwrap();
     let address = old_listener.local_addr().unwrap().to_string();
     let peers = Peers { address: address.clone(), token, authority: None };
     let old = replica(None);

@@ -1,8 +1,10 @@
 //! The points of one node as they are handed to another replica, and taken from one.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::{NodeEntry, PodEntry, Store};
+use super::Store;
+use super::state::{PodEntry, State};
 use crate::points::Source;
 use crate::window::{Point, Policy, Series};
 
@@ -35,28 +37,24 @@ impl Store {
     /// The nodes with data, by name.
     pub(crate) fn measured_nodes(&self) -> Vec<String> {
         self.read(|state| {
-            let good = state.nodes.iter().filter(|(_, entry)| entry.last_good_ms.is_some());
-            let mut names: Vec<String> = good.map(|(name, _)| name.clone()).collect();
-            names.sort_unstable();
-            names
+            let good = state.nodes().filter(|entry| entry.last_good_ms.is_some());
+            good.map(|entry| entry.name.to_string()).collect()
         })
     }
 
     /// What is known of a node; pods that are withheld are left out.
     pub(crate) fn history(&self, node: &str) -> Option<NodeHistory> {
         self.read(|state| {
-            let entry = state.nodes.get(node)?;
+            let entry = state.node(node)?;
             let pods = entry.pods.iter().filter_map(|(namespace, name)| {
                 let pod = state.pods.get(namespace)?.get(name)?;
-                let ours = pod.node == node && pod.incomplete.is_empty();
+                let owner = state.node_of(pod.node)?;
+                let ours = owner.name == entry.name && pod.incomplete.is_none();
+                let containers = pod.containers.iter();
                 ours.then(|| PodHistory {
-                    namespace: namespace.clone(),
-                    name: name.clone(),
-                    containers: pod
-                        .containers
-                        .iter()
-                        .map(|(name, series)| (name.clone(), last(series)))
-                        .collect(),
+                    namespace: namespace.to_string(),
+                    name: name.to_string(),
+                    containers: containers.map(|(name, series)| (name.to_string(), last(series))).collect(),
                 })
             });
             Some(NodeHistory {
@@ -73,38 +71,42 @@ impl Store {
     /// the other replica. Whether it was taken.
     pub(crate) fn take_over(&self, history: NodeHistory, now_ms: i64) -> bool {
         let policy = self.settings.policy(history.source);
-        self.write(|state| {
-            if state.nodes.get(&history.node).is_some_and(|entry| entry.last_good_ms.is_some()) {
-                return false;
+        self.write(|state| state.take_over(history, policy, now_ms))
+    }
+}
+
+impl State {
+    fn take_over(&mut self, history: NodeHistory, policy: Policy, now_ms: i64) -> bool {
+        if self.node(&history.node).is_some_and(|entry| entry.last_good_ms.is_some()) {
+            return false;
+        }
+        let node = self.id_of(&history.node);
+        let mut keys = Vec::with_capacity(history.pods.len());
+        for pod in history.pods {
+            let key = self.key(&pod.namespace, &pod.name);
+            let pods = self.pods.entry(key.0.clone()).or_default();
+            if pods.contains_key(&key.1) {
+                continue;
             }
-            let failure = state.nodes.remove(&history.node).and_then(|entry| entry.failure);
-            let mut keys = std::collections::BTreeSet::new();
-            for pod in history.pods {
-                let pods = state.pods.entry(pod.namespace.clone()).or_default();
-                if pods.contains_key(&pod.name) {
-                    continue;
-                }
-                let containers: BTreeMap<String, Series> = pod
-                    .containers
-                    .into_iter()
-                    .filter_map(|(name, points)| Some((name, replayed(policy, &points)?)))
-                    .collect();
-                let entry = PodEntry { node: history.node.clone(), containers, incomplete: Vec::new() };
-                pods.insert(pod.name.clone(), entry);
-                keys.insert((pod.namespace, pod.name));
-            }
-            let entry = NodeEntry {
-                series: replayed(policy, &history.points),
-                pods: keys,
-                // A clock that is ahead must not make values live longer.
-                last_good_ms: Some(history.good_ms.min(now_ms)),
-                source: Some(history.source),
-                failure,
-            };
-            state.nodes.insert(history.node, entry);
-            state.any_good = true;
-            true
-        })
+            // Sorted, and each name once, whatever the other replica says.
+            let containers: BTreeMap<Arc<str>, Series> = pod
+                .containers
+                .iter()
+                .filter_map(|(name, points)| Some((self.names.share(name), replayed(policy, points)?)))
+                .collect();
+            let containers = containers.into_iter().collect();
+            pods.insert(key.1.clone(), PodEntry { node, containers, incomplete: None });
+            keys.push(key);
+        }
+        keys.sort_unstable();
+        let Some(entry) = self.node_mut(node) else { return false };
+        entry.series = replayed(policy, &history.points);
+        entry.pods = keys;
+        // A clock that is ahead must not make values live longer.
+        entry.last_good_ms = Some(history.good_ms.min(now_ms));
+        entry.source = Some(history.source);
+        self.any_good = true;
+        true
     }
 }
 
@@ -153,7 +155,7 @@ mod tests {
             node: "n1".to_owned(),
             started_ms: at_ms,
             finished_ms: at_ms,
-            outcome: Outcome::Scraped { samples, sweep_interval_ms },
+            outcome: Outcome::Scraped { samples: samples.into(), sweep_interval_ms },
         }
     }
 
