@@ -66,7 +66,7 @@ impl Accepted {
 }
 
 /// Go escapes what means something to HTML; outside of texts these characters do not occur in JSON.
-pub(crate) fn escaped_for_html(json: Vec<u8>) -> Vec<u8> {
+pub fn escaped_for_html(json: Vec<u8>) -> Vec<u8> {
     let special = |byte: &u8| matches!(byte, b'<' | b'>' | b'&');
     if !json.iter().any(special) {
         return json;

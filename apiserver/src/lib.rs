@@ -25,6 +25,7 @@ pub mod openapi;
 pub mod own_metrics;
 mod own_process;
 pub mod permissions;
+pub mod pieces;
 pub mod probes;
 pub mod protobuf;
 pub mod query;

@@ -15,6 +15,7 @@ pub mod decision;
 pub mod idle;
 pub mod kubelets;
 pub mod memory;
+pub mod metrics_api;
 pub mod node_metrics;
 pub mod process;
 pub mod reaction;

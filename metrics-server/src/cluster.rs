@@ -1,8 +1,8 @@
 //! Which nodes and running pods exist, with their labels: what the watches have seen. No I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Bound;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// Labels of one object, shared between the cache and answers.
 pub type ObjectLabels = Arc<BTreeMap<String, String>>;
@@ -29,6 +29,9 @@ pub enum PodChange {
     Gone(String, String),
 }
 
+/// Namespace, name and labels of a pod.
+pub(crate) type ListedPod<'a> = (&'a str, &'a str, &'a ObjectLabels);
+
 #[derive(Debug, Default)]
 struct State {
     /// `None` until the first complete list.
@@ -41,7 +44,7 @@ impl State {
         &'s self,
         namespace: Option<&'s str>,
         after: Option<(&'s str, &'s str)>,
-    ) -> impl Iterator<Item = (&'s str, &'s str, &'s ObjectLabels)> {
+    ) -> impl Iterator<Item = ListedPod<'s>> {
         let from = match (namespace, after) {
             (Some(namespace), _) => Bound::Included(namespace),
             (None, Some((namespace, _))) => Bound::Included(namespace),
@@ -70,14 +73,49 @@ fn behind(after: Option<&str>) -> Bound<&str> {
 
 /// The caches. Written by the watches, read by requests.
 #[derive(Debug, Default)]
-pub struct Cluster(RwLock<State>);
+pub struct Cluster {
+    state: RwLock<State>,
+    shared: Mutex<SharedLabels>,
+}
+
+/// Sets of labels in use: the pods of one workload mostly have the same ones.
+#[derive(Debug, Default)]
+struct SharedLabels {
+    all: HashSet<ObjectLabels>,
+    in_use: usize,
+}
+
+/// Sets are looked through for unused ones when there are twice as many as were in use the last time, and this many.
+const LEAST_SHARED: usize = 1024;
+
+impl SharedLabels {
+    fn share(&mut self, labels: BTreeMap<String, String>) -> ObjectLabels {
+        if let Some(known) = self.all.get(&labels) {
+            return known.clone();
+        }
+        if self.all.len() >= LEAST_SHARED.max(2 * self.in_use) {
+            self.all.retain(|labels| Arc::strong_count(labels) > 1);
+            self.in_use = self.all.len();
+        }
+        let labels = Arc::new(labels);
+        self.all.insert(labels.clone());
+        labels
+    }
+}
 
 impl Cluster {
+    /// The one copy of a set of labels. Changes are best made of such.
+    pub fn share(&self, labels: BTreeMap<String, String>) -> ObjectLabels {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).share(labels)
+    }
+
     /// Takes a change of the nodes. A change before the first complete list counts as part of that list.
     pub fn node(&self, change: NodeChange) {
-        let mut state = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        // Dropped after the lock: taking apart a long list takes a while.
+        let _old;
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         match change {
-            NodeChange::All(all) => state.nodes = Some(all),
+            NodeChange::All(all) => _old = state.nodes.replace(all),
             NodeChange::Set(name, labels) => drop(state.nodes.get_or_insert_default().insert(name, labels)),
             NodeChange::Gone(name) => {
                 state.nodes.get_or_insert_default().remove(&name);
@@ -87,9 +125,10 @@ impl Cluster {
 
     /// Takes a change of the running pods.
     pub fn pod(&self, change: PodChange) {
-        let mut state = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let _old;
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         match change {
-            PodChange::All(all) => state.pods = Some(all),
+            PodChange::All(all) => _old = state.pods.replace(all),
             PodChange::Set(namespace, name, labels) => {
                 let pods = state.pods.get_or_insert_default();
                 pods.entry(namespace).or_default().insert(name, labels);
@@ -186,8 +225,19 @@ impl Cluster {
         self.read(|state| state.pods_after(namespace, Some(after)).count())
     }
 
+    /// Walks over the running pods of one namespace or all, sorted by namespace and name, from behind a place on. The
+    /// caches are locked meanwhile.
+    pub(crate) fn walk_pods<T>(
+        &self,
+        namespace: Option<&str>,
+        behind: Option<(&str, &str)>,
+        look: impl FnOnce(&mut dyn Iterator<Item = ListedPod<'_>>) -> T,
+    ) -> T {
+        self.read(|state| look(&mut state.pods_after(namespace, behind)))
+    }
+
     fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
-        look(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        look(&self.state.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -19,6 +19,7 @@ mod api;
 mod changes;
 mod cluster;
 mod config;
+mod list;
 mod missing;
 mod objects;
 mod openapi;

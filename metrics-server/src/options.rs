@@ -91,12 +91,21 @@ fn pieces(limit: i64, query: &Query) -> Result<Option<Pieces>, Status> {
 impl Selectors {
     /// Whether an object is wanted; a node's namespace is empty.
     pub(crate) fn wants(&self, namespace: &str, name: &str, labels: &BTreeMap<String, String>) -> bool {
-        let field = |path: &str| match path {
+        self.wants_name(namespace, name) && self.wants_labels(labels)
+    }
+
+    /// The half of [`Selectors::wants`] that fields decide.
+    pub(crate) fn wants_name(&self, namespace: &str, name: &str) -> bool {
+        self.fields.matches(|path: &str| match path {
             "metadata.name" => Some(name),
             "metadata.namespace" => Some(namespace),
             _ => None,
-        };
-        self.fields.matches(field) && (self.labels.is_empty() || self.labels.matches_map(labels))
+        })
+    }
+
+    /// The half of it that labels decide.
+    pub(crate) fn wants_labels(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.labels.is_empty() || self.labels.matches_map(labels)
     }
 
     /// Whether all objects are wanted.

@@ -19,7 +19,7 @@ const FRESHNESS_FACTOR: f64 = 1.364;
 const FRESHNESS_BUCKETS: usize = 20;
 
 /// Metrics that requests update.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ServedMetrics {
     freshness: Histogram,
 }

@@ -1,14 +1,18 @@
 //! One batch of samples to points per node and container: upstream's reading of `/metrics/resource`. Pure.
 //!
 //! Five series count, all others are ignored: CPU and working set of the node and of each container, and each container's
-//! start. A value that is not a finite number of at least zero is treated as absent.
+//! start. A value that is not a finite number of at least zero, or that no counter holds, is treated as absent; so is a
+//! time before 1970 or after what 64 bits of nanoseconds hold. Of a series that comes twice the last one counts.
 //!
 //! A CPU counter of zero means two things by its [`Source`]: a kubelet writes zero for what it could not read, so upstream
 //! withholds it; a Flyball collector leaves out what it could not read, so its zero is a container that has used nothing.
+//!
+//! A container that has ended (an init container that is done, one that waits for its restart) is told from one that was
+//! only half read by its memory: nothing that runs has a working set of zero. Upstream hides the pod of either.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
-use flyball_model::sample::Sample;
+use flyball_model::samples::{Samples, View};
 
 use crate::window::{Point, SECOND_NS};
 
@@ -19,6 +23,8 @@ const CONTAINER_MEMORY: &str = "container_memory_working_set_bytes";
 const CONTAINER_START: &str = "container_start_time_seconds";
 const MS_NS: i64 = 1_000_000;
 const US_NS: i64 = 1000;
+/// 2^64, the first number that no counter holds.
+const COUNTER_LIMIT: f64 = 18_446_744_073_709_551_616.0;
 
 /// Who answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,112 +35,255 @@ pub enum Source {
     Collector,
 }
 
-/// What one answer of one node says.
+/// What one answer of one node says. Names stand in the answer.
 #[derive(Debug, Default, PartialEq)]
-pub struct NodePoints {
+pub struct NodePoints<'a> {
     /// The node itself, when its sample is complete.
     pub node: Option<Point>,
-    /// Pods by namespace and name.
-    pub pods: BTreeMap<(String, String), PodPoints>,
+    /// Sorted by namespace, pod and name, each once.
+    containers: Vec<ContainerPoint<'a>>,
 }
 
-/// The containers of one pod.
-#[derive(Debug, Default, PartialEq)]
-pub struct PodPoints {
-    /// Containers with a complete sample.
-    pub containers: BTreeMap<String, Point>,
-    /// Containers without one; upstream withholds their whole pod.
-    pub incomplete: Vec<String>,
+/// What one answer says of one container.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ContainerPoint<'a> {
+    /// Its pod's namespace.
+    pub namespace: &'a str,
+    /// Its pod.
+    pub pod: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// What was read of it.
+    pub reading: Reading,
+}
+
+/// What was read of a container.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Reading {
+    /// CPU time and working set.
+    Complete(Point),
+    /// It does not run.
+    Ended,
+    /// One of the two is missing; as upstream, its whole pod is withheld.
+    Half,
+}
+
+impl<'a> NodePoints<'a> {
+    /// The containers of each pod, pods by namespace and name.
+    pub fn pods(&self) -> impl Iterator<Item = &[ContainerPoint<'a>]> {
+        self.containers.chunk_by(|one, next| one.pod == next.pod && one.namespace == next.namespace)
+    }
 }
 
 /// A point while its lines are read.
-#[derive(Default)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Partial {
-    timestamp_ms: i64,
+    timestamp_ns: Option<i64>,
     cpu_core_ns: Option<u64>,
-    working_set_bytes: u64,
+    working_set_bytes: Option<u64>,
     start_ns: Option<i64>,
 }
 
 impl Partial {
-    fn set_cpu(&mut self, sample: &Sample, default_ms: i64) {
+    fn set_cpu(&mut self, sample: &View<'_>, default_ms: i64) {
         if let Some(value) = counted(sample.value * 1e9) {
             self.cpu_core_ns = Some(value);
-            self.timestamp_ms = sample.timestamp_ms.unwrap_or(default_ms);
+            self.timestamp_ns = time_ns(sample, default_ms);
         }
     }
 
-    fn set_memory(&mut self, sample: &Sample, default_ms: i64) {
+    fn set_memory(&mut self, sample: &View<'_>, default_ms: i64) {
         if let Some(value) = counted(sample.value) {
-            self.working_set_bytes = value;
-            self.timestamp_ms = sample.timestamp_ms.unwrap_or(default_ms);
+            self.working_set_bytes = Some(value);
+            self.timestamp_ns = time_ns(sample, default_ms);
         }
     }
 
     /// Upstream's validity, but for the collector's true zero.
     fn complete(self, source: Source) -> Option<Point> {
-        let cpu_core_ns = self.cpu_core_ns.filter(|used| *used != 0 || source == Source::Collector)?;
-        let valid = self.timestamp_ms != 0 && self.working_set_bytes != 0;
-        valid.then_some(Point {
-            timestamp_ns: self.timestamp_ms.saturating_mul(MS_NS),
-            cpu_core_ns,
-            working_set_bytes: self.working_set_bytes,
+        Some(Point {
+            timestamp_ns: self.timestamp_ns?,
+            cpu_core_ns: self.cpu_core_ns.filter(|used| *used != 0 || source == Source::Collector)?,
+            working_set_bytes: self.working_set_bytes.filter(|bytes| *bytes != 0)?,
             start_ns: self.start_ns,
         })
+    }
+
+    fn reading(self, source: Source) -> Reading {
+        match (self.complete(source), self.cpu_core_ns, self.working_set_bytes) {
+            (Some(point), ..) => Reading::Complete(point),
+            (None, _, Some(0)) | (None, None | Some(0), None) => Reading::Ended,
+            _ => Reading::Half,
+        }
     }
 }
 
 /// A float to the integer below it; `None` for what cannot be a measurement.
 fn counted(value: f64) -> Option<u64> {
-    (value.is_finite() && value >= 0.0).then_some(value as u64)
+    (value.is_finite() && (0.0..COUNTER_LIMIT).contains(&value)).then_some(value as u64)
+}
+
+fn time_ns(sample: &View<'_>, default_ms: i64) -> Option<i64> {
+    let ms = sample.timestamp_ms.unwrap_or(default_ms);
+    ms.checked_mul(MS_NS).filter(|ns| *ns > 0)
 }
 
 /// Reads the samples of one answer. `default_ms` stands in for missing timestamps: when the request was sent.
-pub fn read(samples: &[Sample], default_ms: i64, source: Source) -> NodePoints {
+pub fn read(samples: &Samples, default_ms: i64, source: Source) -> NodePoints<'_> {
     let mut node = Partial::default();
-    let mut containers: BTreeMap<(&str, &str, &str), Partial> = BTreeMap::new();
-    for sample in samples {
-        match sample.name.as_str() {
-            NODE_CPU => node.set_cpu(sample, default_ms),
-            NODE_MEMORY => node.set_memory(sample, default_ms),
-            CONTAINER_CPU | CONTAINER_MEMORY | CONTAINER_START => {
-                let Some(key) = container_key(sample) else { continue };
-                let partial = containers.entry(key).or_default();
-                match sample.name.as_str() {
-                    CONTAINER_CPU => partial.set_cpu(sample, default_ms),
-                    CONTAINER_MEMORY => partial.set_memory(sample, default_ms),
-                    _ => partial.start_ns = start_ns(sample.value),
-                }
-            }
+    let mut containers = Containers::default();
+    for sample in samples.iter() {
+        match sample.name {
+            NODE_CPU => node.set_cpu(&sample, default_ms),
+            NODE_MEMORY => node.set_memory(&sample, default_ms),
+            CONTAINER_CPU => containers.of(&sample, |partial| partial.set_cpu(&sample, default_ms)),
+            CONTAINER_MEMORY => containers.of(&sample, |partial| partial.set_memory(&sample, default_ms)),
+            CONTAINER_START => containers.of(&sample, |partial| partial.start_ns = start_ns(sample.value)),
             _ => {}
         }
     }
-    NodePoints { node: node.complete(source), pods: by_pod(containers, source) }
+    NodePoints { node: node.complete(source), containers: containers.sorted(source) }
 }
 
 fn start_ns(seconds: f64) -> Option<i64> {
     let limit = (i64::MAX / SECOND_NS) as f64;
     // A float of seconds since 1970 holds microseconds; what it has below them is rounding, and would show in a window.
-    (seconds.is_finite() && seconds > 0.0 && seconds < limit)
-        .then_some((seconds * 1e6).round() as i64 * US_NS)
+    let start_ns = (seconds.is_finite() && seconds > 0.0 && seconds < limit)
+        .then_some((seconds * 1e6).round() as i64 * US_NS);
+    start_ns.filter(|ns| *ns > 0)
 }
 
-fn container_key(sample: &Sample) -> Option<(&str, &str, &str)> {
-    let label = |name| sample.labels.get(name).filter(|value| !value.is_empty());
-    Some((label("namespace")?, label("pod")?, label("container")?))
+/// Namespace, pod, container.
+type Key<'a> = (&'a str, &'a str, &'a str);
+
+/// The containers as their lines come. Families list them in the same order, so the next line is mostly about the
+/// container behind the one before.
+#[derive(Default)]
+struct Containers<'a> {
+    all: Vec<(Key<'a>, Partial)>,
+    index: HashMap<Key<'a>, usize>,
+    next: usize,
 }
 
-fn by_pod(
-    containers: BTreeMap<(&str, &str, &str), Partial>,
-    source: Source,
-) -> BTreeMap<(String, String), PodPoints> {
-    let mut pods: BTreeMap<(String, String), PodPoints> = BTreeMap::new();
-    for ((namespace, pod, container), partial) in containers {
-        let entry = pods.entry((namespace.to_owned(), pod.to_owned())).or_default();
-        match partial.complete(source) {
-            Some(point) => drop(entry.containers.insert(container.to_owned(), point)),
-            None => entry.incomplete.push(container.to_owned()),
+impl<'a> Containers<'a> {
+    /// Changes the container that a sample is about; a sample without all three labels is about none.
+    fn of(&mut self, sample: &View<'a>, change: impl FnOnce(&mut Partial)) {
+        let Some(key) = container_key(sample) else { return };
+        let at = match self.all.get(self.next) {
+            Some((expected, _)) if *expected == key => self.next,
+            _ => *self.index.entry(key).or_insert(self.all.len()),
+        };
+        if at == self.all.len() {
+            self.all.push((key, Partial::default()));
+        }
+        self.next = at + 1;
+        change(&mut self.all[at].1);
+    }
+
+    fn sorted(self, source: Source) -> Vec<ContainerPoint<'a>> {
+        let point = |((namespace, pod, name), partial): (Key<'a>, Partial)| ContainerPoint {
+            namespace,
+            pod,
+            name,
+            reading: partial.reading(source),
+        };
+        let mut points: Vec<ContainerPoint<'a>> = self.all.into_iter().map(point).collect();
+        points.sort_unstable_by_key(|point| (point.namespace, point.pod, point.name));
+        points
+    }
+}
+
+fn container_key<'a>(sample: &View<'a>) -> Option<Key<'a>> {
+    let (mut namespace, mut pod, mut name) = ("", "", "");
+    for (label, value) in sample.labels() {
+        match label {
+            "namespace" => namespace = value,
+            "pod" => pod = value,
+            "container" => name = value,
+            _ => {}
         }
     }
-    pods
+    let all_there = !namespace.is_empty() && !pod.is_empty() && !name.is_empty();
+    all_there.then_some((namespace, pod, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use flyball_model::exposition::Format;
+
+    use super::*;
+
+    fn readings(text: &str, source: Source) -> Vec<String> {
+        let samples = Samples::read(text.to_owned(), Format::Text004).unwrap();
+        let points = read(&samples, 7_000, source);
+        let shown = points.pods().flatten().map(|point| {
+            let what = match point.reading {
+                Reading::Complete(point) => format!("{} {}", point.cpu_core_ns, point.working_set_bytes),
+                Reading::Ended => "ended".to_owned(),
+                Reading::Half => "half".to_owned(),
+            };
+            format!("{}/{}/{} {what}", point.namespace, point.pod, point.name)
+        });
+        shown.collect()
+    }
+
+    fn reading(cpu: &str, memory: &str, source: Source) -> String {
+        let labels = r#"{namespace="n",pod="p",container="c"}"#;
+        let line = |family: &str, value: &str| match value {
+            "" => String::new(),
+            _ => format!("{family}{labels} {value}\n"),
+        };
+        let text = line(CONTAINER_CPU, cpu) + &line(CONTAINER_MEMORY, memory) + &line(CONTAINER_START, "5");
+        let [one] = readings(&text, source).try_into().unwrap();
+        one.strip_prefix("n/p/c ").unwrap().to_owned()
+    }
+
+    #[test]
+    fn ended_is_told_from_half_read() {
+        for (id, cpu, memory, kubelet, collector) in [
+            ("runs", "1.5", "4096", "1500000000 4096", "1500000000 4096"),
+            ("start only", "", "", "ended", "ended"),
+            ("done, counters kept", "1.5", "0", "ended", "ended"),
+            ("done", "0", "0", "ended", "ended"),
+            ("cpu not read", "", "4096", "half", "half"),
+            ("cpu zero", "0", "4096", "half", "0 4096"),
+            ("memory not read", "1.5", "", "half", "half"),
+            ("NaN", "NaN", "4096", "half", "half"),
+            ("negative", "1.5", "-4096", "half", "half"),
+            ("infinite", "+Inf", "4096", "half", "half"),
+            ("huge", "1e300", "4096", "half", "half"),
+            ("huge memory", "1.5", "1e30", "half", "half"),
+        ] {
+            assert_eq!(reading(cpu, memory, Source::Kubelet), kubelet, "{id}");
+            assert_eq!(reading(cpu, memory, Source::Collector), collector, "{id}");
+        }
+    }
+
+    #[test]
+    fn any_order_and_the_last_of_two() {
+        let text = "\
+            container_memory_working_set_bytes{pod=\"b\",namespace=\"n\",container=\"y\"} 2\n\
+            container_cpu_usage_seconds_total{container=\"x\",namespace=\"n\",pod=\"a\"} 1\n\
+            container_cpu_usage_seconds_total{container=\"y\",namespace=\"n\",pod=\"b\"} 3\n\
+            container_cpu_usage_seconds_total{container=\"x\",namespace=\"n\",pod=\"a\"} 4\n\
+            container_memory_working_set_bytes{namespace=\"n\",pod=\"a\",container=\"x\",id=\"/x\"} 5\n\
+            container_memory_working_set_bytes{namespace=\"n\",pod=\"\",container=\"x\"} 5\n\
+            container_memory_working_set_bytes{pod=\"a\",container=\"x\"} 5\n";
+        assert_eq!(readings(text, Source::Kubelet), ["n/a/x 4000000000 5", "n/b/y 3000000000 2"]);
+    }
+
+    #[test]
+    fn times_that_cannot_be() {
+        let node = |time: &str| {
+            let text =
+                format!("node_cpu_usage_seconds_total 1 {time}\nnode_memory_working_set_bytes 1 {time}\n");
+            let samples = Samples::read(text, Format::Text004).unwrap();
+            read(&samples, 7_000, Source::Kubelet).node.map(|point| point.timestamp_ns)
+        };
+        assert_eq!(node(""), Some(7_000_000_000), "when it was asked");
+        assert_eq!(node("8000"), Some(8_000_000_000));
+        for time in ["0", "-5", "9223372036854775807", "-9223372036854775808"] {
+            assert_eq!(node(time), None, "{time}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Watches nodes and running pods, metadata only, and keeps [`Cluster`] up to date.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt as _};
@@ -35,15 +35,18 @@ pub(crate) async fn follow(
         tokio::select! {
             () = shutdown.cancelled() => return,
             Some(event) = nodes.next() => {
-                let change = node_change(event, &mut node_list);
+                let change = node_change(&cluster, event, &mut node_list);
                 let lost = matches!(change, Some(NodeChange::All(_) | NodeChange::Gone(_)));
                 change.into_iter().for_each(|change| cluster.node(change));
                 if lost {
-                    store.retain_nodes(|name| cluster.has_node(name));
+                    // Asked before: lists hold the caches' lock while they take the store's.
+                    let known: BTreeSet<String> =
+                        cluster.nodes(None, usize::MAX, |_, _| true).into_iter().map(|(name, _)| name).collect();
+                    store.retain_nodes(|name| known.contains(name));
                 }
             }
             Some(event) = pods.next() => {
-                pod_change(event, &mut pod_list).into_iter().for_each(|change| cluster.pod(change));
+                pod_change(&cluster, event, &mut pod_list).into_iter().for_each(|change| cluster.pod(change));
             }
         }
     }
@@ -88,12 +91,13 @@ fn short(error: &watcher::Error) -> String {
     }
 }
 
-fn labels<K>(object: &PartialObjectMeta<K>) -> ObjectLabels {
-    Arc::new(object.metadata.labels.clone().unwrap_or_default())
+fn labels<K>(cluster: &Cluster, object: &mut PartialObjectMeta<K>) -> ObjectLabels {
+    cluster.share(object.metadata.labels.take().unwrap_or_default())
 }
 
 /// A restarted watch lists everything again; `listed` collects that until it is complete.
 fn node_change(
+    cluster: &Cluster,
     event: Event<PartialObjectMeta<Node>>,
     listed: &mut BTreeMap<String, ObjectLabels>,
 ) -> Option<NodeChange> {
@@ -102,17 +106,18 @@ fn node_change(
             listed.clear();
             None
         }
-        Event::InitApply(node) => {
-            listed.insert(node.name_any(), labels(&node));
+        Event::InitApply(mut node) => {
+            listed.insert(node.name_any(), labels(cluster, &mut node));
             None
         }
         Event::InitDone => Some(NodeChange::All(std::mem::take(listed))),
-        Event::Apply(node) => Some(NodeChange::Set(node.name_any(), labels(&node))),
+        Event::Apply(mut node) => Some(NodeChange::Set(node.name_any(), labels(cluster, &mut node))),
         Event::Delete(node) => Some(NodeChange::Gone(node.name_any())),
     }
 }
 
 fn pod_change(
+    cluster: &Cluster,
     event: Event<PartialObjectMeta<Pod>>,
     listed: &mut BTreeMap<String, BTreeMap<String, ObjectLabels>>,
 ) -> Option<PodChange> {
@@ -122,12 +127,16 @@ fn pod_change(
             listed.clear();
             None
         }
-        Event::InitApply(pod) => {
-            listed.entry(namespace(&pod)).or_default().insert(pod.name_any(), labels(&pod));
+        Event::InitApply(mut pod) => {
+            let labels = labels(cluster, &mut pod);
+            listed.entry(namespace(&pod)).or_default().insert(pod.name_any(), labels);
             None
         }
         Event::InitDone => Some(PodChange::All(std::mem::take(listed))),
-        Event::Apply(pod) => Some(PodChange::Set(namespace(&pod), pod.name_any(), labels(&pod))),
+        Event::Apply(mut pod) => {
+            let labels = labels(cluster, &mut pod);
+            Some(PodChange::Set(namespace(&pod), pod.name_any(), labels))
+        }
         Event::Delete(pod) => Some(PodChange::Gone(namespace(&pod), pod.name_any())),
     }
 }

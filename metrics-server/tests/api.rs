@@ -112,7 +112,7 @@ impl Api {
             add("container_cpu_usage_seconds_total", &labels, 1.0 + round * 0.083171);
             add("container_memory_working_set_bytes", &labels, 20_606_976.0);
         }
-        let outcome = Outcome::Scraped { samples, sweep_interval_ms: None };
+        let outcome = Outcome::Scraped { samples: samples.into(), sweep_interval_ms: None };
         let batch =
             Batch { node: node.to_owned(), started_ms: NOW_MS - 100, finished_ms: NOW_MS - 50, outcome };
         self.server.store().accept(&batch);

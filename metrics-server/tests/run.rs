@@ -135,7 +135,7 @@ fn measure(server: &MetricsServer, at_ms: i64) {
         sample("node_cpu_usage_seconds_total", at_ms as f64 / 1e4),
         sample("node_memory_working_set_bytes", 1024.0),
     ];
-    let outcome = Outcome::Scraped { samples, sweep_interval_ms: Some(1000) };
+    let outcome = Outcome::Scraped { samples: samples.into(), sweep_interval_ms: Some(1000) };
     let now_ms =
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
     let batch = |node: &str| Batch {

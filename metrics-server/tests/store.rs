@@ -49,7 +49,7 @@ impl Answer {
 
     fn send(self, store: &Store, collector: bool) {
         let sweep_interval_ms = collector.then_some(1000);
-        let outcome = Outcome::Scraped { samples: self.samples, sweep_interval_ms };
+        let outcome = Outcome::Scraped { samples: self.samples.into(), sweep_interval_ms };
         let batch =
             Batch { node: self.node.to_owned(), started_ms: self.at_ms, finished_ms: self.at_ms, outcome };
         store.accept(&batch);
@@ -103,21 +103,60 @@ fn a_pod_needs_all_its_containers() {
 }
 
 #[test]
-fn kubelet_pods_with_an_unread_container_are_withheld() {
+fn kubelet_pods_with_a_half_read_container_are_withheld() {
     let store = store();
     for round in 0..3 {
         let at_ms = T0 + round * 15_000;
         let cpu_s = 1.0 + round as f64;
         let answer = Answer::new("n1", at_ms, 100.0 + cpu_s).container("p", "a", cpu_s, 1024.0, None);
-        let answer = if round == 1 { answer.container("p", "init", 1.0, 0.0, None) } else { answer };
+        let answer = if round == 1 { answer.container("p", "new", 0.0, 1024.0, None) } else { answer };
         answer.send(&store, false);
         if round == 1 {
-            let reason = "container init has no CPU time or working set in the answer of node n1";
+            let reason = "container new has no CPU time or working set in the answer of node n1";
             assert_eq!(why(&store, "p", at_ms), reason);
         }
     }
     let reason = "usage needs two samples, and there is one so far of container a";
     assert_eq!(why(&store, "p", T0 + 30_000), reason, "upstream starts again");
+}
+
+/// Edge case 8: upstream hides the pod for as long as such a container is reported.
+#[test]
+fn an_ended_container_is_left_out_and_hides_nothing() {
+    let store = store();
+    for round in 0..3 {
+        let at_ms = T0 + round * 15_000;
+        let mut answer = Answer::new("n1", at_ms, 100.0 + round as f64)
+            .container("p", "a", 1.0 + round as f64, 1024.0, None)
+            .container("p", "init", 1.0, 0.0, Some(T0 as f64 / 1e3 - 60.0))
+            .container("done", "only", 1.0, 0.0, None);
+        let labels = [("namespace", "ns"), ("pod", "p"), ("container", "waits")];
+        answer.samples.push(sample("container_start_time_seconds", &labels, 1.7e9, at_ms));
+        answer.send(&store, false);
+    }
+    let usage = store.pod("ns", "p", T0 + 30_000).unwrap();
+    let names: Vec<&str> = usage.containers.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["a"]);
+    let reason = "container only has no CPU time or working set in the answer of node n1";
+    assert_eq!(why(&store, "done", T0 + 30_000), reason);
+    assert_eq!(store.counts(T0 + 30_000), Counts { nodes: 1, pods: 1, containers: 1 });
+}
+
+/// A container that ended and came back begins anew.
+#[test]
+fn a_container_that_comes_back_needs_two_samples() {
+    let store = store();
+    let round = |round: i64, cpu_s: f64, memory: f64| {
+        let at_ms = T0 + round * 15_000;
+        Answer::new("n1", at_ms, 100.0 + round as f64)
+            .container("p", "a", 1.0 + round as f64, 1024.0, None)
+            .container("p", "b", cpu_s, memory, None)
+            .send(&store, false);
+        store.pod("ns", "p", at_ms).map(|pod| pod.containers.len()).ok()
+    };
+    let served =
+        [round(0, 5.0, 9.0), round(1, 6.0, 9.0), round(2, 6.0, 0.0), round(3, 0.5, 9.0), round(4, 0.7, 9.0)];
+    assert_eq!(served, [None, Some(2), Some(1), None, Some(2)]);
 }
 
 #[test]

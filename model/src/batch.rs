@@ -1,6 +1,6 @@
 //! What one scrape of one target hands to everyone who wants samples.
 
-use crate::sample::Sample;
+use crate::samples::Samples;
 
 /// The result of one attempt to read one node's endpoint.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,7 +21,7 @@ pub enum Outcome {
     /// The node answered and the answer was read to its end.
     Scraped {
         /// All samples of the answer, in its order.
-        samples: Vec<Sample>,
+        samples: Samples,
         /// How often the node takes new samples, milliseconds. Given only by a Flyball collector, in its response
         /// header [`SWEEP_INTERVAL_HEADER`].
         sweep_interval_ms: Option<u64>,

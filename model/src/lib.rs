@@ -24,5 +24,6 @@ pub mod names;
 pub mod quantity;
 pub mod resource_metrics;
 pub mod sample;
+pub mod samples;
 pub mod selector;
 pub mod time;

@@ -3,11 +3,14 @@
 use std::io::Read as _;
 
 use flate2::read::GzDecoder;
-use flyball_model::exposition::{Event, Format, Reader};
-use flyball_model::sample::Sample;
+use flyball_model::exposition::Format;
+use flyball_model::samples::Samples;
 
 /// Most bytes read of one answer, before and after decompression. A node of 500 pods answers with less than 1 MB.
 pub const BODY_LIMIT_BYTES: usize = 16 * 1024 * 1024;
+
+/// How much longer an answer mostly becomes when it is unpacked.
+const USUAL_RATIO: usize = 12;
 
 /// Why a body holds no samples.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,7 +33,8 @@ pub fn decode(body: Vec<u8>, encoding: Option<&str>) -> Result<Vec<u8>, AnswerEr
 }
 
 fn gunzip(body: &[u8]) -> Result<Vec<u8>, AnswerError> {
-    let mut text = Vec::new();
+    let expected = body.len().saturating_mul(USUAL_RATIO).min(BODY_LIMIT_BYTES);
+    let mut text = Vec::with_capacity(expected);
     let limit = BODY_LIMIT_BYTES as u64 + 1;
     let read = GzDecoder::new(body).take(limit).read_to_end(&mut text);
     read.map_err(|error| AnswerError::Unreadable(format!("broken gzip: {error}")))?;
@@ -38,28 +42,19 @@ fn gunzip(body: &[u8]) -> Result<Vec<u8>, AnswerError> {
 }
 
 /// Reads all samples. The body is taken whole or not at all.
-pub fn parse(body: &[u8], content_type: Option<&str>) -> Result<Vec<Sample>, AnswerError> {
-    let text = std::str::from_utf8(body)
-        .map_err(|error| AnswerError::Unreadable(format!("byte {} is not UTF-8", error.valid_up_to())))?;
+pub fn parse(body: Vec<u8>, content_type: Option<&str>) -> Result<Samples, AnswerError> {
+    let text = String::from_utf8(body).map_err(|error| {
+        AnswerError::Unreadable(format!("byte {} is not UTF-8", error.utf8_error().valid_up_to()))
+    })?;
     let format = content_type.and_then(Format::from_content_type).unwrap_or(Format::Text004);
     if !text.is_empty() && !text.ends_with('\n') {
         return Err(AnswerError::Unreadable("it ends within a line, so it was cut off".to_owned()));
     }
-    let mut samples = Vec::new();
-    for event in Reader::new(text, format) {
-        if let Event::Sample(sample) = event.map_err(|error| unreadable(error.line, &error.reason))? {
-            let owned = sample.to_owned();
-            samples.push(owned.map_err(|error| AnswerError::Unreadable(error.to_string()))?);
-        }
-    }
+    let samples = Samples::read(text, format).map_err(|error| AnswerError::Unreadable(error.to_string()))?;
     if samples.is_empty() {
         return Err(AnswerError::Unreadable("it holds no samples".to_owned()));
     }
     Ok(samples)
-}
-
-fn unreadable(line: usize, reason: &impl std::fmt::Display) -> AnswerError {
-    AnswerError::Unreadable(format!("line {line}: {reason}"))
 }
 
 #[cfg(test)]
@@ -72,11 +67,12 @@ mod tests {
     fn parses_what_a_kubelet_says() {
         let body = b"# HELP node_cpu_usage_seconds_total x\n# TYPE node_cpu_usage_seconds_total counter\n\
             node_cpu_usage_seconds_total 12.5 1700000000123\n";
-        let samples = parse(body, TEXT).unwrap();
+        let samples = parse(body.to_vec(), TEXT).unwrap();
         assert_eq!(samples.len(), 1);
-        assert_eq!(samples[0].name, "node_cpu_usage_seconds_total");
-        assert_eq!(samples[0].value, 12.5);
-        assert_eq!(samples[0].timestamp_ms, Some(1_700_000_000_123));
+        let sample = samples.iter().next().unwrap();
+        assert_eq!(sample.name, "node_cpu_usage_seconds_total");
+        assert_eq!(sample.value, 12.5);
+        assert_eq!(sample.timestamp_ms, Some(1_700_000_000_123));
     }
 
     #[test]
@@ -87,11 +83,12 @@ mod tests {
             ("cut off", b"a 1\nb 2", "it ends within a line, so it was cut off"),
             ("not UTF-8", b"a 1\n\xff\n", "byte 4 is not UTF-8"),
         ] {
-            assert_eq!(parse(body, TEXT).unwrap_err().to_string(), expected, "{id}");
+            assert_eq!(parse(body.to_vec(), TEXT).unwrap_err().to_string(), expected, "{id}");
         }
-        let html = parse(b"<html><body>hello</body></html>\n", Some("text/html")).unwrap_err().to_string();
+        let html =
+            parse(b"<html><body>hello</body></html>\n".to_vec(), Some("text/html")).unwrap_err().to_string();
         assert!(html.starts_with("line 1: "), "{html}");
-        let late = parse(b"a 1\nb 2\nc oops\n", TEXT).unwrap_err().to_string();
+        let late = parse(b"a 1\nb 2\nc oops\n".to_vec(), TEXT).unwrap_err().to_string();
         assert!(late.starts_with("line 3: "), "{late}");
     }
 
@@ -107,5 +104,65 @@ mod tests {
         assert_eq!(decode(pack(&vec![b'a'; BODY_LIMIT_BYTES + 1]), Some("gzip")), Err(AnswerError::TooLarge));
         assert!(decode(vec![1, 2, 3], Some("gzip")).is_err());
         assert!(decode(vec![], Some("br")).is_err());
+    }
+
+    use proptest::prelude::*;
+
+    /// Text that is nearly an answer.
+    fn nearly() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            Just("container_cpu_usage_seconds_total"),
+            Just("{container=\"c\",namespace=\"n\",pod=\"p\"}"),
+            Just("{pod=\"p\\\"\\n\\\\\",}"),
+            Just("{"),
+            Just("\""),
+            Just("\\"),
+            Just(" "),
+            Just("1.5e+06"),
+            Just("NaN"),
+            Just("-Inf"),
+            Just("9223372036854775807"),
+            Just("-1"),
+            Just("\r\n"),
+            Just("\n"),
+            Just("\n"),
+            Just("# TYPE a counter\n"),
+            Just("# EOF\n"),
+            Just("é"),
+        ];
+        proptest::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        /// Whatever comes: nothing panics, and what is read owns up to its labels.
+        #[test]
+        fn any_body(bytes in proptest::collection::vec(any::<u8>(), 0..300), text in nearly()) {
+            let _ = decode(bytes.clone(), Some("gzip"));
+            let _ = parse(bytes, None);
+            for content_type in [None, Some("application/openmetrics-text; version=1.0.0")] {
+                if let Ok(samples) = parse(text.clone().into_bytes(), content_type) {
+                    prop_assert!(samples.iter().all(|sample| sample.to_sample().is_ok()));
+                }
+            }
+        }
+
+        /// The same samples in any order of lines are the same samples.
+        #[test]
+        fn lines_in_any_order(values in proptest::collection::vec(0_u32..1000, 1..20), seed: u64) {
+            let mut lines: Vec<String> =
+                values.iter().enumerate().map(|(n, value)| format!("m{{n=\"{n}\"}} {value} 5\n")).collect();
+            let sorted = |lines: &[String]| {
+                let samples = parse(lines.concat().into_bytes(), None).unwrap();
+                let mut shown: Vec<String> = samples.iter().map(|sample| format!("{sample:?}")).collect();
+                shown.sort();
+                shown
+            };
+            let before = sorted(&lines);
+            let count = lines.len() as u64;
+            for at in 0..lines.len() {
+                lines.swap(at, (seed.rotate_left(at as u32) % count) as usize);
+            }
+            prop_assert_eq!(sorted(&lines), before);
+        }
     }
 }

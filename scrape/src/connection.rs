@@ -1,31 +1,24 @@
 //! One kept HTTP/1.1 connection to one target.
+//!
+//! Between two scrapes it holds the socket and the TLS session, and no buffers: those live as long as one exchange. A
+//! connection that the other side closes meanwhile shows at the next request.
 #![allow(clippy::disallowed_methods, reason = "an edge: dials the nodes")]
 
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::task::Poll;
 
-use bytes::Bytes;
-use http_body_util::Empty;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
 use crate::failure::{ScrapeError, Stage};
+use crate::http1::{Body, Head, Http1Error};
+use crate::session::{Buffers, Session};
 use crate::target::Target;
 use crate::tls::{Connector, Refused, explain};
 
-/// Most bytes of status line and headers.
-const HEADER_LIMIT_BYTES: usize = 64 * 1024;
-
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
-
-type Driver = http1::Connection<TokioIo<Box<dyn Stream>>, Empty<Bytes>>;
+/// Bytes asked of a plain socket at once.
+const READ_BYTES: usize = 32 * 1024;
 
 /// How far the present attempt is, for the text of a time-out.
 #[derive(Debug, Default)]
@@ -45,19 +38,74 @@ impl Progress {
     }
 }
 
-/// The connection. Its driver runs only inside [`Connection::drive`], so that a scrape is one future: dropping it at a
-/// time-out stops everything, and its CPU time is all of the scrape's.
+/// The connection. It is driven by the exchange alone, so that a scrape is one future: dropping it at a time-out stops
+/// everything, and its CPU time is all of the scrape's.
 pub(crate) struct Connection {
-    pub(crate) sender: SendRequest<Empty<Bytes>>,
-    driver: Option<Pin<Box<Driver>>>,
+    link: Link,
+}
+
+enum Link {
+    Plain(TcpStream),
+    Tls(Session),
+}
+
+impl Link {
+    async fn send(&mut self, data: &[u8], buffers: &mut Buffers) -> io::Result<()> {
+        match self {
+            Link::Plain(tcp) => tcp.write_all(data).await,
+            Link::Tls(session) => session.send(data, buffers).await,
+        }
+    }
+
+    /// Appends what comes next; 0 at the end.
+    async fn receive(&mut self, out: &mut Vec<u8>, buffers: &mut Buffers) -> io::Result<usize> {
+        match self {
+            Link::Plain(tcp) => {
+                out.reserve(READ_BYTES);
+                tcp.read_buf(out).await
+            }
+            Link::Tls(session) => session.receive(out, buffers).await,
+        }
+    }
+}
+
+/// An answer that was received to its end.
+pub(crate) struct Received {
+    pub(crate) head: Head,
+    /// Empty unless the status is 200.
+    pub(crate) body: Vec<u8>,
+    /// The connection, if it serves another request.
+    pub(crate) connection: Option<Connection>,
+}
+
+/// Why an exchange failed.
+#[derive(Debug)]
+pub(crate) enum Failed {
+    /// Nothing came: the other side had closed the connection.
+    Closed(String),
+    /// Something came that is no answer, or not all of it.
+    Broken(String),
+    /// The body is over the limit.
+    TooLarge,
+}
+
+impl From<Http1Error> for Failed {
+    fn from(error: Http1Error) -> Failed {
+        match error {
+            Http1Error::TooLarge => Failed::TooLarge,
+            Http1Error::Malformed(reason) => Failed::Broken(reason),
+        }
+    }
 }
 
 impl Connection {
-    /// Dials; over TLS if there is a connector.
+    /// Dials; over TLS if there is a connector. The first exchange goes on with the same buffers, which may hold the
+    /// beginning of what comes next.
     pub(crate) async fn open(
         target: &Target,
         tls: Option<&Connector>,
         progress: &Progress,
+        buffers: &mut Buffers,
     ) -> Result<Connection, ScrapeError> {
         let host = target.host.as_ref().map_err(|reason| ScrapeError::NoEndpoint(reason.clone()))?;
         let address = target.authority();
@@ -67,58 +115,81 @@ impl Connection {
             .map_err(|source| ScrapeError::Connect { address: address.clone(), source })?;
         // Requests are one small write each; waiting for more to send would only add delay.
         tcp.set_nodelay(true).ok();
-        let stream: Box<dyn Stream> = match tls {
-            None => Box::new(tcp),
+        let link = match tls {
+            None => Link::Plain(tcp),
             Some(tls) => {
                 progress.set(Stage::Handshake);
                 let refused = Arc::new(Refused::default());
                 let (config, name) =
                     tls.prepare(host, &target.node, &refused).map_err(ScrapeError::Credentials)?;
-                let handshake = TlsConnector::from(Arc::new(config)).connect(name, tcp).await;
+                let handshake = Session::open(tcp, config, name, buffers).await;
                 let why = |error: &rustls::CertificateError| {
                     explain(target.kind, tls.trust(), host, error, &refused.take())
                 };
-                Box::new(handshake.map_err(|error| ScrapeError::of_handshake(address.clone(), &error, why))?)
+                Link::Tls(handshake.map_err(|error| ScrapeError::of_handshake(address, &error, why))?)
             }
         };
-        let mut builder = http1::Builder::new();
-        builder.max_buf_size(HEADER_LIMIT_BYTES);
-        let (sender, driver) = builder
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| ScrapeError::Broken { address, reason: error.to_string() })?;
-        Ok(Connection { sender, driver: Some(Box::pin(driver)) })
+        Ok(Connection { link })
     }
 
-    /// Runs `exchange` while the connection reads and writes for it.
-    pub(crate) async fn drive<T>(driver: &mut Driving, exchange: impl Future<Output = T>) -> T {
-        let mut exchange = pin!(exchange);
-        poll_fn(|context| {
-            if let Some(connection) = driver.0.as_mut()
-                && connection.as_mut().poll(context).is_ready()
-            {
-                // The end of the connection, with or without an error, is reported to the exchange by hyper.
-                driver.0 = None;
+    /// Sends a request and receives its answer. The body of an answer that is no success is not waited for.
+    pub(crate) async fn exchange(
+        mut self,
+        request: &[u8],
+        progress: &Progress,
+        buffers: &mut Buffers,
+    ) -> Result<Received, Failed> {
+        progress.set(Stage::Answer);
+        let sent = self.link.send(request, buffers).await;
+        sent.map_err(|error| Failed::Closed(error.to_string()))?;
+        let mut seen = Vec::new();
+        let (head, length) = self.head(&mut seen, buffers).await?;
+        if head.status != 200 {
+            return Ok(Received { head, body: Vec::new(), connection: None });
+        }
+        progress.set(Stage::Body);
+        let mut body = Body::new(head.body)?;
+        let mut taken = length + body.take(&seen[length..])?;
+        while !body.is_done() {
+            seen.clear();
+            match self.link.receive(&mut seen, buffers).await {
+                Ok(0) => {
+                    let bytes = body.at_close().ok_or_else(|| cut_off("the connection ended"))?;
+                    return Ok(Received { head, body: bytes, connection: None });
+                }
+                Ok(_) => taken = body.take(&seen)?,
+                Err(error) => return Err(cut_off(error)),
             }
-            match exchange.as_mut().poll(context) {
-                Poll::Ready(output) => Poll::Ready(output),
-                Poll::Pending => Poll::Pending,
+        }
+        // More than the answer is nothing that was asked for; such a connection is out of step.
+        let stays = head.stays && taken == seen.len() && buffers.are_empty();
+        let body = body.at_close().unwrap_or_default();
+        Ok(Received { head, body, connection: stays.then_some(self) })
+    }
+
+    /// The head, and how many bytes of `seen` it takes. Interim answers (1xx) are passed over.
+    async fn head(&mut self, seen: &mut Vec<u8>, buffers: &mut Buffers) -> Result<(Head, usize), Failed> {
+        let mut begun = false;
+        loop {
+            if let Some((head, length)) = Head::read(seen)? {
+                if !(100..200).contains(&head.status) {
+                    return Ok((head, length));
+                }
+                seen.drain(..length);
+                continue;
             }
-        })
-        .await
-    }
-
-    /// Splits into the two halves that [`Connection::drive`] needs at once.
-    pub(crate) fn split(self) -> (SendRequest<Empty<Bytes>>, Driving) {
-        (self.sender, Driving(self.driver))
-    }
-
-    /// The connection again, unless it has ended.
-    pub(crate) fn join(sender: SendRequest<Empty<Bytes>>, driving: Driving) -> Option<Connection> {
-        let alive = driving.0.is_some() && !sender.is_closed();
-        alive.then_some(Connection { sender, driver: driving.0 })
+            let read = self.link.receive(seen, buffers).await;
+            begun |= !seen.is_empty();
+            let reason = match read {
+                Ok(0) => "it closed before an answer".to_owned(),
+                Ok(_) => continue,
+                Err(error) => error.to_string(),
+            };
+            return Err(if begun { Failed::Broken(reason) } else { Failed::Closed(reason) });
+        }
     }
 }
 
-/// The half of a connection that moves the bytes.
-pub(crate) struct Driving(Option<Pin<Box<Driver>>>);
+fn cut_off(reason: impl std::fmt::Display) -> Failed {
+    Failed::Broken(format!("the answer was cut off ({reason})"))
+}

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
 use crate::config::{Endpoint, Transport};
 use crate::exchange::{self, Access, Answer};
 use crate::failure::{ScrapeError, Stage};
+use crate::session::{Buffers, Session};
 use crate::target::Target;
 use crate::tls::{Connector, Presented, Refused, explain};
 
@@ -172,11 +172,11 @@ async fn handshake(
             return steps.bad(Hop::Certificate, reason, "see that the files of the flags can be read");
         }
     };
-    let connecting = TlsConnector::from(Arc::new(config)).connect(name, socket);
+    let mut buffers = Buffers::default();
+    let connecting = Session::open(socket, config, name, &mut buffers);
     match tokio::time::timeout(limit, connecting).await {
-        Ok(Ok(stream)) => {
-            let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-            let presented = certificate.and_then(Presented::of).unwrap_or_default();
+        Ok(Ok(session)) => {
+            let presented = session.peer_certificate().and_then(Presented::of).unwrap_or_default();
             steps.good(Hop::Certificate, accepted(&presented, host, &target.node));
             Some(())
         }

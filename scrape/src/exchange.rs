@@ -2,26 +2,24 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use flyball_model::batch::SWEEP_INTERVAL_HEADER;
-use flyball_model::sample::Sample;
-use http::{HeaderMap, Request, StatusCode, header};
-use http_body_util::{BodyExt as _, Empty};
-use hyper::body::{Body as _, Incoming};
-use hyper::client::conn::http1::SendRequest;
+use flyball_model::samples::Samples;
+use http::uri::PathAndQuery;
 
 use crate::answer::{self, AnswerError, BODY_LIMIT_BYTES};
 use crate::config::{Endpoint, Token, Transport};
-use crate::connection::{Connection, Progress};
-use crate::failure::{ScrapeError, Stage};
+use crate::connection::{Connection, Failed, Progress, Received};
+use crate::failure::ScrapeError;
 use crate::file::RenewedFile;
+use crate::http1::Head;
+use crate::session::Buffers;
 use crate::target::Target;
 use crate::tls::Connector;
 
 /// What a good answer holds.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    pub(crate) samples: Vec<Sample>,
+    pub(crate) samples: Samples,
     pub(crate) sweep_interval_ms: Option<u64>,
 }
 
@@ -67,22 +65,26 @@ impl Access {
         Ok(Some(format!("Bearer {text}")))
     }
 
-    /// No Accept header: upstream sends none, and kubelets answer in the plain text format then.
-    fn request(&self, target: &Target) -> Result<Request<Empty<Bytes>>, ScrapeError> {
-        let mut request = Request::get(target.path.as_str())
-            .header(header::HOST, target.authority())
-            .header(header::USER_AGENT, &self.user_agent)
-            .header(header::ACCEPT_ENCODING, "gzip");
+    /// The request as it is sent. No Accept header: upstream sends none, and kubelets answer in the plain text format then.
+    fn request(&self, target: &Target) -> Result<Vec<u8>, ScrapeError> {
+        let path = PathAndQuery::try_from(target.path.as_str())
+            .map_err(|error| ScrapeError::NoEndpoint(format!("bad path {:?}: {error}", target.path)))?;
+        let mut request = format!(
+            "GET {path} HTTP/1.1\r\nhost: {}\r\nuser-agent: {}\r\naccept-encoding: gzip\r\n",
+            target.authority(),
+            self.user_agent
+        );
         if let Some(bearer) = self.bearer()? {
-            let mut value = http::HeaderValue::try_from(bearer).map_err(|_| {
-                ScrapeError::Credentials("the token holds characters a header cannot carry".to_owned())
-            })?;
-            value.set_sensitive(true);
-            request = request.header(header::AUTHORIZATION, value);
+            if http::HeaderValue::try_from(&bearer).is_err() {
+                let reason = "the token holds characters a header cannot carry";
+                return Err(ScrapeError::Credentials(reason.to_owned()));
+            }
+            request.push_str("authorization: ");
+            request.push_str(&bearer);
+            request.push_str("\r\n");
         }
-        request
-            .body(Empty::new())
-            .map_err(|error| ScrapeError::NoEndpoint(format!("bad path {:?}: {error}", target.path)))
+        request.push_str("\r\n");
+        Ok(request.into_bytes())
     }
 }
 
@@ -111,106 +113,51 @@ async fn attempt(
     kept: &mut Option<Connection>,
     progress: &Progress,
 ) -> Result<Answer, ScrapeError> {
-    // A server may close an idle connection at any time; that shows only at the next request, and is no failure.
-    if let Some(connection) = kept.take()
-        && let Some(result) = over(connection, target, access, kept, progress, true).await?
-    {
-        return Ok(result);
-    }
-    let connection = Connection::open(target, access.tls.as_ref(), progress).await?;
-    over(connection, target, access, kept, progress, false)
-        .await?
-        .ok_or_else(|| broken(target, "it closed at once"))
-}
-
-/// `None`: a reused connection was already closed by the other side.
-async fn over(
-    connection: Connection,
-    target: &Target,
-    access: &Access,
-    kept: &mut Option<Connection>,
-    progress: &Progress,
-    reused: bool,
-) -> Result<Option<Answer>, ScrapeError> {
     let request = access.request(target)?;
-    let (mut sender, mut driving) = connection.split();
-    let exchange = async {
-        let Some(response) = send(&mut sender, request, target, progress, reused).await? else {
-            return Ok(None);
-        };
-        let (parts, body) = response.into_parts();
-        if parts.status != StatusCode::OK {
-            return Err(ScrapeError::Status { address: target.authority(), code: parts.status.as_u16() });
-        }
-        progress.set(Stage::Body);
-        let body = collect(body, target).await?;
-        read(&parts.headers, body, target).map(Some)
+    // A server may close an idle connection at any time; that shows only at the next request, and is no failure.
+    let mut buffers = Buffers::default();
+    let over_kept = match kept.take() {
+        Some(connection) => match connection.exchange(&request, progress, &mut buffers).await {
+            Err(Failed::Closed(_)) => None,
+            other => Some(other),
+        },
+        None => None,
     };
-    let result = Connection::drive(&mut driving, exchange).await;
-    if let Ok(Some(_)) = &result {
-        *kept = Connection::join(sender, driving);
-    }
-    result
-}
-
-async fn send(
-    sender: &mut SendRequest<Empty<Bytes>>,
-    request: Request<Empty<Bytes>>,
-    target: &Target,
-    progress: &Progress,
-    reused: bool,
-) -> Result<Option<http::Response<Incoming>>, ScrapeError> {
-    progress.set(Stage::Answer);
-    if let Err(error) = sender.ready().await {
-        return if reused { Ok(None) } else { Err(broken(target, error)) };
-    }
-    match sender.send_request(request).await {
-        Ok(response) => Ok(Some(response)),
-        Err(error)
-            if reused && (error.is_canceled() || error.is_closed() || error.is_incomplete_message()) =>
-        {
-            Ok(None)
+    let received = match over_kept {
+        Some(received) => received,
+        None => {
+            buffers = Buffers::default();
+            let connection = Connection::open(target, access.tls.as_ref(), progress, &mut buffers).await?;
+            connection.exchange(&request, progress, &mut buffers).await
         }
-        // A reset of an idle connection shows as an I/O error.
-        Err(error) if reused && !error.is_parse() => Ok(None),
-        Err(error) => Err(broken(target, error)),
+    };
+    let Received { head, body, connection } = received.map_err(|failed| of_exchange(target, failed))?;
+    if head.status != 200 {
+        return Err(ScrapeError::Status { address: target.authority(), code: head.status });
+    }
+    let answer = read(&head, body, target)?;
+    *kept = connection;
+    Ok(answer)
+}
+
+fn of_exchange(target: &Target, failed: Failed) -> ScrapeError {
+    let address = target.authority();
+    match failed {
+        Failed::Closed(reason) | Failed::Broken(reason) => ScrapeError::Broken { address, reason },
+        Failed::TooLarge => ScrapeError::TooLarge { address, limit_bytes: BODY_LIMIT_BYTES },
     }
 }
 
-async fn collect(mut body: Incoming, target: &Target) -> Result<Vec<u8>, ScrapeError> {
-    let too_large = || ScrapeError::TooLarge { address: target.authority(), limit_bytes: BODY_LIMIT_BYTES };
-    let announced = body.size_hint().lower();
-    if announced > BODY_LIMIT_BYTES as u64 {
-        return Err(too_large());
-    }
-    let mut bytes = Vec::with_capacity(announced as usize);
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| broken(target, format!("the answer was cut off ({error})")))?;
-        if let Ok(chunk) = frame.into_data() {
-            if bytes.len() + chunk.len() > BODY_LIMIT_BYTES {
-                return Err(too_large());
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-    }
-    Ok(bytes)
-}
-
-fn read(headers: &HeaderMap, body: Vec<u8>, target: &Target) -> Result<Answer, ScrapeError> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+fn read(head: &Head, body: Vec<u8>, target: &Target) -> Result<Answer, ScrapeError> {
     let address = || target.authority();
-    let samples = answer::decode(body, text(header::CONTENT_ENCODING.as_str()))
-        .and_then(|body| answer::parse(&body, text(header::CONTENT_TYPE.as_str())))
+    let samples = answer::decode(body, head.header("content-encoding"))
+        .and_then(|body| answer::parse(body, head.header("content-type")))
         .map_err(|error| match error {
             AnswerError::TooLarge => {
                 ScrapeError::TooLarge { address: address(), limit_bytes: BODY_LIMIT_BYTES }
             }
             AnswerError::Unreadable(reason) => ScrapeError::Unreadable { address: address(), reason },
         })?;
-    let sweep_interval_ms = text(SWEEP_INTERVAL_HEADER).and_then(|value| value.trim().parse().ok());
+    let sweep_interval_ms = head.header(SWEEP_INTERVAL_HEADER).and_then(|value| value.parse().ok());
     Ok(Answer { samples, sweep_interval_ms })
-}
-
-fn broken(target: &Target, reason: impl std::fmt::Display) -> ScrapeError {
-    ScrapeError::Broken { address: target.authority(), reason: reason.to_string() }
 }

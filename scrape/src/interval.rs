@@ -82,10 +82,15 @@ pub fn first_delay(node: &str, targets: usize, interval: Duration) -> Duration {
     const PER_TARGET_MS: u64 = 8;
     const MOST_MS: u64 = 4000;
     let spread_ms = (PER_TARGET_MS * targets as u64).min(MOST_MS).min(interval.as_millis() as u64).max(1);
+    Duration::from_millis(self::spread_ms(node, spread_ms))
+}
+
+/// A number below `limit_ms` that is always the same for a node, and spread evenly over nodes.
+pub(crate) fn spread_ms(node: &str, limit_ms: u64) -> u64 {
     let hash = node.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
-    Duration::from_millis((hash ^ (hash >> 29)) % spread_ms)
+    (hash ^ (hash >> 29)) % limit_ms.max(1)
 }
 
 #[cfg(test)]

@@ -23,11 +23,14 @@ pub mod examine;
 mod exchange;
 pub mod failure;
 mod file;
+pub mod http1;
 pub mod interval;
 mod meter;
 pub mod metrics;
 pub mod node;
+pub mod phase;
 mod run;
+mod session;
 pub mod target;
 pub mod tls;
 

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use flyball_model::batch::{Batch, Outcome, Sink};
+use flyball_model::samples::Samples;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -21,6 +22,7 @@ use crate::failure::ScrapeError;
 use crate::interval::{self, Budget};
 use crate::meter::Metered;
 use crate::metrics::Metrics;
+use crate::phase::Phase;
 use crate::target::{Kind, Target, Targets};
 
 /// Scrapes all targets until `shutdown`, following changes of the list, and hands each result to each sink in turn.
@@ -66,6 +68,11 @@ pub async fn run(
     }
     while tasks.join_next().await.is_some() {}
 }
+
+/// Kubelets look every ten seconds or so; at shorter intervals there is no moment to wait for.
+const PHASE_FROM: Duration = Duration::from_secs(10);
+/// The series that tells when a kubelet looked at its node.
+const NODE_CPU: &str = "node_cpu_usage_seconds_total";
 
 /// What all loops share.
 struct Shared {
@@ -124,7 +131,7 @@ impl Shared {
 
 /// One target's loop.
 async fn follow(shared: Arc<Shared>, target: Target, targets: usize, stop: CancellationToken) {
-    let mut state = Loop { kept: None, sweep: None, failures: 0, reason: None };
+    let mut state = Loop::new(&target);
     let mut interval = shared.interval(target.kind, None, None);
     let mut due = Instant::now() + interval::first_delay(&target.node, targets, interval);
     loop {
@@ -139,7 +146,7 @@ async fn follow(shared: Arc<Shared>, target: Target, targets: usize, stop: Cance
         };
         shared.metrics.stored(due.elapsed());
         interval = shared.interval(target.kind, state.sweep, Some(cpu));
-        due = next_due(due, interval::retry_after(state.failures, interval));
+        due = next_due(due, state.wait(interval));
     }
 }
 
@@ -157,14 +164,41 @@ struct Loop {
     failures: u32,
     /// The last failure's text, so that a lasting one is logged once.
     reason: Option<String>,
+    /// When a kubelet looks at its containers; a collector tells how often it does, which is each second.
+    phase: Option<Phase>,
 }
 
 impl Loop {
+    fn new(target: &Target) -> Loop {
+        let phase = (target.kind == Kind::Kubelet).then(|| Phase::new(&target.node));
+        Loop { kept: None, sweep: None, failures: 0, reason: None, phase }
+    }
+
+    /// How long after the last due time the next one is.
+    fn wait(&mut self, interval: Duration) -> Duration {
+        let learned = self.phase.as_mut().filter(|_| self.failures == 0 && interval >= PHASE_FROM);
+        match learned {
+            Some(phase) => phase.wait(interval),
+            None => interval::retry_after(self.failures, interval),
+        }
+    }
+
+    /// A collector behind a kubelet's address says so in its answer.
+    fn learn(&mut self, answer: &Answer, now_ms: i64) {
+        if answer.sweep_interval_ms.is_some() {
+            self.phase = None;
+        }
+        if let (Some(phase), Some(sample_ms)) = (&mut self.phase, newest_ms(&answer.samples)) {
+            phase.learn(sample_ms, now_ms);
+        }
+    }
+
     async fn turn(&mut self, shared: &Shared, target: &Target) {
         let started = Instant::now();
         let started_ms = unix_ms();
         let access = shared.access(target.kind);
         let result = exchange::ask(target, access, &mut self.kept, shared.config.request_timeout).await;
+        result.iter().for_each(|answer| self.learn(answer, unix_ms()));
         shared.metrics.scraped(&target.node, result.is_ok(), started.elapsed(), started_ms);
         let outcome = self.outcome(target, result);
         let batch = Batch { node: target.node.clone(), started_ms, finished_ms: unix_ms(), outcome };
@@ -192,6 +226,13 @@ impl Loop {
             }
         }
     }
+}
+
+/// When the node itself was looked at, else the newest of all samples.
+fn newest_ms(samples: &Samples) -> Option<i64> {
+    let of_node =
+        samples.iter().find(|sample| sample.name == NODE_CPU).and_then(|sample| sample.timestamp_ms);
+    of_node.or_else(|| samples.iter().filter_map(|sample| sample.timestamp_ms).max())
 }
 
 fn unix_ms() -> i64 {

@@ -1,13 +1,14 @@
 //! Whom we believe to be a node, and how we prove who we are.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use crate::file::RenewedFile;
@@ -70,7 +71,7 @@ impl TlsSettings {
     }
 }
 
-/// The settings with their files opened; makes one configuration per connection.
+/// The settings with their files opened; makes one configuration per connection, of shared parts.
 #[derive(Debug)]
 pub(crate) struct Connector {
     trust: Trust,
@@ -78,7 +79,14 @@ pub(crate) struct Connector {
     authority: Option<RenewedFile>,
     identity: Option<(RenewedFile, RenewedFile)>,
     provider: Arc<CryptoProvider>,
+    /// Made of the authorities beside it; all connections share it while those stay.
+    verifier: Kept<Vec<CertificateDer<'static>>, Arc<WebPkiServerVerifier>>,
+    /// Made of the files beside it.
+    shown: Kept<(Vec<u8>, Vec<u8>), Arc<SingleCertAndKey>>,
 }
+
+/// What was made last, beside what it was made of.
+type Kept<Of, Made> = Mutex<Option<(Of, Made)>>;
 
 impl Connector {
     pub(crate) fn new(settings: &TlsSettings) -> Connector {
@@ -95,6 +103,8 @@ impl Connector {
             authority,
             identity: settings.identity.as_ref().map(files),
             provider: Arc::new(rustls::crypto::ring::default_provider()),
+            verifier: Mutex::default(),
+            shown: Mutex::default(),
         }
     }
 
@@ -136,12 +146,7 @@ impl Connector {
         let mut config = match &self.identity {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => {
-                let chain = certificates(&certificate.content()?)?;
-                let key = PrivateKeyDer::from_pem_slice(&key.content()?)
-                    .map_err(|error| format!("the client key is no PEM key: {error}"))?;
-                builder
-                    .with_client_auth_cert(chain, key)
-                    .map_err(|error| format!("client certificate and key do not fit: {error}"))?
+                builder.with_client_cert_resolver(self.shown(certificate.content()?, key.content()?)?)
             }
         };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -150,8 +155,25 @@ impl Connector {
         Ok(config)
     }
 
+    /// The certificate to show, made anew when its files have changed.
+    fn shown(&self, certificate: Vec<u8>, key: Vec<u8>) -> Result<Arc<SingleCertAndKey>, String> {
+        let mut kept = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(((old_certificate, old_key), shown)) = kept.as_ref()
+            && (old_certificate, old_key) == (&certificate, &key)
+        {
+            return Ok(shown.clone());
+        }
+        let chain = certificates(&certificate)?;
+        let private = PrivateKeyDer::from_pem_slice(&key)
+            .map_err(|error| format!("the client key is no PEM key: {error}"))?;
+        let both = CertifiedKey::from_der(chain, private, &self.provider)
+            .map_err(|error| format!("client certificate and key do not fit: {error}"))?;
+        let shown = Arc::new(SingleCertAndKey::from(both));
+        *kept = Some(((certificate, key), shown.clone()));
+        Ok(shown)
+    }
+
     fn verifier(&self) -> Result<Arc<WebPkiServerVerifier>, String> {
-        let mut roots = RootCertStore::empty();
         let trusted = match (&self.trust, &self.authority) {
             (Trust::Roots(roots), _) => roots.clone(),
             (Trust::Live(live), _) => {
@@ -160,14 +182,23 @@ impl Connector {
             (_, Some(file)) => certificates(&file.content()?)?,
             _ => Vec::new(),
         };
-        for certificate in trusted {
+        let mut kept = self.verifier.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((old, verifier)) = kept.as_ref()
+            && *old == trusted
+        {
+            return Ok(verifier.clone());
+        }
+        let mut roots = RootCertStore::empty();
+        for certificate in &trusted {
             roots
-                .add(certificate)
+                .add(certificate.clone())
                 .map_err(|error| format!("an authority's certificate is broken: {error}"))?;
         }
-        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), self.provider.clone())
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), self.provider.clone())
             .build()
-            .map_err(|error| format!("no authority to verify nodes by: {error}"))
+            .map_err(|error| format!("no authority to verify nodes by: {error}"))?;
+        *kept = Some((trusted, verifier.clone()));
+        Ok(verifier)
     }
 }
 

@@ -8,7 +8,7 @@ use clap::Parser;
 use flyball_benches::counting::{Counting, allocations};
 use flyball_benches::served::neighbour;
 use flyball_benches::{
-    Figure, active, allocations as in_sweeps, autoscaler, bodies, churn, decision, idle, memory,
+    Figure, active, allocations as in_sweeps, autoscaler, bodies, churn, decision, idle, memory, metrics_api,
     node_metrics, reaction, scrapes, sweep, table,
 };
 
@@ -22,7 +22,7 @@ struct Flags {
     #[arg(long)]
     cadvisor: Option<PathBuf>,
     /// Only these parts: sweep, active, bodies, scrapes, memory, node, churn, allocations, reaction, decision, idle,
-    /// autoscaler.
+    /// autoscaler, metrics_api.
     parts: Vec<String>,
 }
 
@@ -35,8 +35,9 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 
 fn main() -> anyhow::Result<()> {
     let flags = Flags::parse();
+    let _ = rustls::crypto::ring::default_provider().install_default();
     flyball_collector::files::raise_descriptor_limit();
-    let parts: [Part<'_>; 12] = [
+    let parts: [Part<'_>; 13] = [
         ("sweep", Box::new(|| Ok(sweep::figures()))),
         ("active", Box::new(|| Ok(active::figures(flags.cadvisor.as_deref())))),
         ("bodies", Box::new(|| Ok(bodies::figures()))),
@@ -49,6 +50,7 @@ fn main() -> anyhow::Result<()> {
         ("decision", Box::new(|| Ok(decision::figures(allocations)))),
         ("idle", Box::new(|| Ok(idle::figures(&neighbour("flyball")?)))),
         ("autoscaler", Box::new(|| runtime()?.block_on(autoscaler::figures(&neighbour("flyball")?)))),
+        ("metrics_api", Box::new(|| Ok(metrics_api::figures(&neighbour("flyball")?)))),
     ];
     let mut figures = Vec::new();
     for (name, take) in parts {

@@ -31,6 +31,8 @@ pub struct Config {
     pub startup: Duration,
     /// Whether answers are compressed for clients that accept it, as kubelets do.
     pub gzip: bool,
+    /// What the answers say of how often they are measured, as those of a Flyball collector do; kubelets say nothing.
+    pub sweep_interval: Option<Duration>,
     /// First address of the pods; they count up from here. Nothing listens there.
     pub first_pod_ip: Ipv4Addr,
     /// What each node has room for.
@@ -100,6 +102,7 @@ impl Config {
             sampling: Sampling::Every { period: Duration::from_secs(10), spread: true },
             startup: Duration::ZERO,
             gzip: true,
+            sweep_interval: None,
             first_pod_ip: Ipv4Addr::new(100, 64, 0, 1),
             allocatable: Allocatable { cpu: "32".to_owned(), memory: "64Gi".to_owned(), pods: 250 },
             kubelet_version: "v1.37.2".to_owned(),

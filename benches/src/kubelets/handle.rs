@@ -164,6 +164,12 @@ impl Simulation {
         Ok(self.started.shared.requests[self.index(node)?].load(Ordering::Relaxed))
     }
 
+    /// Bytes of all good answers, as sent.
+    #[must_use]
+    pub fn sent_bytes(&self) -> u64 {
+        self.started.shared.sent_bytes.load(Ordering::Relaxed)
+    }
+
     /// Removes the Node objects and their Leases; waits until the API server has done so.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, header};
-use http_body::Frame;
+use http_body::{Body as _, Frame};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::Incoming;
@@ -22,6 +22,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use flyball_model::batch::SWEEP_INTERVAL_HEADER;
 
 use super::body::{CONTENT_TYPE, resource_metrics};
 use super::clock::now_ms;
@@ -122,6 +124,11 @@ async fn metrics(shared: &Shared, index: usize, headers: &HeaderMap) -> Response
             let compressed = shared.config.gzip && accepts_gzip(headers);
             let mut response = respond(CONTENT_TYPE, good().into(), compressed);
             response.headers_mut().insert(PROCESS_START, (shared.started_ms / 1000).into());
+            if let Some(interval) = shared.config.sweep_interval {
+                let ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
+                response.headers_mut().insert(SWEEP_INTERVAL_HEADER, ms.into());
+            }
+            shared.sent_bytes.fetch_add(response.body().size_hint().lower(), Ordering::Relaxed);
             response
         }
         Answer::Status(code) => {

@@ -20,6 +20,8 @@ pub struct Shared {
     faults: Vec<Mutex<Fault>>,
     /// Requests for metrics each kubelet got.
     pub requests: Vec<AtomicU64>,
+    /// Bytes of good bodies, as sent.
+    pub sent_bytes: AtomicU64,
 }
 
 impl Shared {
@@ -33,6 +35,7 @@ impl Shared {
             population: Mutex::new(Population::new(names, now_ms)),
             faults: (0..nodes).map(|_| Mutex::default()).collect(),
             requests: (0..nodes).map(|_| AtomicU64::new(0)).collect(),
+            sent_bytes: AtomicU64::new(0),
         }
     }
 

@@ -44,6 +44,12 @@ impl Form {
         }
     }
 
+    /// Whether a list of it is written piece by piece: whole objects, in the forms that programs ask for.
+    pub(super) fn streams(&self) -> bool {
+        let indented = self.accepted.encoding == Encoding::Json && self.accepted.pretty;
+        self.accepted.view == View::Object && self.accepted.encoding != Encoding::Yaml && !indented
+    }
+
     pub(super) fn is_protobuf(&self) -> bool {
         self.accepted.encoding == Encoding::Protobuf
     }

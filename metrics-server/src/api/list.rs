@@ -24,6 +24,11 @@ pub(super) fn whole<T: Listed>(
     selection: &Selection,
     now_ms: i64,
 ) -> Result<Response, Status> {
+    if form.streams()
+        && let Some(response) = T::streamed(server, form, selection, now_ms)
+    {
+        return Ok(response);
+    }
     let mut items: Vec<T> = Vec::new();
     let mut after: Option<Key> = None;
     loop {

@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use flyball_apiserver::Response;
 use flyball_model::resource_metrics::{NodeMetrics, ObjectMeta, PodMetrics};
+use http::StatusCode;
 
+use super::form::Form;
+use crate::list::{JsonList, PodSource, ProtobufList};
 use crate::objects::{self, Item};
 use crate::options::Selectors;
 use crate::server::MetricsServer;
@@ -44,6 +48,11 @@ pub(crate) trait Listed: Item + Sized + Send + 'static {
         count: usize,
         now_ms: i64,
     ) -> Page<Self>;
+
+    /// The whole list, written while it is sent; `None` where lists are short enough to be made in memory.
+    fn streamed(_: &MetricsServer, _: &Form, _: &Selection, _now_ms: i64) -> Option<Response> {
+        None
+    }
 
     /// How many objects there are after `after`, with and without metrics, selected or not.
     fn count_after(server: &MetricsServer, selection: &Selection, after: &Key) -> usize;
@@ -111,6 +120,18 @@ impl Listed for PodMetrics {
             .into_iter()
             .map(|((namespace, name, labels), usage)| objects::pod(namespace, name, &labels, usage, now_ms));
         Page { items: objects.collect(), next }
+    }
+
+    fn streamed(server: &MetricsServer, form: &Form, selection: &Selection, now_ms: i64) -> Option<Response> {
+        let (cluster, store, metrics) =
+            (server.cluster.clone(), server.store.clone(), server.metrics.clone());
+        let source = PodSource { cluster, store, metrics, selection: selection.clone(), now_ms };
+        Some(match form.is_protobuf() {
+            true => {
+                form.accepted.write_pieces(StatusCode::OK, ProtobufList::new(source, &form.api_version()))
+            }
+            false => form.accepted.write_pieces(StatusCode::OK, JsonList::new(source, form.version)),
+        })
     }
 
     fn count_after(server: &MetricsServer, selection: &Selection, after: &Key) -> usize {

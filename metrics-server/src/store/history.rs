@@ -1,6 +1,10 @@
 //! The points of one node as they are handed to another replica, and taken from one.
 
-use super::{PodEntry, Store};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Store;
+use super::state::{PodEntry, State};
 use crate::points::Source;
 use crate::window::{Point, Policy, Series};
 
@@ -33,28 +37,24 @@ impl Store {
     /// The nodes with data, by name.
     pub(crate) fn measured_nodes(&self) -> Vec<String> {
         self.read(|state| {
-            let good = state.nodes.iter().filter(|(_, entry)| entry.last_good_ms.is_some());
-            let mut names: Vec<String> = good.map(|(name, _)| name.clone()).collect();
-            names.sort_unstable();
-            names
+            let good = state.nodes().filter(|entry| entry.last_good_ms.is_some());
+            good.map(|entry| entry.name.to_string()).collect()
         })
     }
 
     /// What is known of a node; pods that are withheld are left out.
     pub(crate) fn history(&self, node: &str) -> Option<NodeHistory> {
         self.read(|state| {
-            let entry = state.nodes.get(node)?;
+            let entry = state.node(node)?;
             let pods = entry.pods.iter().filter_map(|(namespace, name)| {
                 let pod = state.pods.get(namespace)?.get(name)?;
-                let ours = pod.node == node && pod.incomplete.is_empty();
+                let owner = state.node_of(pod.node)?;
+                let ours = owner.name == entry.name && pod.incomplete.is_none();
+                let containers = pod.containers.iter();
                 ours.then(|| PodHistory {
-                    namespace: namespace.clone(),
-                    name: name.clone(),
-                    containers: pod
-                        .containers
-                        .iter()
-                        .map(|(name, series)| (name.clone(), last(series)))
-                        .collect(),
+                    namespace: namespace.to_string(),
+                    name: name.to_string(),
+                    containers: containers.map(|(name, series)| (name.to_string(), last(series))).collect(),
                 })
             });
             Some(NodeHistory {
@@ -71,38 +71,51 @@ impl Store {
     /// follows behind. Ages count from the scrape of the other replica. Whether it was taken.
     pub(crate) fn take_over(&self, history: NodeHistory, now_ms: i64) -> bool {
         let policy = self.settings.policy(history.source);
-        self.write(|state| {
-            let mut entry = state.nodes.remove(&history.node).unwrap_or_default();
-            if entry.series.as_ref().is_some_and(|series| series.usage().is_ok()) {
-                state.nodes.insert(history.node, entry);
-                return false;
+        self.write(|state| state.take_over(history, policy, now_ms))
+    }
+}
+
+impl State {
+    fn take_over(&mut self, history: NodeHistory, policy: Policy, now_ms: i64) -> bool {
+        let node = self.id_of(&history.node);
+        let Some(entry) = self.node_mut(node) else { return false };
+        if entry.series.as_ref().is_some_and(|series| series.usage().is_ok()) {
+            return false;
+        }
+        let mut keys = std::mem::take(&mut entry.pods);
+        for pod in history.pods {
+            let key = self.key(&pod.namespace, &pod.name);
+            let pods = self.pods.entry(key.0.clone()).or_default();
+            let known = pods.entry(key.1.clone()).or_insert(PodEntry {
+                node,
+                containers: Box::default(),
+                incomplete: None,
+            });
+            if known.node != node {
+                tracing::debug!(pod = &*key.1, "kept where it was scraped");
+                continue;
             }
-            for pod in history.pods {
-                let pods = state.pods.entry(pod.namespace.clone()).or_default();
-                let known = pods.remove(&pod.name);
-                if let Some(other) = known.as_ref().filter(|known| known.node != history.node) {
-                    tracing::debug!(pod = pod.name, node = other.node, "kept where it was scraped");
-                    pods.extend(known.map(|known| (pod.name, known)));
-                    continue;
-                }
-                let (mut containers, incomplete) =
-                    known.map(|known| (known.containers, known.incomplete)).unwrap_or_default();
-                for (name, points) in pod.containers {
-                    let series = replayed(policy, &points, containers.remove(&name));
-                    containers.extend(series.map(|series| (name, series)));
-                }
-                let known = PodEntry { node: history.node.clone(), containers, incomplete };
-                pods.insert(pod.name.clone(), known);
-                entry.pods.insert((pod.namespace, pod.name));
+            // Sorted, and each name once, whatever the other replica says.
+            let own = std::mem::take(&mut known.containers);
+            let mut containers: BTreeMap<Arc<str>, Series> = own.into_iter().collect();
+            for (name, points) in pod.containers {
+                let name = self.names.share(&name);
+                let series = replayed(policy, &points, containers.remove(&name));
+                containers.extend(series.map(|series| (name, series)));
             }
-            entry.series = replayed(policy, &history.points, entry.series.take());
-            // A clock that is ahead must not make values live longer.
-            entry.last_good_ms = entry.last_good_ms.max(Some(history.good_ms.min(now_ms)));
-            entry.source = Some(history.source);
-            state.nodes.insert(history.node, entry);
-            state.any_good = true;
-            true
-        })
+            known.containers = containers.into_iter().collect();
+            keys.push(key);
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        let Some(entry) = self.node_mut(node) else { return false };
+        entry.series = replayed(policy, &history.points, entry.series.take());
+        entry.pods = keys;
+        // A clock that is ahead must not make values live longer.
+        entry.last_good_ms = entry.last_good_ms.max(Some(history.good_ms.min(now_ms)));
+        entry.source = Some(history.source);
+        self.any_good = true;
+        true
     }
 }
 
@@ -154,7 +167,7 @@ mod tests {
             node: "n1".to_owned(),
             started_ms: at_ms,
             finished_ms: at_ms,
-            outcome: Outcome::Scraped { samples, sweep_interval_ms },
+            outcome: Outcome::Scraped { samples: samples.into(), sweep_interval_ms },
         }
     }
 

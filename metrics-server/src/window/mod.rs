@@ -13,6 +13,7 @@
 //! A window covers (timestamp - window, timestamp]; memory is the value at the timestamp.
 
 use std::collections::VecDeque;
+use std::num::NonZeroI64;
 
 pub mod shift;
 
@@ -106,141 +107,246 @@ impl From<Point> for Counter {
     }
 }
 
+/// A point as it is kept: there are hundreds of thousands, so a start takes eight bytes. It is later than 1970.
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    counter: Counter,
+    working_set_bytes: u64,
+    start_ns: Option<NonZeroI64>,
+}
+
+impl From<Point> for Kept {
+    fn from(point: Point) -> Kept {
+        let start_ns = point.start_ns.and_then(NonZeroI64::new);
+        Kept { counter: point.into(), working_set_bytes: point.working_set_bytes, start_ns }
+    }
+}
+
 /// The points of one node or container.
 #[derive(Debug, Clone)]
 pub struct Series {
-    last: Point,
-    /// Points before `last`, oldest first.
-    earlier: VecDeque<Counter>,
-    earlier_start_ns: Option<i64>,
-    /// First point of the current level; the window never begins before it.
-    level_from_ns: i64,
-    window_ns: i64,
-    noise: shift::Noise,
+    last: Kept,
+    before: Before,
+}
+
+/// What came before the last point.
+#[derive(Debug, Clone)]
+enum Before {
+    Nothing,
+    /// Upstream's one earlier point, with the start it was taken under.
+    Point(Counter, Option<NonZeroI64>),
+    Window(Box<Window>),
 }
 
 impl Series {
     /// A series with its first point.
     pub fn new(policy: Policy, point: Point) -> Series {
-        let mut series = Series {
-            last: point,
-            earlier: VecDeque::new(),
-            earlier_start_ns: point.start_ns,
-            level_from_ns: i64::MIN,
-            window_ns: steady_window_ns(0.0),
-            noise: shift::Noise::default(),
+        let before = match policy {
+            Policy::TwoPoints { .. } => Before::Nothing,
+            Policy::ChangeAware | Policy::Fixed { .. } => Before::Window(Box::new(Window::new())),
         };
+        let mut series = Series { last: point.into(), before };
         series.begin_at_start(policy);
         series
     }
 
     /// The newest point.
-    pub fn last(&self) -> &Point {
-        &self.last
+    pub fn last(&self) -> Point {
+        let Kept { counter, working_set_bytes, start_ns } = self.last;
+        Point {
+            timestamp_ns: counter.timestamp_ns,
+            cpu_core_ns: counter.cpu_core_ns,
+            working_set_bytes,
+            start_ns: start_ns.map(NonZeroI64::get),
+        }
     }
 
     /// All points kept, oldest first. Of the earlier ones the working set is not known any more; they show the last one.
     pub fn points(&self) -> Vec<Point> {
-        let earlier = self.earlier.iter().map(|counter| Point {
+        let last = self.last();
+        let earlier = |counter: &Counter, start_ns: Option<NonZeroI64>| Point {
             timestamp_ns: counter.timestamp_ns,
             cpu_core_ns: counter.cpu_core_ns,
-            working_set_bytes: self.last.working_set_bytes,
-            start_ns: self.earlier_start_ns.filter(|_| self.last.start_ns.is_some()),
-        });
-        earlier.chain([self.last]).collect()
+            working_set_bytes: last.working_set_bytes,
+            start_ns: start_ns.map(NonZeroI64::get),
+        };
+        let mut points: Vec<Point> = match &self.before {
+            Before::Nothing => Vec::new(),
+            Before::Point(counter, start_ns) => vec![earlier(counter, *start_ns)],
+            // A window never reaches over a restart.
+            Before::Window(window) => {
+                window.earlier.iter().map(|counter| earlier(counter, self.last.start_ns)).collect()
+            }
+        };
+        points.push(last);
+        points
     }
 
     /// Takes the point of a new scrape.
     pub fn push(&mut self, policy: Policy, point: Point) {
         match policy {
-            Policy::TwoPoints { resolution_ns } => self.push_two_points(resolution_ns, point),
+            Policy::TwoPoints { .. } => self.push_two_points(policy, point),
             Policy::ChangeAware | Policy::Fixed { .. } => self.push_window(policy, point),
         }
     }
 
     /// Usage over the window that ends at the newest point.
     pub fn usage(&self) -> Result<Usage, NoUsage> {
-        let from = self.window_start().ok_or(NoUsage::OneSample)?;
-        if let (Some(old), Some(new)) = (self.earlier_start_ns, self.last.start_ns)
+        let (from, start_ns) = self.window_start().ok_or(NoUsage::OneSample)?;
+        if let (Some(old), Some(new)) = (start_ns, self.last.start_ns)
             && new < old
         {
             return Err(NoUsage::StartWentBack);
         }
-        let used = self.last.cpu_core_ns.checked_sub(from.cpu_core_ns).ok_or(NoUsage::CounterWentBack)?;
-        let window_ns = self.last.timestamp_ns - from.timestamp_ns;
+        let last = self.last.counter;
+        let used = last.cpu_core_ns.checked_sub(from.cpu_core_ns).ok_or(NoUsage::CounterWentBack)?;
+        let window_ns = last.timestamp_ns - from.timestamp_ns;
         Ok(Usage {
             cpu_nanocores: (used as f64 / seconds(window_ns)) as u64,
             working_set_bytes: self.last.working_set_bytes,
-            timestamp_ns: self.last.timestamp_ns,
+            timestamp_ns: last.timestamp_ns,
             window_ns,
         })
     }
 
-    fn window_start(&self) -> Option<Counter> {
-        let oldest = self.level_from_ns.max(self.last.timestamp_ns - self.window_ns - SAMPLE_JITTER_NS);
-        self.earlier.iter().find(|point| point.timestamp_ns >= oldest).or(self.earlier.back()).copied()
+    /// Where the window begins, with the start of the container at that time.
+    fn window_start(&self) -> Option<(Counter, Option<NonZeroI64>)> {
+        match &self.before {
+            Before::Nothing => None,
+            Before::Point(counter, start_ns) => Some((*counter, *start_ns)),
+            // A window never reaches over a restart.
+            Before::Window(window) => Some((window.start(self.last.counter)?, self.last.start_ns)),
+        }
     }
 
     /// A container's start is a point too: it had used nothing then.
     fn begin_at_start(&mut self, policy: Policy) {
-        let Some(start_ns) = self.last.start_ns else { return };
-        let age_ns = self.last.timestamp_ns - start_ns;
+        let Some(start) = self.last.start_ns else { return };
+        let start_ns = start.get();
+        let age_ns = self.last.counter.timestamp_ns - start_ns;
         let fresh = match policy {
             Policy::TwoPoints { resolution_ns } => (KUBELET_FRESH_MIN_NS..resolution_ns).contains(&age_ns),
             Policy::ChangeAware => (MIN_START_WINDOW_NS..=steady_window_ns(0.0)).contains(&age_ns),
             Policy::Fixed { window_ns } => (MIN_START_WINDOW_NS..=window_ns).contains(&age_ns),
         };
         if fresh {
-            self.earlier.clear();
-            self.earlier.push_back(Counter { timestamp_ns: start_ns, cpu_core_ns: 0 });
-            self.earlier_start_ns = Some(start_ns);
-            self.level_from_ns = i64::MIN;
+            let counter = Counter { timestamp_ns: start_ns, cpu_core_ns: 0 };
+            match &mut self.before {
+                Before::Window(window) => window.begin(counter),
+                before => *before = Before::Point(counter, Some(start)),
+            }
         }
     }
 
-    fn push_two_points(&mut self, resolution_ns: i64, point: Point) {
-        let old = std::mem::replace(&mut self.last, point);
-        self.level_from_ns = i64::MIN;
-        self.window_ns = 0;
-        let restarted = point.start_ns.is_some_and(|start| start >= old.timestamp_ns);
-        if restarted {
-            self.earlier.clear();
-        } else if point.timestamp_ns > old.timestamp_ns {
-            self.earlier.clear();
-            self.earlier.push_back(old.into());
-            self.earlier_start_ns = old.start_ns;
-        } else {
-            self.earlier.retain(|earlier| earlier.timestamp_ns < point.timestamp_ns);
+    fn push_two_points(&mut self, policy: Policy, point: Point) {
+        let old = std::mem::replace(&mut self.last, point.into());
+        let restarted = point.start_ns.is_some_and(|start| start >= old.counter.timestamp_ns);
+        let before = std::mem::replace(&mut self.before, Before::Nothing);
+        if !restarted {
+            self.before = if point.timestamp_ns > old.counter.timestamp_ns {
+                Before::Point(old.counter, old.start_ns)
+            } else {
+                before
+                    .newest()
+                    .filter(|(earlier, _)| earlier.timestamp_ns < point.timestamp_ns)
+                    .map_or(Before::Nothing, |(earlier, start_ns)| {
+                        Before::Point(earlier, start_ns.or(old.start_ns))
+                    })
+            };
         }
-        self.begin_at_start(Policy::TwoPoints { resolution_ns });
+        self.begin_at_start(policy);
     }
 
     fn push_window(&mut self, policy: Policy, point: Point) {
-        let old = self.last;
+        let old = self.last();
         let gap_ns = point.timestamp_ns - old.timestamp_ns;
         if gap_ns == 0 {
             return;
         }
         let restarted = point.start_ns != old.start_ns;
         if restarted || !(0..=MAX_GAP_NS).contains(&gap_ns) || point.cpu_core_ns < old.cpu_core_ns {
-            *self = Series { noise: self.noise, ..Series::new(policy, point) };
+            let noise = self.window().noise;
+            *self = Series::new(policy, point);
+            self.window().noise = noise;
             return;
         }
-        self.earlier.push_back(old.into());
-        self.last = point;
+        self.last = point.into();
+        self.window().push(policy, old.into(), &point);
+    }
+
+    /// The window, begun from what there is when the points came by the other rule so far.
+    fn window(&mut self) -> &mut Window {
+        if !matches!(self.before, Before::Window(_)) {
+            let mut window = Window::new();
+            window.earlier.extend(self.before.newest().map(|(counter, _)| counter));
+            self.before = Before::Window(Box::new(window));
+        }
+        match &mut self.before {
+            Before::Window(window) => window,
+            Before::Nothing | Before::Point(..) => unreachable!("it was made a window just now"),
+        }
+    }
+}
+
+impl Before {
+    fn newest(&self) -> Option<(Counter, Option<NonZeroI64>)> {
+        match self {
+            Before::Nothing => None,
+            Before::Point(counter, start_ns) => Some((*counter, *start_ns)),
+            Before::Window(window) => Some((*window.earlier.back()?, None)),
+        }
+    }
+}
+
+/// The points before the last one, for windows that follow the level or are fixed.
+#[derive(Debug, Clone)]
+struct Window {
+    /// Oldest first.
+    earlier: VecDeque<Counter>,
+    /// First point of the current level; the window never begins before it.
+    level_from_ns: i64,
+    window_ns: i64,
+    noise: shift::Noise,
+}
+
+impl Window {
+    fn new() -> Window {
+        Window {
+            earlier: VecDeque::new(),
+            level_from_ns: i64::MIN,
+            window_ns: steady_window_ns(0.0),
+            noise: shift::Noise::default(),
+        }
+    }
+
+    /// Begins anew at this point.
+    fn begin(&mut self, counter: Counter) {
+        self.earlier.clear();
+        self.earlier.push_back(counter);
+        self.level_from_ns = i64::MIN;
+    }
+
+    fn start(&self, last: Counter) -> Option<Counter> {
+        let oldest = self.level_from_ns.max(last.timestamp_ns - self.window_ns - SAMPLE_JITTER_NS);
+        self.earlier.iter().find(|point| point.timestamp_ns >= oldest).or(self.earlier.back()).copied()
+    }
+
+    /// Takes the point that was the last one until `last` came.
+    fn push(&mut self, policy: Policy, old: Counter, last: &Point) {
+        self.earlier.push_back(old);
         match policy {
             Policy::Fixed { window_ns } => {
                 self.window_ns = window_ns;
                 self.level_from_ns = i64::MIN;
             }
-            _ => self.follow_level(),
+            _ => self.follow_level(last),
         }
-        self.forget_old_points();
+        self.forget_old_points(last);
     }
 
-    fn follow_level(&mut self) {
+    fn follow_level(&mut self, last: &Point) {
         let mut buffer = [0.0; MAX_POINTS];
-        let count = self.rates(&mut buffer);
+        let count = self.rates(last, &mut buffer);
         let rates = &buffer[..count];
         let in_level = self.points_in_level();
         let Some((newest, before)) = rates.split_last() else { return };
@@ -249,18 +355,12 @@ impl Series {
             let first = self.earlier.len() - new_level;
             self.level_from_ns = self.earlier[first].timestamp_ns;
         }
-        self.window_ns = steady_window_ns(self.noise.cv()).min(self.longest_window_ns());
-    }
-
-    /// What the container's age allows.
-    fn longest_window_ns(&self) -> i64 {
-        let after_start = |start_ns| self.last.timestamp_ns - start_ns - START_LEFT_OUT_NS;
-        self.last.start_ns.map_or(i64::MAX, after_start).max(steady_window_ns(0.0))
+        self.window_ns = steady_window_ns(self.noise.cv()).min(longest_window_ns(last));
     }
 
     /// Rates in cores between neighbouring points, oldest first; how many there are.
-    fn rates(&self, buffer: &mut [f64; MAX_POINTS]) -> usize {
-        let newer = self.earlier.iter().skip(1).copied().chain([Counter::from(self.last)]);
+    fn rates(&self, last: &Point, buffer: &mut [f64; MAX_POINTS]) -> usize {
+        let newer = self.earlier.iter().skip(1).copied().chain([Counter::from(*last)]);
         let mut count = 0;
         for (slot, (old, new)) in buffer.iter_mut().zip(self.earlier.iter().zip(newer)) {
             let used = new.cpu_core_ns.saturating_sub(old.cpu_core_ns);
@@ -276,14 +376,20 @@ impl Series {
         self.earlier.iter().rev().take_while(|point| point.timestamp_ns >= from).count().max(1)
     }
 
-    fn forget_old_points(&mut self) {
-        let oldest = self.last.timestamp_ns - self.window_ns.max(DETECTOR_MEMORY_NS) - SAMPLE_JITTER_NS;
+    fn forget_old_points(&mut self, last: &Point) {
+        let oldest = last.timestamp_ns - self.window_ns.max(DETECTOR_MEMORY_NS) - SAMPLE_JITTER_NS;
         while self.earlier.len() > 1
             && (self.earlier.len() >= MAX_POINTS || self.earlier[0].timestamp_ns < oldest)
         {
             self.earlier.pop_front();
         }
     }
+}
+
+/// What the container's age allows.
+fn longest_window_ns(last: &Point) -> i64 {
+    let after_start = |start_ns| last.timestamp_ns - start_ns - START_LEFT_OUT_NS;
+    last.start_ns.map_or(i64::MAX, after_start).max(steady_window_ns(0.0))
 }
 
 /// The window for a series of this noise.

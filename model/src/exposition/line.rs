@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::{Format, MAX_EXEMPLAR_CHARS, MAX_LABELS, SampleRef};
 use super::{is_label_name_byte, is_metric_name_byte, is_name_start};
 
-type Pairs<'a> = Vec<(&'a str, Cow<'a, str>)>;
+pub(super) type Pairs<'a> = Vec<(&'a str, Cow<'a, str>)>;
 
 /// How much of a bad line an error quotes, characters.
 const QUOTED_CHARS: usize = 40;
@@ -21,15 +21,14 @@ impl<'a> Line<'a> {
         Line { rest, format }
     }
 
-    /// A sample: `name{label="value"} 1.5 timestamp # {exemplar} 1`.
-    pub(super) fn sample(mut self) -> Result<SampleRef<'a>, String> {
+    /// A sample: `name{label="value"} 1.5 timestamp # {exemplar} 1`. Its labels are put into `labels`, which is empty.
+    pub(super) fn sample(mut self, mut labels: Pairs<'a>) -> Result<SampleRef<'a>, String> {
         self.blanks();
         let mut name = self.metric_name();
         if name.is_some() && !self.rest.starts_with([' ', '\t', '{']) {
             return Err(format!("a blank or '{{' was expected near {}", self.near()));
         }
         self.blanks();
-        let mut labels = Pairs::new();
         if self.take(b'{')
             && let Some(quoted) = self.labels(&mut labels)?
             && let Some(outer) = name.replace(quoted)
@@ -133,15 +132,16 @@ impl<'a> Line<'a> {
         let mut end = 0;
         let mut escaped = false;
         loop {
-            match bytes.get(end) {
-                None => return Err(format!("a text in quotes has no end near {}", self.near())),
-                Some(b'"') => break,
-                Some(b'\\') => {
-                    escaped = true;
-                    end += 2;
-                }
-                Some(_) => end += 1,
+            let tail = bytes.get(end..).unwrap_or_default();
+            let Some(next) = memchr::memchr2(b'"', b'\\', tail) else {
+                return Err(format!("a text in quotes has no end near {}", self.near()));
+            };
+            end += next;
+            if bytes[end] == b'"' {
+                break;
             }
+            escaped = true;
+            end += 2;
         }
         let (text, rest) = (&self.rest[..end], &self.rest[end + 1..]);
         self.rest = rest;

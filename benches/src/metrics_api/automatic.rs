@@ -1,0 +1,69 @@
+//! The automatic resolution over Flyball collectors: what it settles on, and what it costs.
+
+#![allow(clippy::disallowed_methods, reason = "a benchmark: waits and reads the clock")]
+
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::Context as _;
+
+use super::ask::{Client, How};
+use super::cluster::Cluster;
+use super::process::{Kind, Running, Subject};
+use super::requests::JSON;
+use super::world::{Size, World};
+use crate::Figure;
+
+/// For the resolution to settle.
+const SETTLE: Duration = Duration::from_secs(60);
+/// It is measured over this.
+const MEASURE: Duration = Duration::from_secs(30);
+
+/// Figures for each number of nodes of 30 pods.
+///
+/// # Errors
+/// The server or the simulation cannot be started.
+pub fn automatic(program: &Path, nodes: &[usize]) -> anyhow::Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    for nodes in nodes {
+        let world = World { size: Size { nodes: *nodes, pods_per_node: 30 } };
+        let now_ms = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis() as i64;
+        let kubelets = world.kubelets(true, now_ms)?;
+        let cluster = Cluster::start(world)?;
+        let subject = Subject { kind: Kind::Flyball, program: program.to_owned(), resolution: None };
+        let mut running = Running::start(&subject, &cluster.kubeconfig())?;
+        std::thread::sleep(SETTLE);
+        let sent = || kubelets.sent_bytes();
+        let (cpu, bytes, since) = (running.cpu_seconds()?, sent(), Instant::now());
+        std::thread::sleep(MEASURE);
+        running.check()?;
+        let seconds = since.elapsed().as_secs_f64();
+        let milli = (running.cpu_seconds()? - cpu) / seconds * 1e3;
+        let kilobytes = (sent() - bytes) as f64 / 1e3 / seconds;
+        let interval_s = settled_on(&running)?;
+        let resident = running.resident_mb()?;
+        let of = |what: &str| format!("automatic resolution over {nodes} collectors: {what}");
+        figures.push(
+            Figure::new("3", of("resolution"), interval_s, "s").promise("1 s within a tenth of a core"),
+        );
+        figures.push(Figure::new("3", of("CPU"), milli, "m"));
+        figures.push(Figure::new("3", of("answers, as sent (gzip)"), kilobytes, "kB/s"));
+        figures.push(Figure::new("3", of("resident"), resident, "MB"));
+        for figure in &figures[figures.len() - 4..] {
+            let value = figure.value.as_ref().map_or(f64::NAN, |measured| measured.value);
+            eprintln!("{}: {}", figure.what, crate::significant(value));
+        }
+    }
+    Ok(figures)
+}
+
+fn settled_on(running: &Running) -> anyhow::Result<f64> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let page = runtime.block_on(async {
+        let mut client = Client::connect(running.address).await?;
+        client.get("/metrics", How { headers: JSON, keep: true, ..How::default() }).await
+    })?;
+    let page = String::from_utf8(page.body)?;
+    let line = page.lines().find_map(|line| line.strip_prefix("flyball_scrape_collector_interval_seconds "));
+    line.context("no interval in /metrics")?.trim().parse().context("the interval is no number")
+}

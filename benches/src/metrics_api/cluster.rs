@@ -1,0 +1,184 @@
+//! An API server of the least that a metrics server asks for: nodes and pods in pages, watches in which nothing happens,
+//! no collectors, the authentication settings, and reviews that believe everybody.
+//!
+//! Plain HTTP on a loopback address. It answers in JSON, whatever is asked for.
+
+#![allow(clippy::disallowed_methods, reason = "edge: opens the API server's listener")]
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use http::{Request, Response, StatusCode, header};
+use http_body::Frame;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+
+use super::world::World;
+
+/// Most objects of one page, whatever is asked for.
+const PAGE: usize = 5000;
+
+type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+/// The running server; it ends when this goes.
+#[derive(Debug)]
+pub struct Cluster {
+    /// Where it listens.
+    pub address: SocketAddr,
+    runtime: Option<Runtime>,
+}
+
+impl Cluster {
+    /// Serves this world.
+    ///
+    /// # Errors
+    /// No thread or no listener.
+    pub fn start(world: World) -> std::io::Result<Cluster> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
+        let address = listener.local_addr()?;
+        let world = Arc::new(world);
+        runtime.spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                tokio::spawn(connection(world.clone(), socket));
+            }
+        });
+        Ok(Cluster { address, runtime: Some(runtime) })
+    }
+
+    /// A kubeconfig for it.
+    #[must_use]
+    pub fn kubeconfig(&self) -> String {
+        json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "clusters": [{"name": "c", "cluster": {"server": format!("http://{}", self.address)}}],
+            "users": [{"name": "u", "user": {"token": "secret"}}],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}]
+        })
+        .to_string()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+async fn connection(world: Arc<World>, socket: TcpStream) {
+    let service = service_fn(move |request| {
+        let world = world.clone();
+        async move { Ok::<_, Infallible>(answer(&world, request).await) }
+    });
+    let builder = hyper_util::server::conn::auto::Builder::new(hyper_util::rt::TokioExecutor::new());
+    let _ = builder.serve_connection(TokioIo::new(socket), service).await;
+}
+
+async fn answer(world: &World, request: Request<Incoming>) -> Response<Body> {
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let parameter = |name: &str| {
+        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.filter(|(have, _)| *have == name).map(|(_, value)| value.to_owned()).next()
+    };
+    let page = || {
+        let number = |name| parameter(name).and_then(|text| text.parse::<usize>().ok());
+        let limit = number("limit").filter(|limit| *limit > 0).unwrap_or(PAGE).min(PAGE);
+        (number("continue").unwrap_or(0), limit)
+    };
+    if parameter("sendInitialEvents").is_some() {
+        let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Invalid", "code": 422,
+            "message": "sendInitialEvents is forbidden"});
+        return json_of(StatusCode::UNPROCESSABLE_ENTITY, &status);
+    }
+    let watching = parameter("watch").is_some_and(|watch| watch != "false" && watch != "0");
+    let collectors = query.contains("flyball-collector");
+    let path = request.uri().path().to_owned();
+    match path.as_str() {
+        _ if watching => quiet_watch(),
+        "/api/v1/nodes" => {
+            let whole =
+                !request.headers().get_all(header::ACCEPT).iter().any(|accept| {
+                    accept.to_str().is_ok_and(|accept| accept.contains("PartialObjectMetadata"))
+                });
+            let kind = if whole { "NodeList" } else { "PartialObjectMetadataList" };
+            json_of(StatusCode::OK, &list(kind, page(), world.size.nodes, World::node))
+        }
+        "/api/v1/pods" if collectors => json_of(StatusCode::OK, &list("PodList", (0, PAGE), 0, World::pod)),
+        "/api/v1/pods" => {
+            json_of(StatusCode::OK, &list("PartialObjectMetadataList", page(), world.pods(), World::pod))
+        }
+        "/apis/authentication.k8s.io/v1/tokenreviews" => {
+            let status = json!({"authenticated": true, "user": {"username": "bench", "groups": ["all"]}});
+            review(request, status).await
+        }
+        "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+        | "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews" => {
+            review(request, json!({"allowed": true})).await
+        }
+        path if path.contains("/configmaps") => settings(path),
+        _ => {
+            let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound",
+                "code": 404, "message": "there is no such thing here"});
+            json_of(StatusCode::NOT_FOUND, &status)
+        }
+    }
+}
+
+/// `extension-apiserver-authentication`, without authorities: requests show tokens.
+fn settings(path: &str) -> Response<Body> {
+    let metadata = json!({
+        "name": "extension-apiserver-authentication", "namespace": "kube-system", "resourceVersion": "1"
+    });
+    let object = json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": metadata, "data": {}});
+    if path.ends_with("/configmaps") {
+        let list = json!({"kind": "ConfigMapList", "apiVersion": "v1", "metadata": {"resourceVersion": "1"},
+            "items": [object]});
+        return json_of(StatusCode::OK, &list);
+    }
+    json_of(StatusCode::OK, &object)
+}
+
+async fn review(request: Request<Incoming>, status: Value) -> Response<Body> {
+    let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let mut object: Value = serde_json::from_slice(&body).unwrap_or_else(|_| json!({}));
+    object["status"] = status;
+    json_of(StatusCode::CREATED, &object)
+}
+
+fn list(kind: &str, (from, limit): (usize, usize), count: usize, object: impl Fn(usize) -> Value) -> Value {
+    let to = (from + limit).min(count);
+    let items: Vec<Value> = (from..to).map(object).collect();
+    let mut metadata = json!({"resourceVersion": "1"});
+    if to < count {
+        metadata["continue"] = to.to_string().into();
+        metadata["remainingItemCount"] = (count - to).into();
+    }
+    let version = if kind.starts_with("Partial") { "meta.k8s.io/v1" } else { "v1" };
+    json!({"kind": kind, "apiVersion": version, "metadata": metadata, "items": items})
+}
+
+fn json_of(code: StatusCode, value: &Value) -> Response<Body> {
+    let body = Full::new(Bytes::from(value.to_string())).boxed_unsync();
+    let mut response = Response::new(body);
+    *response.status_mut() = code;
+    response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+    response
+}
+
+fn quiet_watch() -> Response<Body> {
+    let silence = futures_util::stream::pending::<Result<Frame<Bytes>, Infallible>>().boxed();
+    let mut response = Response::new(StreamBody::new(silence).boxed_unsync());
+    response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+    response
+}

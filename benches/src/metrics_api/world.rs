@@ -1,0 +1,182 @@
+//! The cluster that is measured: nodes, namespaces, apps and pods by their number, so that nothing of it is stored.
+//!
+//! A namespace holds 800 pods in eight apps of 100, each pod two containers; pods are dealt out to the nodes in turn.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::FIRST_KUBELET;
+use crate::kubelets::demand::{Amount, Demand};
+use crate::kubelets::pod::{Running, SimulatedPod};
+use crate::kubelets::{Config, Credentials, Sampling, Simulation};
+
+/// Pods of one app.
+pub const APP_PODS: usize = 100;
+/// Apps of one namespace.
+const NAMESPACE_APPS: usize = 8;
+const CONTAINERS: [&str; 2] = ["app", "proxy"];
+const KUBELET_PORT: u16 = 10250;
+/// How long all containers have been running when it begins.
+const AGE_MS: i64 = 3_600_000;
+
+/// How large it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Size {
+    /// Nodes.
+    pub nodes: usize,
+    /// Pods on each.
+    pub pods_per_node: usize,
+}
+
+/// Names and places.
+#[derive(Debug, Clone, Copy)]
+pub struct World {
+    /// How large it is.
+    pub size: Size,
+}
+
+impl World {
+    /// Pods in all.
+    #[must_use]
+    pub fn pods(&self) -> usize {
+        self.size.nodes * self.size.pods_per_node
+    }
+
+    /// Name of a node.
+    #[must_use]
+    pub fn node_name(index: usize) -> String {
+        format!("node-{index}")
+    }
+
+    /// Namespace of a pod.
+    #[must_use]
+    pub fn namespace(pod: usize) -> String {
+        format!("team-{:03}", pod / (APP_PODS * NAMESPACE_APPS))
+    }
+
+    /// App of a pod.
+    #[must_use]
+    pub fn app(pod: usize) -> String {
+        format!("svc-{:05}", pod / APP_PODS)
+    }
+
+    /// Name of a pod, as a ReplicaSet makes it.
+    #[must_use]
+    pub fn pod_name(pod: usize) -> String {
+        let hash = (pod / APP_PODS).wrapping_mul(0x9E37_79B9) % 0x10_0000_0000;
+        format!("{}-{hash:09x}-{:05}", Self::app(pod), pod % APP_PODS)
+    }
+
+    /// The node as the API server tells it.
+    #[must_use]
+    pub fn node(index: usize) -> Value {
+        let name = Self::node_name(index);
+        json!({
+            "kind": "Node", "apiVersion": "v1",
+            "metadata": {
+                "name": name, "uid": format!("00000000-0000-4000-8000-{index:012}"), "resourceVersion": "1",
+                "labels": {
+                    "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64", "kubernetes.io/hostname": name,
+                    "topology.kubernetes.io/zone": format!("zone-{}", index % 3),
+                    "node.kubernetes.io/instance-type": "large"
+                }
+            },
+            "status": {
+                "addresses": [
+                    {"type": "InternalIP", "address": Self::address(index).ip().to_string()},
+                    {"type": "Hostname", "address": name}
+                ],
+                "daemonEndpoints": {"kubeletEndpoint": {"Port": KUBELET_PORT}},
+                "allocatable": {"cpu": "32", "memory": "64Gi", "pods": "110"},
+                "conditions": [{"type": "Ready", "status": "True"}],
+                "nodeInfo": {
+                    "kubeletVersion": "v1.34.1", "kernelVersion": "6.1.0", "osImage": "Debian", "architecture": "amd64",
+                    "containerRuntimeVersion": "containerd://2.1.0", "operatingSystem": "linux", "bootID": "",
+                    "machineID": "", "systemUUID": "", "kubeProxyVersion": ""
+                }
+            }
+        })
+    }
+
+    /// The pod's metadata as the API server tells it.
+    #[must_use]
+    pub fn pod(index: usize) -> Value {
+        let app = Self::app(index);
+        json!({
+            "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
+            "metadata": {
+                "name": Self::pod_name(index), "namespace": Self::namespace(index),
+                "uid": format!("00000000-0000-4000-9000-{index:012}"), "resourceVersion": "1",
+                "labels": {
+                    "app.kubernetes.io/name": app, "app.kubernetes.io/instance": app,
+                    "pod-template-hash": format!("{:09x}", index / APP_PODS), "team": Self::namespace(index)
+                }
+            }
+        })
+    }
+
+    fn address(node: usize) -> SocketAddr {
+        let first = u32::from(FIRST_KUBELET);
+        let ip = std::net::Ipv4Addr::from(first + u32::try_from(node).unwrap_or(0));
+        SocketAddr::from((ip, KUBELET_PORT))
+    }
+
+    /// Starts its kubelets; `collectors` says that they are Flyball's, which look each second.
+    ///
+    /// # Errors
+    /// An address cannot be used.
+    pub fn kubelets(&self, collectors: bool, now_ms: i64) -> anyhow::Result<Simulation> {
+        let mut config = Config::new("node", (0..self.size.nodes).map(Self::address));
+        config.credentials = Credentials::Demanded { client_authority_pem: None };
+        config.sweep_interval = collectors.then_some(Duration::from_secs(1));
+        let period = if collectors { Duration::from_secs(1) } else { Duration::from_secs(10) };
+        config.sampling = Sampling::Every { period, spread: true };
+        let simulation = Simulation::start(config)?;
+        for pod in 0..self.pods() {
+            simulation.place(self.simulated(pod, now_ms));
+        }
+        Ok(simulation)
+    }
+
+    fn simulated(&self, pod: usize, now_ms: i64) -> SimulatedPod {
+        let running = |name: &str| Running { name: name.to_owned(), started_ms: now_ms - AGE_MS };
+        let cpu = 1_000_000 * (1 + pod as u64 % 97) + pod as u64 % 1000;
+        let own = Demand {
+            cpu: Some(Amount::Whole(cpu)),
+            memory: Some(Amount::Whole((20 + pod as u64 % 200) << 21)),
+        };
+        SimulatedPod {
+            namespace: Self::namespace(pod),
+            name: Self::pod_name(pod),
+            node: Self::node_name(pod % self.size.nodes),
+            // Each pod is an app of its own here: loads that are shared would be dealt out anew with every pod.
+            app: Self::pod_name(pod),
+            containers: CONTAINERS.iter().map(|name| running(name)).collect(),
+            takes_load: false,
+            own,
+            load: Demand::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_apps_full() {
+        let all: HashSet<(String, String)> =
+            (0..10_000).map(|pod| (World::namespace(pod), World::pod_name(pod))).collect();
+        assert_eq!(all.len(), 10_000);
+        let of_app = |app: &str| (0..800).filter(|pod| World::app(*pod) == app).count();
+        assert_eq!((of_app("svc-00000"), of_app("svc-00007")), (100, 100));
+        assert_eq!(
+            (World::namespace(799), World::namespace(800)),
+            ("team-000".to_owned(), "team-001".to_owned())
+        );
+    }
+}

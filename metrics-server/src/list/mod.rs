@@ -1,0 +1,112 @@
+//! Lists of pods, written straight from the caches and the store while they are sent.
+//!
+//! What this promises: the bytes are those of the objects written one by one ([`crate::objects`]); neither lock is held
+//! longer than one piece takes; memory is that of a piece, whatever the length of the list. A list that takes several
+//! pieces shows each pod as it is when its piece is written.
+
+mod json;
+mod protobuf;
+mod text;
+
+use std::sync::Arc;
+
+use crate::api::page::Selection;
+use crate::cluster::{Cluster, ObjectLabels};
+use crate::options::Selectors;
+use crate::own_metrics::ServedMetrics;
+use crate::store::{MeasuredPod, Store};
+
+pub(crate) use json::JsonList;
+pub(crate) use protobuf::ProtobufList;
+
+/// A piece ends with the pod that makes it this long.
+const PIECE_BYTES: usize = 64 * 1024;
+/// Or after so many pods, wanted or not.
+const PIECE_PODS: usize = 2048;
+const MS_NS: i64 = 1_000_000;
+
+/// Which pods, and where they are found.
+pub(crate) struct PodSource {
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) metrics: ServedMetrics,
+    pub(crate) selection: Selection,
+    pub(crate) now_ms: i64,
+}
+
+/// Writes one pod.
+trait WritePod {
+    fn pod(&mut self, out: &mut Vec<u8>, pod: &ListedPod<'_>);
+    /// A piece begins: what was remembered of labels by their address counts no longer.
+    fn piece_begins(&mut self);
+}
+
+/// A pod as it is met.
+struct ListedPod<'a> {
+    namespace: &'a str,
+    name: &'a str,
+    labels: &'a ObjectLabels,
+    usage: MeasuredPod<'a>,
+}
+
+/// A place in the list: behind this pod.
+type Place = Option<(String, String)>;
+
+impl PodSource {
+    /// Appends pods behind `place` until the piece is full, and moves `place`; whether more may come.
+    fn piece(&self, place: &mut Place, out: &mut Vec<u8>, write: &mut impl WritePod, count: bool) -> bool {
+        write.piece_begins();
+        let begin = out.len();
+        let behind = place.take();
+        let behind = behind.as_ref().map(|(namespace, name)| (namespace.as_str(), name.as_str()));
+        let mut wanted = Wanted { selectors: &self.selection.selectors, by_labels: None };
+        *place = self.cluster.walk_pods(self.selection.namespace.as_deref(), behind, |pods| {
+            self.store.walk(self.now_ms, |walk| {
+                for (passed, (namespace, name, labels)) in pods.enumerate() {
+                    if wanted.pod(namespace, name, labels)
+                        && let Some(usage) = walk.find(namespace, name)
+                    {
+                        if count {
+                            let timestamp_ms = usage.timestamp_ns().map(|ns| ns.div_euclid(MS_NS));
+                            self.metrics.served(self.now_ms, timestamp_ms);
+                        }
+                        write.pod(out, &ListedPod { namespace, name, labels, usage });
+                    }
+                    if out.len() - begin >= PIECE_BYTES || passed + 1 >= PIECE_PODS {
+                        return Some((namespace.to_owned(), name.to_owned()));
+                    }
+                }
+                None
+            })
+        });
+        place.is_some()
+    }
+}
+
+/// Where labels lie: a sign of sameness as long as they live.
+type Address = usize;
+
+fn address(labels: &ObjectLabels) -> Address {
+    Arc::as_ptr(labels).addr()
+}
+
+/// Neighbours mostly share their labels, so what a selector says of them is asked once.
+struct Wanted<'a> {
+    selectors: &'a Selectors,
+    by_labels: Option<(Address, bool)>,
+}
+
+impl Wanted<'_> {
+    fn pod(&mut self, namespace: &str, name: &str, labels: &ObjectLabels) -> bool {
+        let address = address(labels);
+        let by_labels = match self.by_labels {
+            Some((known, wanted)) if known == address => wanted,
+            _ => self.selectors.wants_labels(labels),
+        };
+        self.by_labels = Some((address, by_labels));
+        by_labels && self.selectors.wants_name(namespace, name)
+    }
+}
+
+#[cfg(test)]
+mod tests;
