@@ -1,5 +1,6 @@
 //! The process's own metrics: what every server counts, and the `/metrics` page.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -69,8 +70,10 @@ fn as_text(open_metrics: &str) -> String {
                 writer.family(&full_name, text, kind, None);
             }
             Event::Sample(sample) => {
-                let labels: Vec<(&str, &str)> =
+                let labels: Vec<(&str, Cow<'_, str>)> =
                     sample.labels.iter().map(|(name, value)| (*name, as_bound(name, value))).collect();
+                let labels: Vec<(&str, &str)> =
+                    labels.iter().map(|(name, value)| (*name, value.as_ref())).collect();
                 writer.sample(sample.name, &labels, sample.value, sample.timestamp_ms);
             }
             Event::Unit { .. } | Event::Eof => {}
@@ -79,11 +82,12 @@ fn as_text(open_metrics: &str) -> String {
     writer.finish()
 }
 
-/// The older format writes whole bounds of buckets without a fraction.
-fn as_bound<'a>(name: &str, value: &'a str) -> &'a str {
-    match name {
-        "le" | "quantile" => value.strip_suffix(".0").unwrap_or(value),
-        _ => value,
+/// The bounds of buckets as Go writes them: the shortest text of the number, without a fraction if it is whole.
+fn as_bound<'a>(name: &str, value: &'a str) -> Cow<'a, str> {
+    let number = value.parse().ok().filter(|number: &f64| number.is_finite());
+    match number {
+        Some(number) if matches!(name, "le" | "quantile") => Cow::Owned(number.to_string()),
+        _ => Cow::Borrowed(value),
     }
 }
 
@@ -226,6 +230,19 @@ mod tests {
         let kind = response.headers()[header::CONTENT_TYPE].to_str().unwrap().to_owned();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (kind, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[test]
+    fn bounds_are_as_short_as_they_can_be() {
+        for (name, value, expected) in [
+            ("le", "1.0", "1"),
+            ("le", "2.5377165440000009", "2.5377165440000007"),
+            ("le", "0.005", "0.005"),
+            ("le", "+Inf", "+Inf"),
+            ("code", "1.0", "1.0"),
+        ] {
+            assert_eq!(as_bound(name, value), expected);
+        }
     }
 
     #[tokio::test]

@@ -22,11 +22,14 @@ use sides::Sides;
 /// become the same within a few rounds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What is compared, by name.
+type Part = (&'static str, fn(&Sides));
+
 /// All parts over one pair of programs; each is tried, whatever came of the ones before.
 #[test]
 fn upstream_and_ours_answer_alike() {
     let Some(sides) = Sides::start() else { return };
-    let parts: [(&str, fn(&Sides)); 10] = [
+    let parts: [Part; 10] = [
         ("objects and lists in every form", objects_and_lists_in_every_form),
         ("refusals", refusals),
         ("callers", callers),
@@ -38,7 +41,7 @@ fn upstream_and_ours_answer_alike() {
         ("kubectl prints the same", kubectl_prints_the_same),
         ("the doctor finds the same kubelets", the_doctor_finds_the_same_kubelets),
     ];
-    let failed = |part: &&(&str, fn(&Sides))| {
+    let failed = |part: &&Part| {
         let outcome = catch_unwind(AssertUnwindSafe(|| part.1(&sides)));
         eprintln!("{}: {}", part.0, if outcome.is_ok() { "the same" } else { "DIFFERENT" });
         outcome.is_err()
