@@ -177,8 +177,9 @@ mod tests {
     #[test]
     fn each_annotation_holds_in_its_way() {
         use Branch::{AboveMax, Evaluated};
-        // Annotations, branch, current, decided, written.
-        let cases: [(&[(&str, &str)], Branch, i32, i32, i32); 13] = [
+        /// Annotations, branch, current, decided, written.
+        type Case = (&'static [(&'static str, &'static str)], Branch, i32, i32, i32);
+        let cases: [Case; 13] = [
             (&[], Evaluated, 4, 8, 8),
             (&[(PAUSE, "true")], Evaluated, 4, 8, 4),
             (&[(PAUSE, "true")], AboveMax, 14, 10, 14),

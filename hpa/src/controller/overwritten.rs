@@ -64,13 +64,15 @@ mod tests {
 
     #[test]
     fn who_overwrites_us_is_named_within_two_decisions() {
-        let us = (FIELD_MANAGER, true);
-        let cases: [(&[(&str, bool)], Option<(usize, &str)>); 6] = [
-            (&[("kubectl", false), us], None),
-            (&[us, ("kube-controller-manager", true)], Some((1, "kube-controller-manager"))),
-            (&[us, ("kubectl", true), us], None),
-            (&[us, ("argocd", false), us, ("argocd", false)], Some((3, "argocd"))),
-            (&[us, ("keda-operator", true), us, ("keda-operator", true)], None),
+        /// Who wrote, whether by the scale; the write at which who is named.
+        type Case = (&'static [(&'static str, bool)], Option<(usize, &'static str)>);
+        const US: (&str, bool) = (FIELD_MANAGER, true);
+        let cases: [Case; 6] = [
+            (&[("kubectl", false), US], None),
+            (&[US, ("kube-controller-manager", true)], Some((1, "kube-controller-manager"))),
+            (&[US, ("kubectl", true), US], None),
+            (&[US, ("argocd", false), US, ("argocd", false)], Some((3, "argocd"))),
+            (&[US, ("keda-operator", true), US, ("keda-operator", true)], None),
             (&[("helm", false), ("helm", false), ("helm", false)], None),
         ];
         for (writers, expected) in cases {

@@ -260,7 +260,10 @@ mod tests {
                 .is_empty()
         );
         let name = ("ns".to_owned(), "web".to_owned());
-        assert_eq!(store.apply(kind, Some(Event::Apply(deployment("web", 4, &[])))), [name.clone()]);
+        assert_eq!(
+            store.apply(kind, Some(Event::Apply(deployment("web", 4, &[])))),
+            std::slice::from_ref(&name)
+        );
         store.apply(kind, None);
         assert_eq!(store.get(kind, "ns", "web"), None, "a watch that fails says nothing");
         assert_eq!(store.apply(kind, Some(Event::Delete(deployment("web", 4, &[])))), [name]);
