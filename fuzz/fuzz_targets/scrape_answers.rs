@@ -51,7 +51,8 @@ fn store(samples: &Samples) {
             let started_ms = 1_700_000_000_000 + round * 15_000;
             let half = samples.len() / 2;
             let taken = if round == 2 { half } else { samples.len() };
-            let samples: Samples = samples.iter().take(taken).filter_map(|sample| sample.to_sample().ok()).collect();
+            let samples: Samples =
+                samples.iter().take(taken).filter_map(|sample| sample.to_sample().ok()).collect();
             let outcome = Outcome::Scraped { samples, sweep_interval_ms };
             store.accept(&Batch { node: "n".to_owned(), started_ms, finished_ms: started_ms, outcome });
             if let Ok(usage) = store.node("n", started_ms) {
