@@ -202,6 +202,7 @@ fn node(
         ("metadata.namespace", namespace.to_owned()),
         ("metadata.name", format!("{name}-0")),
         ("spec.nodeName", cluster.node.clone()),
+        ("status.podIP", BIND_ADDRESS.to_owned()),
     ]);
     Ok(Node {
         root: image.to_owned(),
