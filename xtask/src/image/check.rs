@@ -26,6 +26,7 @@ use super::cluster::{self, Cluster, kubectl, kubectl_at};
 use super::container::{Container, eventually};
 use super::names::NameServer;
 use super::seccomp;
+use crate::cargo::this_program;
 
 /// The parts: kind and name. The metrics server comes first because it issues the collectors' certificate.
 const WORKLOADS: [(&str, &str); 3] = [
@@ -59,10 +60,9 @@ pub fn run(archive: &Path) -> anyhow::Result<()> {
         eprintln!("SKIPPED: the image is not run: {missing}");
         return Ok(());
     }
-    let own = std::env::current_exe().context("cannot find this program")?;
     let status = Command::new("unshare")
         .args(["--net", "--", "sh", "-c", "ip link set lo up && exec \"$@\"", "sh"])
-        .arg(own)
+        .arg(this_program())
         .arg("image-check-inside")
         .arg(fs::canonicalize(archive)?)
         .status()
