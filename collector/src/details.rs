@@ -241,6 +241,13 @@ impl Details {
         Details { hugetlb: huge_page_sizes.iter().map(empty).collect(), ..Details::default() }
     }
 
+    /// Forgets what is added up or listed by each pass, whichever files it reads.
+    pub fn clear_lists(&mut self) {
+        self.io.clear();
+        self.disks.clear();
+        self.network.clear();
+    }
+
     /// Forgets everything but limits, which are read more rarely. Keeps its buffers.
     pub fn clear_all_but_limits(&mut self) {
         let CpuDetails { period_us, quota_us, shares, .. } = self.cpu;
@@ -253,11 +260,9 @@ impl Details {
         self.cpu_pressure = None;
         self.memory_pressure = None;
         self.io_pressure = None;
-        self.io.clear();
-        self.disks.clear();
+        self.clear_lists();
         for pages in &mut self.hugetlb {
             (pages.usage_bytes, pages.max_usage_bytes, pages.limit_hits) = (None, None, None);
         }
-        self.network.clear();
     }
 }
