@@ -241,6 +241,33 @@ impl Details {
         Details { hugetlb: huge_page_sizes.iter().map(empty).collect(), ..Details::default() }
     }
 
+    /// Becomes the same as another, and keeps its own buffers for it.
+    pub fn copy_from(&mut self, other: &Details) {
+        let Details {
+            unix_ms,
+            cpu,
+            per_cpu_ns,
+            memory,
+            cpu_pressure,
+            memory_pressure,
+            io_pressure,
+            tasks,
+            io,
+            disks,
+            hugetlb,
+            network,
+        } = other;
+        (self.unix_ms, self.cpu, self.memory, self.tasks) = (*unix_ms, *cpu, *memory, *tasks);
+        self.cpu_pressure = *cpu_pressure;
+        self.memory_pressure = *memory_pressure;
+        self.io_pressure = *io_pressure;
+        self.per_cpu_ns.clone_from(per_cpu_ns);
+        self.io.clone_from(io);
+        self.disks.clone_from(disks);
+        self.hugetlb.clone_from(hugetlb);
+        self.network.clone_from(network);
+    }
+
     /// Forgets what is added up or listed by each pass, whichever files it reads.
     pub fn clear_lists(&mut self) {
         self.io.clear();

@@ -143,7 +143,7 @@ impl SlowTier {
         let unheld = self.spare.take().filter(|spare| Arc::strong_count(spare) == 1);
         let mut next = unheld.unwrap_or_else(|| Arc::new(Details::clone(&self.details)));
         if let Some(next) = Arc::get_mut(&mut next) {
-            next.clone_from(&self.details);
+            next.copy_from(&self.details);
             next.clear_lists();
             // A file that cannot be read leaves its value absent, not that of the pass before: then all is read anew.
             if !still || !self.read_files(group, Due { rare, missing, active: false }, next, ctx) {
