@@ -45,10 +45,42 @@ fn until(at_ms: i64, now_ms: i64) -> String {
     }
 }
 
-/// A value in milli-units as a quantity.
-fn quantity(milli: i64) -> String {
-    use flyball_model::quantity::{Quantity, QuantityFormat};
-    Quantity::from_milli(milli, QuantityFormat::DecimalSi).to_string()
+/// What a metric counts, as far as it matters for reading its numbers.
+#[derive(Clone, Copy)]
+enum Unit {
+    /// Bytes of memory.
+    Bytes,
+    /// Anything else.
+    Other,
+}
+
+impl Unit {
+    /// By how a metric is called in messages: `memory resource …`.
+    fn of(metric: &Value) -> Unit {
+        match text(metric).split(' ').next() {
+            Some("memory") => Unit::Bytes,
+            _ => Unit::Other,
+        }
+    }
+
+    /// A value in milli-units; bytes in mebibytes, with a tenth.
+    fn quantity(self, milli: i64) -> String {
+        use flyball_model::quantity::{Quantity, QuantityFormat};
+        const TENTH_OF_MEBIBYTE_MILLI: i64 = 1024 * 1024 * 1000 / 10;
+        match self {
+            Unit::Bytes => {
+                let tenths = milli / TENTH_OF_MEBIBYTE_MILLI;
+                format!("{}.{}Mi", tenths / 10, (tenths % 10).abs())
+            }
+            Unit::Other => Quantity::from_milli(milli, QuantityFormat::DecimalSi).to_string(),
+        }
+    }
+}
+
+/// `1 replica`, `2 replicas`
+fn replicas(count: &Value) -> String {
+    let plural = if count.as_i64() == Some(1) { "" } else { "s" };
+    format!("{count} replica{plural}")
 }
 
 fn head(out: &mut String, object: &Value, now_ms: i64) {
@@ -88,14 +120,14 @@ fn verdict(status: &Value) -> String {
     let (current, desired) = (&status["currentReplicas"], &status["desiredReplicas"]);
     let why = text(&status["why"]);
     if current == desired {
-        return format!("stays at {current} replicas ({why})");
+        return format!("stays at {} ({why})", replicas(current));
     }
     let end = match status["rescale"].as_str() {
         Some("Done") => "written",
         Some("Failed") => "writing failed",
         _ => "not written",
     };
-    format!("{current} -> {desired} replicas: {} ({why}; {end})", text(&status["reason"]))
+    format!("{current} -> {}: {} ({why}; {end})", replicas(desired), text(&status["reason"]))
 }
 
 fn metrics(out: &mut String, object: &Value) {
@@ -110,27 +142,28 @@ fn metrics(out: &mut String, object: &Value) {
             let _ = writeln!(out, "    failed:     {}", text(&metric["error"]));
             continue;
         }
-        let _ = writeln!(out, "    value:      {}", value(metric));
-        numbers(out, trace);
-        let _ = writeln!(out, "    asks for:   {} replicas", metric["proposal"]);
+        let unit = Unit::of(&metric["metric"]);
+        let _ = writeln!(out, "    value:      {}", value(metric, unit));
+        numbers(out, trace, unit);
+        let _ = writeln!(out, "    asks for:   {}", replicas(&metric["proposal"]));
     }
 }
 
-fn value(metric: &Value) -> String {
-    let number = quantity(metric["valueMilli"].as_i64().unwrap_or(0));
+fn value(metric: &Value, unit: Unit) -> String {
+    let number = unit.quantity(metric["valueMilli"].as_i64().unwrap_or(0));
     let target = &metric["target"];
     match (target["Utilization"].as_i64(), target["AverageValue"].as_i64(), target["Value"].as_i64()) {
         (Some(percent), ..) => {
             format!("{}% of the request, target {percent}% ({number} per pod)", metric["utilization"])
         }
-        (_, Some(milli), _) => format!("{number} per pod, target {}", quantity(milli)),
-        (.., Some(milli)) => format!("{number}, target {}", quantity(milli)),
+        (_, Some(milli), _) => format!("{number} per pod, target {}", unit.quantity(milli)),
+        (.., Some(milli)) => format!("{number}, target {}", unit.quantity(milli)),
         _ => number,
     }
 }
 
 /// Sums, ratio and who was left out, of one metric's trace.
-fn numbers(out: &mut String, trace: &Value) {
+fn numbers(out: &mut String, trace: &Value, unit: Unit) {
     let ratio = |value: &Value| value.as_f64().map_or_else(|| "none".into(), |ratio| format!("{ratio:.3}"));
     let edges = &trace["toleranceEdges"];
     let unchanged = format!("nothing changes from {} to {}", ratio(&edges[0]), ratio(&edges[1]));
@@ -148,9 +181,9 @@ fn numbers(out: &mut String, trace: &Value) {
         "    pods:       {} counted, {} starting, {} without a sample",
         tally["ready"]["count"], tally["unready"]["count"], tally["missing"]["count"]
     );
-    let sums = tally["ready"]["usageMilli"].as_i64().map(quantity).unwrap_or_default();
+    let sums = tally["ready"]["usageMilli"].as_i64().map(|milli| unit.quantity(milli)).unwrap_or_default();
     let requests = tally["ready"]["requestsMilli"].as_i64().filter(|milli| *milli != 0);
-    let of = requests.map(|milli| format!(" of {} requested", quantity(milli))).unwrap_or_default();
+    let of = requests.map(|milli| format!(" of {} requested", unit.quantity(milli))).unwrap_or_default();
     let _ = writeln!(out, "    sum:        {sums}{of}");
     let filled = match per_pod["filledRatio"] == per_pod["ratio"] {
         true => String::new(),
@@ -184,7 +217,7 @@ fn normalisation(out: &mut String, object: &Value) {
     }
     if limit.is_object() {
         let rate = &limit["rateLimit"];
-        let rate = if rate.is_null() { "none applies".into() } else { format!("{rate} replicas") };
+        let rate = if rate.is_null() { "none applies".into() } else { replicas(rate) };
         let _ = writeln!(
             out,
             "Limits:     {} after them ({}); limit of speed: {rate}",
@@ -234,7 +267,8 @@ fn would_change(out: &mut String, object: &Value, now_ms: i64) {
 fn edges_in_words(out: &mut String, all: &Value) {
     for edges in list(&all["metrics"]) {
         let per = if edges["perPod"] == true { " per pod" } else { "" };
-        let bound = |value: &Value| value.as_i64().map(quantity);
+        let unit = Unit::of(&edges["metric"]);
+        let bound = |value: &Value| value.as_i64().map(|milli| unit.quantity(milli));
         let up = bound(&edges["scaleUpFromMilli"])
             .map_or("no value asks for more".into(), |v| format!("more from {v}{per}"));
         let down = bound(&edges["scaleDownToMilli"])
@@ -247,20 +281,16 @@ fn edges_in_words(out: &mut String, all: &Value) {
 }
 
 fn moments_in_words(out: &mut String, all: &Value, now_ms: i64) {
-    let later = |value: &Value| Some((value["atMs"].as_i64()?, value["replicas"].as_i64()?));
-    if let Some((at_ms, replicas)) = later(&all["stabilizerLetsGo"]) {
+    let later = |value: &Value| Some((value["atMs"].as_i64()?, replicas(&value["replicas"])));
+    if let Some((at_ms, then)) = later(&all["stabilizerLetsGo"]) {
         let _ = writeln!(
             out,
-            "  the stabilisation window lets go {}: {replicas} replicas, if usage stays",
+            "  the stabilisation window lets go {}: {then}, if usage stays",
             until(at_ms, now_ms)
         );
     }
-    if let Some((at_ms, replicas)) = later(&all["next"]) {
-        let _ = writeln!(
-            out,
-            "  time alone changes it {}: {replicas} replicas, if usage stays",
-            until(at_ms, now_ms)
-        );
+    if let Some((at_ms, then)) = later(&all["next"]) {
+        let _ = writeln!(out, "  time alone changes it {}: {then}, if usage stays", until(at_ms, now_ms));
     }
 }
 

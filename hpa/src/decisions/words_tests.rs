@@ -67,3 +67,29 @@ fn a_heading_has_something_below_it() {
     let told = words(&object, 0);
     assert!(!told.contains("What would change it"), "{told}");
 }
+
+#[test]
+fn memory_is_told_in_mebibytes_and_one_replica_alone() {
+    let object = json!({
+        "metadata": { "name": "web", "namespace": "shop" },
+        "spec": { "scaleTargetRef": { "kind": "Deployment", "name": "web" }, "minReplicas": 1, "maxReplicas": 10 },
+        "status": {
+            "decidedAt": "2026-01-01T00:00:10.000000Z", "decidedBy": "pod-1", "mode": "auto", "acting": true,
+            "currentReplicas": 1, "desiredReplicas": 1, "why": "MetricsDecide", "rescale": "NotNeeded",
+            "metrics": [{ "metric": "memory resource", "target": { "AverageValue": 209_715_200_000_i64 },
+                "valueMilli": 157_286_400_500_i64, "proposal": 1 }],
+        },
+        "trace": { "metrics": [{}] },
+        "counterfactuals": { "metrics": [{ "metric": "memory resource", "perPod": true,
+            "scaleUpFromMilli": 230_686_720_000_i64, "scaleDownToMilli": null }], "policies": [] },
+    });
+    let told = words(&object, 1_767_225_612_000);
+    for line in [
+        "Decision:   stays at 1 replica (MetricsDecide)",
+        "    value:      150.0Mi per pod, target 200.0Mi",
+        "    asks for:   1 replica\n",
+        "  memory resource: more from 220.0Mi per pod, none for fewer",
+    ] {
+        assert!(told.contains(line), "{line}\n{told}");
+    }
+}

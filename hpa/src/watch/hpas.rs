@@ -8,7 +8,6 @@ use flyball_model::autoscaling::{apply_defaults, v2};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::api::DynamicObject;
 use kube::runtime::watcher::Event;
-use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -64,13 +63,10 @@ impl HpaEntry {
     }
 
     /// The settings of its decisions: a period of its own is also the one that limits growth.
-    pub(crate) fn settings<'a>(&self, of_all: &'a Settings) -> Cow<'a, Settings> {
-        match (self.controls.period_ms, of_all.growth_period_ms) {
-            (Some(period_ms), Some(_)) => {
-                Cow::Owned(Settings { growth_period_ms: Some(period_ms), ..*of_all })
-            }
-            _ => Cow::Borrowed(of_all),
-        }
+    pub(crate) fn settings(&self, of_all: &Settings) -> Settings {
+        let growth_period_ms =
+            of_all.growth_period_ms.map(|of_all| self.controls.period_ms.unwrap_or(of_all));
+        Settings { growth_period_ms, ..*of_all }
     }
 
     /// The longest time between two of its evaluations.
