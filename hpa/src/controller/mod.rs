@@ -40,6 +40,10 @@ const DRAIN: Duration = Duration::from_secs(15);
 /// Pause before history is asked for again when the API server does not answer at start.
 const LOAD_RETRY: Duration = Duration::from_secs(2);
 
+/// How long another controller's write that was seen while another replica led counts when the lease is gained: two of
+/// the usual periods of an HPA loop, with room.
+const MARK_MEMORY: Duration = Duration::from_secs(60);
+
 /// What a task did.
 enum Finished {
     /// Histories were read in the term of this number.
@@ -76,6 +80,8 @@ pub(crate) struct Controller {
     is_ready: bool,
     /// UIDs of stored histories that were not yet compared with the HPAs there are.
     unpruned: Option<HashSet<String>>,
+    /// Other controllers' writes that were seen while another replica led: by UID, the field manager and when.
+    marked_before: HashMap<String, (String, Duration)>,
 }
 
 impl Controller {
@@ -90,6 +96,7 @@ impl Controller {
             changed_pods: HashSet::new(),
             is_ready: false,
             unpruned: None,
+            marked_before: HashMap::new(),
         }
     }
 
@@ -157,6 +164,11 @@ impl Controller {
         let uptime_ms = u64::try_from(self.shared.uptime().as_millis()).unwrap_or(u64::MAX);
         self.shared.term_began_ms.store(uptime_ms, Ordering::Release);
         self.shared.ownership(|ownership| ownership.begin(term.inherits, self.shared.uptime()));
+        for (uid, (manager, at)) in std::mem::take(&mut self.marked_before) {
+            if self.shared.uptime().saturating_sub(at) <= MARK_MEMORY {
+                self.marked(&uid, &manager);
+            }
+        }
         if !self.shared.config.keeps_history() {
             self.is_ready = true;
             return self.wake_all();
@@ -237,6 +249,10 @@ impl Controller {
     fn marked(&mut self, uid: &str, manager: &str) {
         let Some(entry) = self.shared.hpas.all().into_iter().find(|entry| entry.uid == uid) else { return };
         if !self.shared.term().leads {
+            // The writer may not write again: a status that is right stays as it is.
+            let now = self.shared.uptime();
+            self.marked_before.retain(|_, (_, at)| now.saturating_sub(*at) <= MARK_MEMORY);
+            self.marked_before.insert(uid.to_owned(), (manager.to_owned(), now));
             return;
         }
         let (shared, manager) = (self.shared.clone(), manager.to_owned());

@@ -1,5 +1,6 @@
 //! Beside others: replicas of this program, other HPA controllers, other installations, and a cluster in trouble.
 
+use super::super::{Controller, Shared};
 use super::fake::{Cluster, NOW, SCALE, cluster, cluster_with};
 use super::{CONFIG_MAPS, EVENTS, STATUS};
 use crate::checkpoint::{encode, shard, shard_name};
@@ -7,6 +8,7 @@ use crate::cluster::FIELD_MANAGER;
 use crate::config::{Config, Mode};
 use crate::decide::History;
 use crate::election::Election;
+use crate::elector::Term;
 use crate::watch::Change;
 use http::Method;
 use kube::runtime::watcher::Event;
@@ -60,6 +62,28 @@ async fn an_hpa_that_another_controller_writes_is_left_alone() {
     assert!(cluster.fake.calls().is_empty(), "told once");
     cluster.reconcile(&key).await;
     assert_eq!(writes(&cluster), Vec::<String>::new());
+}
+
+/// A loop that finds its status right does not write it again, so what was seen before the lease was gained must not be lost.
+#[tokio::test(start_paused = true)]
+async fn a_mark_seen_just_before_a_term_counts_in_it() {
+    for (seconds_before, left) in [(5, true), (90, false)] {
+        let mut cluster = cluster(90);
+        let (sender, term) = tokio::sync::watch::channel(Term::default());
+        cluster.shared = Arc::new(Shared::new(cluster.fake.client(), cluster.shared.config.clone(), term));
+        cluster.hpa("web", json!({}));
+        let mut controller = Controller::new(cluster.shared.clone());
+        controller.marked("uid-web", KCM);
+        sleep(Duration::from_secs(seconds_before)).await;
+        assert!(cluster.fake.calls().is_empty(), "a follower writes nothing");
+        let lead = Term { leads: true, number: 1, ..Term::default() };
+        sender.send(lead).unwrap();
+        controller.gain(lead);
+        while controller.tasks.join_next().await.is_some() {}
+        assert_eq!(cluster.shared.acts("uid-web"), !left, "{seconds_before} s before");
+        let told = cluster.fake.take().iter().any(|(_, path, _)| path.contains(EVENTS));
+        assert_eq!(told, left, "{seconds_before} s before");
+    }
 }
 
 #[tokio::test(start_paused = true)]
