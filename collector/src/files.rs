@@ -210,6 +210,16 @@ pub fn inode_and_links(base: impl AsFd, path: impl Arg) -> rustix::io::Result<(u
     Ok((stat.st_ino, u64::from(stat.st_nlink)))
 }
 
+/// When a file or folder was last changed, Unix milliseconds.
+pub fn changed_unix_ms(base: impl AsFd, path: impl Arg) -> rustix::io::Result<i64> {
+    cost::called(1);
+    let stat = rustix::fs::statat(base, path, AtFlags::SYMLINK_NOFOLLOW)?;
+    // Widths and signs of these fields differ between architectures.
+    #[allow(clippy::unnecessary_cast, reason = "the width of these fields differs between architectures")]
+    let (seconds, nanoseconds) = (stat.st_mtime as i64, stat.st_mtime_nsec as i64);
+    Ok(seconds.saturating_mul(1_000).saturating_add(nanoseconds / 1_000_000))
+}
+
 /// Whether a folder lies on the file system of control groups v2.
 pub fn is_cgroup2_fs(folder: impl AsFd) -> bool {
     rustix::fs::fstatfs(folder).is_ok_and(|stat| stat.f_type as u64 == CGROUP2_SUPER_MAGIC)

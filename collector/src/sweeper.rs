@@ -7,6 +7,7 @@
 use crate::clock::{Anchor, Clock, SystemClock};
 use crate::config::{Config, SourceChoice};
 use crate::cost::{Cost, Costs, Meter, Stage};
+use crate::created;
 use crate::detect;
 use crate::devices::Devices;
 use crate::discover::{Change, Discovery, GroupId};
@@ -118,6 +119,9 @@ pub struct Sweeper {
     trees: Vec<OwnedFd>,
     proc_root: OwnedFd,
     budget: Budget,
+    /// The trees are control groups', whose folders have times that mean something.
+    on_cgroup_fs: bool,
+    boot_unix_ms: Option<i64>,
     discovery: Discovery,
     node: NodeReader,
     processes: Option<Processes>,
@@ -138,6 +142,7 @@ pub struct Sweeper {
     node_slow: SlowTier,
     /// The machine's root group.
     node_root: GroupFiles,
+    node_created_unix_ms: Option<i64>,
     /// The machine's interfaces in /proc, where they can be seen.
     node_net_dev: Option<String>,
     last_node_cpu: Option<CpuMark>,
@@ -201,6 +206,7 @@ impl Sweeper {
             counts_sockets: config.counts_sockets,
             node_slow: SlowTier::new(&plan.huge_page_sizes),
             node_root: GroupFiles::new("", 0, trees.len()),
+            node_created_unix_ms: None,
             node_net_dev: node_net_dev(config),
             devices: Devices::default(),
             last_node_cpu: None,
@@ -208,6 +214,8 @@ impl Sweeper {
             plan,
             trees,
             budget,
+            on_cgroup_fs,
+            boot_unix_ms: None,
             groups: Vec::new(),
             ended_cpu_ns: HashMap::new(),
             sums: HashMap::new(),
@@ -441,6 +449,11 @@ impl Sweeper {
             processes.refresh(&self.proc_root, &mut ctx);
         }
         let mut reading = self.node.read(&self.proc_root, &mut ctx);
+        self.boot_unix_ms = reading.start_unix_ms;
+        if self.on_cgroup_fs && self.node_created_unix_ms.is_none() {
+            self.node_created_unix_ms = created::unix_ms(&self.node_root, self.boot_unix_ms, &mut ctx);
+        }
+        reading.created_unix_ms = self.node_created_unix_ms;
         let now = reading.cpu.map(|cpu| CpuMark::of(&cpu, anchor));
         let last = std::mem::replace(&mut self.last_node_cpu, now);
         reading.cpu_rate_nanocores = now.zip(last).and_then(|(now, last)| now.rate_nanocores(&last));
@@ -494,6 +507,9 @@ impl Sweeper {
                 continue;
             }
             resets += group.take(values, anchor);
+            if self.on_cgroup_fs && group.is_new(ctx.sequence) && group.reading.created_unix_ms.is_none() {
+                group.reading.created_unix_ms = created::unix_ms(&group.files, self.boot_unix_ms, &mut ctx);
+            }
             let cpu_ns = values.cpu.map(|cpu| cpu.usage_ns);
             if group.slow.is_due(ctx.sequence, cpu_ns) {
                 let is_container = matches!(group.kind, Kind::Container { .. });
@@ -557,6 +573,9 @@ impl Sweeper {
             match &mut group.kind {
                 Kind::Pod { name: name @ None, .. } => *name = table.pod(&group.pod_uid).cloned(),
                 Kind::Container { id, name, pod_name, looks_like_sandbox } => {
+                    if let Some(unix_ms) = table.created_unix_ms(id) {
+                        group.reading.created_unix_ms = Some(unix_ms);
+                    }
                     if !*looks_like_sandbox && table.is_sandbox(id) {
                         *looks_like_sandbox = true;
                         self.report.started += 1;
