@@ -89,6 +89,7 @@ fn table() -> NameTable {
             id: format!("containerd://{}", container_id(index)),
             image: "registry.example.com/team/application:v1.2.3".to_owned(),
             started_unix_ms: Some(1_700_000_000_000),
+            created_unix_ms: None,
             oom_killed: None,
         };
         table.apply(&PodFacts {
@@ -100,6 +101,7 @@ fn table() -> NameTable {
             },
             containers: vec![container(pod * 2), container(pod * 2 + 1)],
             sandboxes: Vec::new(),
+            volumes: None,
         });
     }
     table

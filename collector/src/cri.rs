@@ -1,11 +1,12 @@
 #![allow(clippy::disallowed_methods, reason = "connects to the container runtime's socket")]
 //! Names of pods and containers from the container runtime: CRI's `ListPodSandbox` and `ListContainers`, gRPC over a local
-//! socket. Costs the cluster nothing.
+//! socket; and what its images take: `ImageFsInfo`. Costs the cluster nothing.
 //!
 //! Messages hold only the fields that are used; their numbers are those of kubernetes/cri-api `pkg/apis/runtime/v1/api.proto`.
 //! The whole list is asked for when new groups have no name: one question for any number of them.
 
-use crate::names::{ContainerFacts, NameTable, PodFacts, PodName};
+use crate::names::{ContainerFacts, NameTable, PodFacts, PodName, SandboxFacts};
+use crate::runtime_store::{Store, StoreUse};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -41,6 +42,9 @@ struct PodSandbox {
     id: String,
     #[prost(message, optional, tag = "2")]
     metadata: Option<PodSandboxMetadata>,
+    /// Unix nanoseconds.
+    #[prost(int64, tag = "4")]
+    created_at: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -90,7 +94,41 @@ struct ImageSpec {
     user_specified_image: String,
 }
 
-/// Why the runtime gave no names.
+#[derive(Clone, PartialEq, Message)]
+struct ImageFsInfoResponse {
+    #[prost(message, repeated, tag = "1")]
+    image_filesystems: Vec<FilesystemUsage>,
+    /// Since CRI of Kubernetes 1.29.
+    #[prost(message, repeated, tag = "2")]
+    container_filesystems: Vec<FilesystemUsage>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct FilesystemUsage {
+    /// Unix nanoseconds.
+    #[prost(int64, tag = "1")]
+    timestamp: i64,
+    #[prost(message, optional, tag = "2")]
+    fs_id: Option<FilesystemIdentifier>,
+    #[prost(message, optional, tag = "3")]
+    used_bytes: Option<UInt64Value>,
+    #[prost(message, optional, tag = "4")]
+    inodes_used: Option<UInt64Value>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct FilesystemIdentifier {
+    #[prost(string, tag = "1")]
+    mountpoint: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct UInt64Value {
+    #[prost(uint64, tag = "1")]
+    value: u64,
+}
+
+/// Why the runtime gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum CriError {
     /// The socket cannot be reached, or the answer broke off.
@@ -127,7 +165,7 @@ pub enum CriError {
 /// None does; the last one's reason, or that there is none.
 pub async fn usual_names() -> Result<NameTable, CriError> {
     let mut last = CriError::Io { socket: PathBuf::from(SOCKETS[0]), reason: "no such socket".to_owned() };
-    for socket in SOCKETS.map(Path::new).into_iter().filter(|socket| socket.exists()) {
+    for socket in usual_sockets() {
         match names(socket).await {
             Ok(names) => return Ok(names),
             Err(error) => last = error,
@@ -136,18 +174,45 @@ pub async fn usual_names() -> Result<NameTable, CriError> {
     Err(last)
 }
 
+fn usual_sockets() -> impl Iterator<Item = &'static Path> {
+    SOCKETS.map(Path::new).into_iter().filter(|socket| socket.exists())
+}
+
 /// Asks for everything the runtime runs.
 ///
 /// # Errors
 /// The runtime cannot be asked or refuses.
 pub async fn names(socket: &Path) -> Result<NameTable, CriError> {
-    match tokio::time::timeout(TIMEOUT, ask(socket)).await {
+    let answers = ask(socket, &["RuntimeService/ListPodSandbox", "RuntimeService/ListContainers"]).await?;
+    let names = answers.first().zip(answers.get(1));
+    names
+        .and_then(|(sandboxes, containers)| names_of(sandboxes, containers))
+        .ok_or_else(|| no_message(socket))
+}
+
+/// What the images take, and where, of this socket or of the first of the usual ones that is there.
+///
+/// # Errors
+/// The runtime cannot be asked or refuses.
+pub async fn store(socket: Option<&Path>) -> Result<Store, CriError> {
+    let socket = socket.or_else(|| usual_sockets().next()).unwrap_or(Path::new(SOCKETS[0]));
+    let answers = ask(socket, &["ImageService/ImageFsInfo"]).await?;
+    answers.first().and_then(|answer| store_of(answer)).ok_or_else(|| no_message(socket))
+}
+
+fn no_message(socket: &Path) -> CriError {
+    CriError::Io { socket: socket.to_owned(), reason: "an answer is no message".to_owned() }
+}
+
+/// The bodies of the answers, within [`TIMEOUT`].
+async fn ask(socket: &Path, methods: &[&'static str]) -> Result<Vec<Bytes>, CriError> {
+    match tokio::time::timeout(TIMEOUT, connect_and_ask(socket, methods)).await {
         Ok(answer) => answer,
         Err(_) => Err(CriError::Timeout { socket: socket.to_owned() }),
     }
 }
 
-async fn ask(socket: &Path) -> Result<NameTable, CriError> {
+async fn connect_and_ask(socket: &Path, methods: &[&'static str]) -> Result<Vec<Bytes>, CriError> {
     let io = |reason: String| CriError::Io { socket: socket.to_owned(), reason };
     let stream = UnixStream::connect(socket).await.map_err(|error| io(error.to_string()))?;
     let (mut sender, connection) =
@@ -155,9 +220,11 @@ async fn ask(socket: &Path) -> Result<NameTable, CriError> {
             .await
             .map_err(|error| io(error.to_string()))?;
     let asking = async {
-        let sandboxes = call(socket, &mut sender, "ListPodSandbox").await?;
-        let containers = call(socket, &mut sender, "ListContainers").await?;
-        names_of(&sandboxes, &containers).ok_or_else(|| io("an answer is no message".to_owned()))
+        let mut answers = Vec::with_capacity(methods.len());
+        for method in methods {
+            answers.push(call(socket, &mut sender, method).await?);
+        }
+        Ok(answers)
     };
     tokio::select! {
         answer = asking => answer,
@@ -171,7 +238,7 @@ type Sender = hyper::client::conn::http2::SendRequest<Full<Bytes>>;
 async fn call(socket: &Path, sender: &mut Sender, method: &'static str) -> Result<Bytes, CriError> {
     let io = |reason: String| CriError::Io { socket: socket.to_owned(), reason };
     // An empty message without compression is its prefix alone.
-    let request = http::Request::post(format!("http://localhost/runtime.v1.RuntimeService/{method}"))
+    let request = http::Request::post(format!("http://localhost/runtime.v1.{method}"))
         .header(http::header::CONTENT_TYPE, "application/grpc")
         .header(http::header::TE, "trailers")
         .body(Full::new(Bytes::from_static(&[0; PREFIX_BYTES])))
@@ -190,6 +257,27 @@ async fn call(socket: &Path, sender: &mut Sender, method: &'static str) -> Resul
 /// The names in the bodies of the answers to `ListPodSandbox` and `ListContainers`. `None` where one is no message.
 pub fn names_of(sandboxes: &[u8], containers: &[u8]) -> Option<NameTable> {
     Some(table(&message(sandboxes)?, message(containers)?))
+}
+
+/// What the body of the answer to `ImageFsInfo` says. `None` where it is no message, or names no file system.
+pub fn store_of(answer: &[u8]) -> Option<Store> {
+    let ImageFsInfoResponse { image_filesystems, container_filesystems } = message(answer)?;
+    let first = |all: Vec<FilesystemUsage>| all.into_iter().next().and_then(store_use);
+    Some(Store { images: first(image_filesystems)?, containers: first(container_filesystems) })
+}
+
+fn store_use(usage: FilesystemUsage) -> Option<StoreUse> {
+    let mountpoint = usage.fs_id.map(|id| id.mountpoint).filter(|path| path.starts_with('/'))?;
+    Some(StoreUse {
+        mountpoint: PathBuf::from(mountpoint),
+        bytes: usage.used_bytes.map(|used| used.value),
+        inodes: usage.inodes_used.map(|used| used.value),
+        unix_ms: usage.timestamp / 1_000_000,
+    })
+}
+
+fn unix_ms(created_at: i64) -> Option<i64> {
+    Some(created_at / 1_000_000).filter(|unix_ms| *unix_ms > 0)
 }
 
 fn refused(socket: &Path, method: &'static str, headers: &http::HeaderMap) -> Result<(), CriError> {
@@ -227,8 +315,10 @@ fn table(sandboxes: &ListPodSandboxResponse, containers: ListContainersResponse)
             name: PodName { namespace: metadata.namespace.clone(), pod: metadata.name.clone() },
             containers: Vec::new(),
             sandboxes: Vec::new(),
+            volumes: None,
         });
-        facts.sandboxes.push(sandbox.id.clone());
+        let created_unix_ms = unix_ms(sandbox.created_at);
+        facts.sandboxes.push(SandboxFacts { id: sandbox.id.clone(), created_unix_ms });
     }
     for container in containers.containers {
         let pod = pod_of.get(container.pod_sandbox_id.as_str()).and_then(|uid| pods.get_mut(uid));
@@ -242,7 +332,8 @@ fn table(sandboxes: &ListPodSandboxResponse, containers: ListContainersResponse)
             name: metadata.name,
             id: container.id,
             image,
-            started_unix_ms: Some(container.created_at / 1_000_000).filter(|unix_ms| *unix_ms > 0),
+            started_unix_ms: unix_ms(container.created_at),
+            created_unix_ms: unix_ms(container.created_at),
             // Only a question about each container would tell.
             oom_killed: None,
         });
@@ -261,7 +352,7 @@ mod tests {
 
     fn sandbox(id: &str, uid: &str) -> PodSandbox {
         let metadata = PodSandboxMetadata { name: "web-1".into(), uid: uid.into(), namespace: "shop".into() };
-        PodSandbox { id: id.into(), metadata: Some(metadata) }
+        PodSandbox { id: id.into(), metadata: Some(metadata), created_at: 1_767_225_601_000_000_000 }
     }
 
     fn container(id: &str, sandbox: &str, name: &str, image: ImageSpec) -> Container {
@@ -280,7 +371,7 @@ mod tests {
             items: vec![
                 sandbox("old", "u1"),
                 sandbox("new", "u1"),
-                PodSandbox { id: "x".into(), metadata: None },
+                PodSandbox { id: "x".into(), ..PodSandbox::default() },
             ],
         };
         let named = ImageSpec { image: "sha256:1".into(), user_specified_image: "registry/web:1".into() };
@@ -298,22 +389,66 @@ mod tests {
         assert_eq!((init.container.as_str(), init.image.as_str()), ("init", "sha256:2"));
         assert_eq!((app.container.as_str(), app.image.as_str()), ("app", "registry/web:1"));
         assert_eq!(app.started_unix_ms, Some(1_767_225_607_123));
-        assert!(table.container("c").is_none());
+        assert_eq!(table.created_unix_ms("b"), Some(1_767_225_607_123));
+        assert_eq!(table.created_unix_ms("new"), Some(1_767_225_601_000));
+        assert!(table.container("c").is_none() && table.created_unix_ms("c").is_none());
         assert!(table.is_sandbox("old") && table.is_sandbox("new") && !table.is_sandbox("a"));
     }
 
     #[test]
     fn messages_have_a_prefix() {
         let sent = ListPodSandboxResponse { items: vec![sandbox("s", "u")] };
-        let bytes = sent.encode_to_vec();
-        let mut body = vec![0];
-        body.extend(u32::try_from(bytes.len()).unwrap().to_be_bytes());
-        body.extend(&bytes);
+        let mut body = framed(&sent);
         assert_eq!(message::<ListPodSandboxResponse>(&body), Some(sent));
         assert_eq!(message::<ListPodSandboxResponse>(&body[..body.len() - 1]), None);
         body[0] = 1;
         assert_eq!(message::<ListPodSandboxResponse>(&body), None, "compressed");
         assert_eq!(message::<ListPodSandboxResponse>(&[]), None);
+    }
+
+    fn framed(message: &impl Message) -> Vec<u8> {
+        let bytes = message.encode_to_vec();
+        let mut body = vec![0];
+        body.extend(u32::try_from(bytes.len()).unwrap().to_be_bytes());
+        body.extend(&bytes);
+        body
+    }
+
+    fn usage(mountpoint: &str, used: Option<u64>) -> FilesystemUsage {
+        FilesystemUsage {
+            timestamp: 1_767_225_607_123_456_789,
+            fs_id: Some(FilesystemIdentifier { mountpoint: mountpoint.into() }),
+            used_bytes: used.map(|value| UInt64Value { value }),
+            inodes_used: None,
+        }
+    }
+
+    #[test]
+    fn what_images_take() {
+        let of = |images: Vec<FilesystemUsage>, containers: Vec<FilesystemUsage>| {
+            store_of(&framed(&ImageFsInfoResponse {
+                image_filesystems: images,
+                container_filesystems: containers,
+            }))
+        };
+        let told = |mountpoint: &str, bytes| StoreUse {
+            mountpoint: PathBuf::from(mountpoint),
+            bytes,
+            inodes: None,
+            unix_ms: 1_767_225_607_123,
+        };
+        let images = told("/var/lib/containerd/x", Some(700));
+        assert_eq!(
+            of(vec![usage("/var/lib/containerd/x", Some(700))], vec![]),
+            Some(Store { images: images.clone(), containers: None })
+        );
+        assert_eq!(
+            of(vec![usage("/var/lib/containerd/x", Some(700))], vec![usage("/layers", None)]),
+            Some(Store { images, containers: Some(told("/layers", None)) })
+        );
+        assert_eq!(of(vec![], vec![]), None);
+        assert_eq!(of(vec![usage("", Some(1))], vec![]), None, "nowhere");
+        assert_eq!(store_of(b"x"), None);
     }
 
     #[tokio::test(start_paused = true)]
@@ -333,6 +468,7 @@ mod tests {
         #[test]
         fn no_answer_panics(body in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = (message::<ListPodSandboxResponse>(&body), message::<ListContainersResponse>(&body));
+            let _ = store_of(&body);
         }
     }
 }

@@ -24,7 +24,9 @@ impl Devices {
     pub fn names(&mut self, proc_root: &OwnedFd, sequence: u64, buffer: &mut [u8]) -> Arc<DeviceNames> {
         if self.read_sequence == 0 || sequence.saturating_sub(self.read_sequence) >= RARE_SWEEPS {
             self.read_sequence = sequence;
-            if let Ok(text) = files::read_at(proc_root, "partitions", buffer) {
+            if let Ok(text) = files::read_at(proc_root, "partitions", buffer)
+                && !is_told_by(&self.known, text)
+            {
                 self.known = Arc::new(parse(text));
             }
         }
@@ -34,13 +36,23 @@ impl Devices {
 
 /// Lines `major minor #blocks name`, after a heading.
 pub fn parse(text: &[u8]) -> DeviceNames {
-    let Ok(text) = std::str::from_utf8(text) else { return DeviceNames::new() };
-    let entry = |line: &str| {
-        let mut words = line.split_ascii_whitespace();
+    entries(text).map(|(numbers, name)| (numbers, Arc::from(name))).collect()
+}
+
+fn entries(text: &[u8]) -> impl Iterator<Item = ((u32, u32), &str)> {
+    let entry = |line| {
+        let mut words = str::split_ascii_whitespace(line);
         let numbers = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-        Some((numbers, Arc::from(words.nth(1)?)))
+        Some((numbers, words.nth(1)?))
     };
-    text.lines().filter_map(entry).take(DEVICES_LIMIT).collect()
+    std::str::from_utf8(text).unwrap_or_default().lines().filter_map(entry).take(DEVICES_LIMIT)
+}
+
+/// Whether a text has these names and no others.
+fn is_told_by(names: &DeviceNames, text: &[u8]) -> bool {
+    let same =
+        |(numbers, name): ((u32, u32), &str)| names.get(&numbers).is_some_and(|known| **known == *name);
+    entries(text).count() == names.len() && entries(text).all(same)
 }
 
 /// What `/proc/diskstats` says of the whole disks.
@@ -92,5 +104,9 @@ mod tests {
         assert_eq!(names.len(), 2);
         assert_eq!(&*names[&(259, 1)], "nvme0n1p1");
         assert!(parse(b"\xff 1 2 x").is_empty());
+        assert!(is_told_by(&names, b" 259 1 7 nvme0n1p1\n 254 0 7 vda\n"));
+        for other in [&b"254 0 7 vda\n"[..], b"254 0 7 vdb\n259 1 7 nvme0n1p1\n", b""] {
+            assert!(!is_told_by(&names, other));
+        }
     }
 }

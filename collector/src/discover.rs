@@ -134,6 +134,10 @@ pub struct Discovery {
     wanted_bases: Vec<String>,
     searches: bool,
     cgroup_root: String,
+    /// As systemd names its folder; the same where it is one folder.
+    systemd_root: String,
+    to_visit: ToVisit,
+    path: String,
     /// The node's own services, for a collector of the whole node.
     follows_services: bool,
     services: Vec<Service>,
@@ -170,7 +174,7 @@ impl Discovery {
         let systemd = layout::systemd_path(cgroup_root);
         let mut wanted_bases = vec![plain.clone()];
         if systemd != plain {
-            wanted_bases.push(systemd);
+            wanted_bases.push(systemd.clone());
         }
         let trust_links = files::is_cgroup_fs(&root);
         let tells_emptying = files::is_cgroup2_fs(&root);
@@ -195,6 +199,9 @@ impl Discovery {
             wanted_bases,
             searches,
             cgroup_root: plain,
+            systemd_root: systemd,
+            to_visit: ToVisit::default(),
+            path: String::new(),
             follows_services,
             services: Vec::new(),
             lister,
@@ -296,33 +303,33 @@ impl Discovery {
 
     /// Walks the tree for folders that hold a kubepods folder and are not known yet.
     fn search(&mut self) {
-        let mut to_visit = vec![(self.cgroup_root.clone(), 0)];
+        let (to_visit, path) = (&mut self.to_visit, &mut self.path);
+        to_visit.clear();
+        to_visit.push("", &self.cgroup_root, 0);
         let mut visited = 0;
-        while let Some((path, depth)) = to_visit.pop() {
+        while let Some(depth) = to_visit.pop(path) {
             visited += 1;
             if visited > SEARCH_FOLDERS_LIMIT {
                 break;
             }
-            if self.lister.list(None, &path).is_err() {
+            if self.lister.list(None, path).is_err() {
                 continue;
             }
             for (name, _) in self.lister.listing.iter() {
                 if layout::is_kubepods(name) {
-                    if !self.wanted_bases.contains(&path) && self.wanted_bases.len() < BASES_LIMIT {
+                    if !self.wanted_bases.contains(path) && self.wanted_bases.len() < BASES_LIMIT {
                         self.wanted_bases.push(path.clone());
                     }
                 } else if depth < SEARCH_DEPTH {
-                    to_visit.push((join(&path, name), depth + 1));
+                    to_visit.push(path, name, depth + 1);
                 }
             }
         }
         let root = &self.lister.root;
-        let cgroup_root = self.cgroup_root.as_str();
         // Nested bases come and go with their node containers; the configured ones are waited for.
-        let systemd = layout::systemd_path(cgroup_root);
-        self.wanted_bases.retain(|path| {
-            path == cgroup_root || *path == systemd || files::inode_and_links(root, path).is_ok()
-        });
+        let (plain, systemd) = (&self.cgroup_root, &self.systemd_root);
+        self.wanted_bases
+            .retain(|path| path == plain || path == systemd || files::inode_and_links(root, path).is_ok());
     }
 }
 
@@ -569,6 +576,40 @@ impl Listing {
         self.text.hash(&mut hasher);
         self.entries.hash(&mut hasher);
         hasher.finish()
+    }
+}
+
+/// Folders that a search has yet to look into, the last one first. Its memory is used again.
+#[derive(Default)]
+struct ToVisit {
+    /// Their paths, one after the other.
+    text: String,
+    /// Where each begins, and how deep it is.
+    entries: Vec<(usize, usize)>,
+}
+
+impl ToVisit {
+    fn clear(&mut self) {
+        self.text.clear();
+        self.entries.clear();
+    }
+
+    fn push(&mut self, parent: &str, name: &str, depth: usize) {
+        self.entries.push((self.text.len(), depth));
+        if !parent.is_empty() {
+            self.text.push_str(parent);
+            self.text.push('/');
+        }
+        self.text.push_str(name);
+    }
+
+    /// Puts the path of the last one into `path` and gives its depth.
+    fn pop(&mut self, path: &mut String) -> Option<usize> {
+        let (start, depth) = self.entries.pop()?;
+        path.clear();
+        path.push_str(self.text.get(start..)?);
+        self.text.truncate(start);
+        Some(depth)
     }
 }
 

@@ -10,9 +10,9 @@ use std::cell::Cell;
 use std::ffi::CStr;
 use std::path::Path;
 
-/// Size of the read buffer: `cgroup.procs` of thirty thousand processes. Memory that no file ever filled is never taken from
-/// the machine. A longer text is no value, for a part of it would be a wrong one.
-pub const BUFFER_BYTES: usize = 256 * 1024;
+/// Size of the read buffer: `cgroup.procs` of ninety thousand processes, or three lists of two thousand interfaces. Memory
+/// that no file ever filled is never taken from the machine. A longer text is no value, for a part of it would be a wrong one.
+pub const BUFFER_BYTES: usize = 768 * 1024;
 /// A text of at least so many bytes may go on: the kernel gives lists in pages that end after a whole line, so that a
 /// first one is never shorter than half of the smallest page there is.
 const MAY_GO_ON_BYTES: usize = 2048;
@@ -141,6 +141,17 @@ pub fn join<'b>(buffer: &'b mut String, folder: &str, file: &str) -> Result<&'b 
     CStr::from_bytes_with_nul(buffer.as_bytes()).map_err(|_| ReadFault::Other)
 }
 
+/// Lends a path as the kernel takes it: without a copy, however long it is. It is the same afterwards.
+///
+/// # Errors
+/// There is a NUL in it, which no path has.
+pub fn lend<T>(path: &mut String, to: impl FnOnce(&CStr) -> T) -> Result<T, ReadFault> {
+    path.push('\0');
+    let lent = CStr::from_bytes_with_nul(path.as_bytes()).map(to).map_err(|_| ReadFault::Other);
+    path.pop();
+    lent
+}
+
 /// Opens a folder below another. Symbolic links are not followed at the last step.
 pub fn open_folder_at(base: impl AsFd, path: impl Arg) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -191,15 +202,22 @@ pub fn read_at(base: impl AsFd, path: impl Arg, buffer: &mut [u8]) -> Result<&[u
 }
 
 /// Inode and link count of a path below a folder; the folder itself for an empty path.
-pub fn inode_and_links(base: impl AsFd, path: &str) -> rustix::io::Result<(u64, u64)> {
+pub fn inode_and_links(base: impl AsFd, path: impl Arg) -> rustix::io::Result<(u64, u64)> {
     cost::called(1);
-    let stat = match path {
-        "" => rustix::fs::statat(base, "", AtFlags::EMPTY_PATH)?,
-        _ => rustix::fs::statat(base, path, AtFlags::SYMLINK_NOFOLLOW)?,
-    };
+    let stat = rustix::fs::statat(base, path, AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH)?;
     // The width of the link count differs between architectures.
     #[allow(clippy::useless_conversion, reason = "st_nlink is 32 bits wide on some architectures")]
     Ok((stat.st_ino, u64::from(stat.st_nlink)))
+}
+
+/// When a file or folder was last changed, Unix milliseconds.
+pub fn changed_unix_ms(base: impl AsFd, path: impl Arg) -> rustix::io::Result<i64> {
+    cost::called(1);
+    let stat = rustix::fs::statat(base, path, AtFlags::SYMLINK_NOFOLLOW)?;
+    // Widths and signs of these fields differ between architectures.
+    #[allow(clippy::unnecessary_cast, reason = "the width of these fields differs between architectures")]
+    let (seconds, nanoseconds) = (stat.st_mtime as i64, stat.st_mtime_nsec as i64);
+    Ok(seconds.saturating_mul(1_000).saturating_add(nanoseconds / 1_000_000))
 }
 
 /// Whether a folder lies on the file system of control groups v2.

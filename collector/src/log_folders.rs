@@ -63,6 +63,7 @@ pub fn table(pods: &[String], containers: &[String]) -> NameTable {
             name: PodName { namespace: namespace.to_owned(), pod: pod.to_owned() },
             containers: Vec::new(),
             sandboxes: Vec::new(),
+            volumes: None,
         };
         known.entry((namespace, pod)).or_default().push(facts);
     }

@@ -58,9 +58,9 @@ impl Members {
             path.push('/');
         }
         path.push_str("cgroup.procs");
-        let read = files::read_at(tree, path.as_str(), buffer);
+        let read = files::lend(path, |path| files::read_at(tree, path, buffer));
         path.truncate(length);
-        let text = read?;
+        let text = read??;
         self.count += parse::processes(text).ok_or(ReadFault::Malformed)?;
         for pid in parse::pids(text) {
             let Some(slot) = self.pids.get_mut(self.named) else { break };
@@ -74,14 +74,23 @@ impl Members {
         if depth >= DEPTH_LIMIT {
             return;
         }
-        for name in folders(tree, path).unwrap_or_default() {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open = files::lend(path, |path| rustix::fs::openat(tree, path, flags, Mode::empty()));
+        let Ok(Ok(folder)) = open else { return };
+        let mut listing = [MaybeUninit::uninit(); LISTING_BYTES];
+        let mut entries = RawDir::new(folder, &mut listing);
+        while let Some(Ok(entry)) = entries.next() {
+            let name = entry.file_name().to_str().unwrap_or(".");
+            if entry.file_type() != FileType::Directory || matches!(name, "." | "..") {
+                continue;
+            }
             if self.groups_left == 0 {
                 return;
             }
             self.groups_left -= 1;
             let length = path.len();
             path.push('/');
-            path.push_str(&name);
+            path.push_str(name);
             let _ = self.take(tree, path, buffer);
             self.descend(tree, path, buffer, depth + 1);
             path.truncate(length);
@@ -91,27 +100,9 @@ impl Members {
 
 /// Whether a group has groups below it, by its link count. Other file systems than those of control groups may count
 /// otherwise; there it is found by looking.
-pub fn has_groups_below(tree: &OwnedFd, path: &str) -> bool {
-    files::inode_and_links(tree, path).is_ok_and(|(_, links)| links != 2)
-}
-
-fn folders(tree: &OwnedFd, path: &str) -> rustix::io::Result<Vec<String>> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let folder = rustix::fs::openat(tree, path, flags, Mode::empty())?;
-    let mut listing = [MaybeUninit::uninit(); LISTING_BYTES];
-    let mut entries = RawDir::new(folder, &mut listing);
-    let mut names = Vec::new();
-    while let Some(entry) = entries.next() {
-        let entry = entry?;
-        let name = entry.file_name().to_str().unwrap_or(".");
-        if entry.file_type() == FileType::Directory
-            && !matches!(name, "." | "..")
-            && names.len() < GROUPS_LIMIT
-        {
-            names.push(name.to_owned());
-        }
-    }
-    Ok(names)
+pub fn has_groups_below(tree: &OwnedFd, path: &mut String) -> bool {
+    let found = files::lend(path, |path| files::inode_and_links(tree, path));
+    found.is_ok_and(|found| found.is_ok_and(|(_, links)| links != 2))
 }
 
 #[cfg(test)]

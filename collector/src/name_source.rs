@@ -270,6 +270,7 @@ mod tests {
             name: PodName { namespace: "shop".to_owned(), pod: pod.to_owned() },
             containers: Vec::new(),
             sandboxes: Vec::new(),
+            volumes: None,
         });
         table
     }

@@ -45,8 +45,28 @@ pub struct PodFacts {
     pub name: PodName,
     /// Regular, init and ephemeral containers; those without an id yet are left out.
     pub containers: Vec<ContainerFacts>,
-    /// Ids of its sandboxes, as far as the source tells.
-    pub sandboxes: Vec<String>,
+    /// Its sandboxes, as far as the source tells.
+    pub sandboxes: Vec<SandboxFacts>,
+    /// The volumes of its spec, if the source tells them.
+    pub volumes: Option<Vec<PodVolume>>,
+}
+
+/// What a source says about a sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SandboxFacts {
+    /// Its id.
+    pub id: String,
+    /// When it was made, Unix milliseconds.
+    pub created_unix_ms: Option<i64>,
+}
+
+/// A volume of a pod's spec.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodVolume {
+    /// Its name.
+    pub name: String,
+    /// The claim in the pod's namespace that it stands for.
+    pub claim: Option<String>,
 }
 
 /// What a pod says about one of its containers.
@@ -60,6 +80,8 @@ pub struct ContainerFacts {
     pub image: String,
     /// When it started, if it runs, Unix milliseconds.
     pub started_unix_ms: Option<i64>,
+    /// When it was made, Unix milliseconds; only a runtime tells.
+    pub created_unix_ms: Option<i64>,
     /// That it, or the one before it, was killed for want of memory.
     pub oom_killed: Option<OomKilledFacts>,
 }
@@ -90,6 +112,9 @@ pub struct NameTable {
     pods: HashMap<String, Arc<PodName>>,
     containers: HashMap<String, Arc<ContainerName>>,
     sandboxes: HashSet<String>,
+    /// Of containers and sandboxes, Unix milliseconds.
+    created: HashMap<String, i64>,
+    volumes: HashMap<String, Arc<[PodVolume]>>,
     oom_killed: HashMap<String, OomKilled>,
     claims: HashMap<String, Claim>,
 }
@@ -117,6 +142,16 @@ impl NameTable {
     /// Whether a container is a pod's sandbox, by the word of the source.
     pub fn is_sandbox(&self, id: &str) -> bool {
         self.sandboxes.contains(id)
+    }
+
+    /// When a container or sandbox was made, Unix milliseconds, by the word of the source.
+    pub fn created_unix_ms(&self, id: &str) -> Option<i64> {
+        self.created.get(id).copied()
+    }
+
+    /// The volumes of the pod whose cgroup carries this UID, if the source tells them.
+    pub fn volumes(&self, cgroup_uid: &str) -> Option<&Arc<[PodVolume]>> {
+        self.volumes.get(cgroup_uid)
     }
 
     /// The container with this id, if its pod's status says that it was killed for want of memory.
@@ -167,10 +202,19 @@ impl NameTable {
                 oom_killed_ids.push(killed_id.to_owned());
             }
             self.containers.insert(id.to_owned(), name);
+            self.created.extend(container.created_unix_ms.map(|unix_ms| (id.to_owned(), unix_ms)));
             container_ids.push(id.to_owned());
         }
         self.pods.insert(facts.cgroup_uid.clone(), pod);
-        let sandbox_ids: Vec<String> = facts.sandboxes.iter().map(|id| bare_id(id).to_owned()).collect();
+        if let Some(volumes) = &facts.volumes {
+            self.volumes.insert(facts.cgroup_uid.clone(), volumes.as_slice().into());
+        }
+        let mut sandbox_ids = Vec::with_capacity(facts.sandboxes.len());
+        for sandbox in &facts.sandboxes {
+            let id = bare_id(&sandbox.id).to_owned();
+            self.created.extend(sandbox.created_unix_ms.map(|unix_ms| (id.clone(), unix_ms)));
+            sandbox_ids.push(id);
+        }
         self.sandboxes.extend(sandbox_ids.iter().cloned());
         let cgroup_uid = facts.cgroup_uid.clone();
         let claim = Claim { cgroup_uid, container_ids, sandbox_ids, oom_killed_ids };
@@ -181,11 +225,14 @@ impl NameTable {
     pub fn remove(&mut self, uid: &str) {
         if let Some(claim) = self.claims.remove(uid) {
             self.pods.remove(&claim.cgroup_uid);
+            self.volumes.remove(&claim.cgroup_uid);
             for id in claim.container_ids {
                 self.containers.remove(&id);
+                self.created.remove(&id);
             }
             for id in claim.sandbox_ids {
                 self.sandboxes.remove(&id);
+                self.created.remove(&id);
             }
             for id in claim.oom_killed_ids {
                 self.oom_killed.remove(&id);
@@ -265,6 +312,7 @@ mod tests {
                 })
                 .collect(),
             sandboxes: Vec::new(),
+            volumes: None,
         }
     }
 
@@ -301,6 +349,23 @@ mod tests {
         table.apply(&facts("u", "u", "web", &[("web", ""), ("side", "containerd://")]));
         assert_eq!(table.containers.len(), 0);
         assert_eq!(table.len(), 1);
+    }
+
+    #[test]
+    fn what_a_source_says_of_a_pod_goes_with_it() {
+        let mut table = NameTable::default();
+        let mut web = facts("u", "hash", "web", &[("web", "containerd://c")]);
+        web.containers[0].created_unix_ms = Some(7);
+        web.sandboxes.push(SandboxFacts { id: "s".to_owned(), created_unix_ms: Some(5) });
+        let volume = PodVolume { name: "data".to_owned(), claim: Some("web-data".to_owned()) };
+        web.volumes = Some(vec![volume.clone()]);
+        table.apply(&web);
+        assert_eq!((table.created_unix_ms("c"), table.created_unix_ms("s")), (Some(7), Some(5)));
+        assert!(table.is_sandbox("s"));
+        assert_eq!(table.volumes("hash").unwrap()[..], [volume]);
+        table.remove("u");
+        assert_eq!((table.created_unix_ms("c"), table.created_unix_ms("s")), (None, None));
+        assert!(table.volumes("hash").is_none() && !table.is_sandbox("s"));
     }
 
     #[test]

@@ -18,10 +18,11 @@ const INTERFACES_LIMIT: usize = 64;
 const LEFT_OUT: [&str; 4] = ["lo", "veth", "docker", "nerdctl"];
 
 /// Reads the interfaces of the namespace of a process into `interfaces`, unless it is the host's. Whether the question
-/// is answered; not if the process ended.
+/// is answered; not if the process ended. `known`: those of the last reading, whose names are used again.
 pub fn read(
     pid: u32,
     proc_root: &OwnedFd,
+    known: &[Interface],
     interfaces: &mut Vec<Interface>,
     ctx: &mut SweepContext<'_>,
 ) -> bool {
@@ -33,7 +34,7 @@ pub fn read(
     let mut path = std::mem::take(ctx.path);
     path.clear();
     let _ = write!(path, "{pid}/net/dev");
-    let answered = read_file(&path, proc_root, interfaces, ctx);
+    let answered = read_file(&path, proc_root, known, interfaces, ctx);
     *ctx.path = path;
     answered
 }
@@ -42,13 +43,14 @@ pub fn read(
 pub fn read_file(
     net_dev: &str,
     proc_root: &OwnedFd,
+    known: &[Interface],
     interfaces: &mut Vec<Interface>,
     ctx: &mut SweepContext<'_>,
 ) -> bool {
     let Ok(text) = files::read_at(proc_root, net_dev, ctx.buffer) else { return false };
     for (name, counters) in parse::net_dev(text) {
         if interfaces.len() < INTERFACES_LIMIT && !is_left_out(name) {
-            interfaces.push(interface(name, &counters));
+            interfaces.push(interface(name, known, &counters));
         }
     }
     true
@@ -58,14 +60,16 @@ fn is_left_out(name: &str) -> bool {
     LEFT_OUT.iter().any(|start| name.get(..start.len()).is_some_and(|own| own.eq_ignore_ascii_case(start)))
 }
 
-fn interface(name: &str, counters: &[u64; 16]) -> Interface {
+fn interface(name: &str, known: &[Interface], counters: &[u64; 16]) -> Interface {
     let traffic = |from: usize| Traffic {
         bytes: counters[from],
         packets: counters[from + 1],
         errors: counters[from + 2],
         dropped: counters[from + 3],
     };
-    Interface { name: Arc::from(name), receive: traffic(0), transmit: traffic(8) }
+    let known = known.iter().find(|interface| *interface.name == *name);
+    let name = known.map_or_else(|| Arc::from(name), |interface| interface.name.clone());
+    Interface { name, receive: traffic(0), transmit: traffic(8) }
 }
 
 /// Whether a process shares the network namespace of process 1; `None` when it ended. Namespaces are compared by their
@@ -82,30 +86,37 @@ fn is_in_host_namespace(pid: u32, proc_root: &OwnedFd, ctx: &mut SweepContext<'_
     if let (Some(own), Some(host)) = (inode(pid, ctx.path), inode(1, ctx.path)) {
         return Some(own == host);
     }
-    let mut text = |pid: u32| {
-        ctx.path.clear();
-        let _ = write!(ctx.path, "{pid}/net/dev");
-        let text = files::read_at(proc_root, ctx.path.as_str(), ctx.buffer).ok()?;
-        Some(parse::net_dev(text).map(|(name, counters)| (name.to_owned(), counters)).collect::<Vec<_>>())
+    let path = &mut *ctx.path;
+    let mut text = |pid: u32, buffer| {
+        path.clear();
+        let _ = write!(path, "{pid}/net/dev");
+        files::read_at(proc_root, path.as_str(), buffer).ok()
     };
-    let before = text(1)?;
-    let own = text(pid)?;
-    let after = text(1)?;
-    Some(lies_between(&before, &own, &after))
+    let third = ctx.buffer.len() / 3;
+    let (first, rest) = ctx.buffer.split_at_mut(third);
+    let (second, last) = rest.split_at_mut(third);
+    let before = text(1, first)?;
+    let own = text(pid, second)?;
+    let after = text(1, last)?;
+    Some(lies_between(before, own, after))
 }
 
-fn lies_between(
-    before: &[(String, [u64; 16])],
-    own: &[(String, [u64; 16])],
-    after: &[(String, [u64; 16])],
-) -> bool {
-    before.len() == own.len()
-        && own.len() == after.len()
-        && before.iter().zip(own).zip(after).all(|((before, own), after)| {
-            before.0 == own.0
-                && own.0 == after.0
-                && (0..16).all(|at| (before.1[at]..=after.1[at]).contains(&own.1[at]))
-        })
+/// Texts of `net/dev`.
+fn lies_between(before: &[u8], own: &[u8], after: &[u8]) -> bool {
+    let (mut before, mut own, mut after) =
+        (parse::net_dev(before), parse::net_dev(own), parse::net_dev(after));
+    loop {
+        let ((before, first), (own, counters), (after, last)) =
+            match (before.next(), own.next(), after.next()) {
+                (Some(before), Some(own), Some(after)) => (before, own, after),
+                (None, None, None) => return true,
+                _ => return false,
+            };
+        let lies = (0..16).all(|at| (first[at]..=last[at]).contains(&counters[at]));
+        if before != own || own != after || !lies {
+            return false;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -124,7 +135,7 @@ mod tests {
 
     #[test]
     fn one_namespace_or_two() {
-        let at = |bytes: u64| vec![("eth0".to_owned(), [bytes; 16])];
+        let at = |value: u64| format!("eth0:{}\n", format!(" {value}").repeat(16)).into_bytes();
         assert!(lies_between(&at(5), &at(6), &at(7)));
         assert!(
             !lies_between(&at(5), &at(9), &at(7)),
@@ -139,7 +150,9 @@ mod tests {
         for (at, counter) in counters.iter_mut().enumerate() {
             *counter = at as u64 + 1;
         }
-        let found = interface("eth0", &counters);
+        let before = interface("eth0", &[], &[0; 16]);
+        let found = interface("eth0", std::slice::from_ref(&before), &counters);
+        assert!(Arc::ptr_eq(&found.name, &before.name));
         assert_eq!(found.receive, Traffic { bytes: 1, packets: 2, errors: 3, dropped: 4 });
         assert_eq!(found.transmit, Traffic { bytes: 9, packets: 10, errors: 11, dropped: 12 });
     }

@@ -1,4 +1,4 @@
-#![allow(clippy::disallowed_methods, reason = "reads /proc through the procfs crate")]
+#![allow(clippy::disallowed_methods, reason = "reads /proc")]
 //! The machine's own values.
 //!
 //! CPU: the root group's counter, as a kubelet takes it; where there is none, `/proc/stat`.
@@ -13,18 +13,22 @@
 //!
 //! Where the visible root is itself a group (a node that is a container), its own files are read instead.
 
+use crate::files;
 use crate::group::{GroupFiles, SweepContext};
+use crate::node_exporter::cpu::stat_number;
+use crate::node_exporter::memory::meminfo;
+use crate::node_exporter::text;
 use crate::sample::{Cpu, Memory, Reading, Swap, working_set_bytes};
 use crate::summary::{Rlimit, Time};
-use procfs::{FromRead, FromReadSI, KernelStats, LoadAverage, LocalSystemInfo, Meminfo};
-use std::path::{Path, PathBuf};
+use procfs::{FromRead, LoadAverage};
+use rustix::fd::OwnedFd;
+use std::path::Path;
 
 /// Nanoseconds in a second.
 const SECOND_NS: u64 = 1_000_000_000;
 
 /// Reads the machine's values.
 pub struct NodeReader {
-    proc_root: PathBuf,
     /// The root group, where the source has one.
     root_group: Option<GroupFiles>,
     memory_from_group: bool,
@@ -34,12 +38,12 @@ pub struct NodeReader {
 impl NodeReader {
     /// `root_group`: the group whose CPU counter is the machine's. `memory_from_group`: the root is a group like any
     /// other, so memory too is its own.
-    pub fn new(proc_root: &Path, root_group: Option<GroupFiles>, memory_from_group: bool) -> NodeReader {
-        NodeReader { proc_root: proc_root.to_owned(), root_group, memory_from_group, boot_unix_ms: None }
+    pub fn new(root_group: Option<GroupFiles>, memory_from_group: bool) -> NodeReader {
+        NodeReader { root_group, memory_from_group, boot_unix_ms: None }
     }
 
     /// One reading. What cannot be read is absent.
-    pub fn read(&mut self, ctx: &mut SweepContext<'_>) -> Reading {
+    pub fn read(&mut self, proc_root: &OwnedFd, ctx: &mut SweepContext<'_>) -> Reading {
         let mut reading = Reading::default();
         let mut gone = false;
         if let Some(group) = &mut self.root_group {
@@ -56,49 +60,60 @@ impl NodeReader {
             }
         }
         if reading.cpu.is_none() || self.boot_unix_ms.is_none() {
-            self.read_stat(ctx, &mut reading);
+            self.read_stat(proc_root, ctx, &mut reading);
         }
         if reading.memory.is_none() {
-            self.read_meminfo(ctx, &mut reading);
+            read_meminfo(proc_root, ctx, &mut reading);
         }
         reading.start_unix_ms = self.boot_unix_ms;
         reading
     }
 
-    fn read_stat(&mut self, ctx: &SweepContext<'_>, reading: &mut Reading) {
+    fn read_stat(&mut self, proc_root: &OwnedFd, ctx: &mut SweepContext<'_>, reading: &mut Reading) {
         let before = ctx.clock.monotonic_ns();
-        let Ok(stat) = KernelStats::from_file(self.proc_root.join("stat"), &LocalSystemInfo) else {
-            return;
-        };
+        let Ok(stat) = files::read_at(proc_root, "stat", ctx.buffer) else { return };
         let unix_ms = ctx.anchor.middle_unix_ms(before, ctx.clock.monotonic_ns());
-        self.boot_unix_ms = i64::try_from(stat.btime).ok().and_then(|seconds| seconds.checked_mul(1_000));
+        let boot_s = stat_number(stat, b"btime").and_then(|seconds| i64::try_from(seconds).ok());
+        self.boot_unix_ms = boot_s.and_then(|seconds| seconds.checked_mul(1_000));
         if reading.cpu.is_none() {
-            // The sum the kernel itself takes for the root of v2: busy time and stolen time. Guests are within user.
-            let optional = [stat.total.irq, stat.total.softirq, stat.total.steal];
-            let ticks = stat.total.user
-                + stat.total.nice
-                + stat.total.system
-                + optional.into_iter().flatten().sum::<u64>();
-            reading.cpu = Some(Cpu { usage_ns: ticks_to_ns(ticks), unix_ms });
+            reading.cpu = busy_ticks(stat).map(|ticks| Cpu { usage_ns: ticks_to_ns(ticks), unix_ms });
         }
     }
+}
 
-    fn read_meminfo(&self, ctx: &SweepContext<'_>, reading: &mut Reading) {
-        let before = ctx.clock.monotonic_ns();
-        let Ok(info) = Meminfo::from_file(self.proc_root.join("meminfo")) else { return };
-        let unix_ms = ctx.anchor.middle_unix_ms(before, ctx.clock.monotonic_ns());
-        let usage_bytes = info.anon_pages.map(|anon| anon + info.cached + info.buffers + info.swap_cached);
-        reading.memory = Some(Memory {
-            usage_bytes,
-            working_set_bytes: usage_bytes
-                .zip(info.inactive_file)
-                .map(|(usage, inactive)| working_set_bytes(usage, inactive)),
-            rss_bytes: info.anon_pages,
-            unix_ms,
-        });
-        let usage_bytes = info.swap_total.saturating_sub(info.swap_free);
-        reading.swap = Some(Swap { usage_bytes, limit_bytes: Some(info.swap_total), unix_ms });
-    }
+/// The sum the kernel itself takes for the root of v2: busy time and stolen time. Guests are within user.
+fn busy_ticks(stat: &[u8]) -> Option<u64> {
+    const IDLE_AND_IOWAIT: [usize; 2] = [3, 4];
+    const STEAL: usize = 7;
+    let line = text::lines(stat).find_map(|line| line.strip_prefix(b"cpu "))?;
+    let modes = text::fields(line).take(STEAL + 1).enumerate();
+    modes
+        .filter(|(mode, _)| !IDLE_AND_IOWAIT.contains(mode))
+        .try_fold(0_u64, |sum, (_, field)| sum.checked_add(text::number(field)?))
+}
+
+fn read_meminfo(proc_root: &OwnedFd, ctx: &mut SweepContext<'_>, reading: &mut Reading) {
+    let before = ctx.clock.monotonic_ns();
+    let Ok(info) = files::read_at(proc_root, "meminfo", ctx.buffer) else { return };
+    let unix_ms = ctx.anchor.middle_unix_ms(before, ctx.clock.monotonic_ns());
+    let of = |wanted: &str| meminfo(info).find(|(name, ..)| *name == wanted).map(|(_, bytes, _)| bytes);
+    let rss_bytes = of("AnonPages");
+    let parts = [rss_bytes, of("Cached"), of("Buffers"), of("SwapCached")];
+    let usage_bytes = parts.into_iter().try_fold(0_u64, |sum, part| sum.checked_add(part?));
+    let inactive = of("Inactive(file)");
+    reading.memory = Some(Memory {
+        usage_bytes,
+        working_set_bytes: usage_bytes
+            .zip(inactive)
+            .map(|(usage, inactive)| working_set_bytes(usage, inactive)),
+        rss_bytes,
+        unix_ms,
+    });
+    reading.swap = of("SwapTotal").zip(of("SwapFree")).map(|(total, free)| Swap {
+        usage_bytes: total.saturating_sub(free),
+        limit_bytes: Some(total),
+        unix_ms,
+    });
 }
 
 /// Tasks of the machine and the most there can be: `/proc/loadavg` and `/proc/sys/kernel/pid_max`.
@@ -112,4 +127,17 @@ pub fn rlimit(proc_root: &Path, unix_ms: i64) -> Option<Rlimit> {
 pub fn ticks_to_ns(ticks: u64) -> u64 {
     let per_second = rustix::param::clock_ticks_per_second().max(1);
     ticks.saturating_mul(SECOND_NS / per_second)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn busy_time_is_all_but_waiting() {
+        let stat = b"cpu  1 2 3 1000 500 4 5 6 70 80\ncpu0 9 9 9 9 9 9 9 9 9 9\nbtime 7\n";
+        assert_eq!(busy_ticks(stat), Some(1 + 2 + 3 + 4 + 5 + 6));
+        assert_eq!(busy_ticks(b"cpu  1 2 3 1000\n"), Some(6), "kernels without the later modes");
+        assert_eq!((busy_ticks(b"cpu  1 x 3\n"), busy_ticks(b"cpu0 1 2 3 4\n")), (None, None));
+    }
 }

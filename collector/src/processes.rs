@@ -15,6 +15,7 @@ use crate::parse;
 use crate::sample::{Cpu, Memory};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, RawDir};
+use std::fmt::Write as _;
 use std::mem::MaybeUninit;
 
 /// Most processes followed.
@@ -56,11 +57,11 @@ impl Processes {
                 let mut entries = RawDir::new(open, &mut self.listing);
                 while let Some(Ok(entry)) = entries.next() {
                     let name = entry.file_name().to_str().ok();
-                    let Some((name, pid)) = name.and_then(|name| Some((name, name.parse().ok()?))) else {
-                        continue;
-                    };
+                    let Some(pid) = name.and_then(|name| name.parse::<u32>().ok()) else { continue };
+                    ctx.path.clear();
+                    let _ = write!(ctx.path, "{pid}/stat");
                     if self.found.len() < PROCESSES_LIMIT
-                        && let Ok(text) = files::read_at(proc_root, format!("{name}/stat"), ctx.buffer)
+                        && let Ok(text) = files::read_at(proc_root, ctx.path.as_str(), ctx.buffer)
                         && let Some(stat) = parse::process_stat(text)
                     {
                         self.found.push(Process {
@@ -88,7 +89,9 @@ impl Processes {
     ) -> GroupValues {
         let mut values = GroupValues::default();
         let Some(tree) = ctx.trees.first() else { return values };
-        let used_ticks = match files::read_at(tree, format!("{path}/cgroup.procs"), ctx.buffer) {
+        let text = files::join(ctx.path, path, "cgroup.procs")
+            .and_then(|list| files::read_at(tree, list, ctx.buffer));
+        let used_ticks = match text {
             Ok(text) => family.update(parse::pids(text), &self.table),
             Err(ReadFault::Missing) => {
                 values.gone = files::inode_and_links(tree, path).is_err();
@@ -113,7 +116,9 @@ fn resident(family: &Lineage, proc_root: &OwnedFd, ctx: &mut SweepContext<'_>) -
         .members()
         .filter_map(|pid| {
             // A process that ended meanwhile holds no memory.
-            let text = files::read_at(proc_root, format!("{pid}/statm"), ctx.buffer).ok()?;
+            ctx.path.clear();
+            let _ = write!(ctx.path, "{pid}/statm");
+            let text = files::read_at(proc_root, ctx.path.as_str(), ctx.buffer).ok()?;
             parse::statm_resident_pages(text)
         })
         .sum();

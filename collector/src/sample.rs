@@ -76,6 +76,8 @@ pub struct Reading {
     pub swap: Option<Swap>,
     /// When the first process started (node: when it booted), Unix milliseconds.
     pub start_unix_ms: Option<i64>,
+    /// When it was made, Unix milliseconds: by the runtime's word, else by [`crate::created`].
+    pub created_unix_ms: Option<i64>,
     /// Raised each time the CPU counter went back; rates must not be taken across epochs.
     pub epoch: u32,
 }

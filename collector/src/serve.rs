@@ -8,8 +8,8 @@
 use crate::agent::Agent;
 use crate::config::Config;
 use crate::cost::{Meter, Stage};
-use crate::disk::DiskMeter;
 use crate::disk::places::Places as DiskPlaces;
+use crate::disk::{self, DiskMeter};
 use crate::error::CollectorError;
 use crate::explain;
 use crate::history::Recorder;
@@ -18,6 +18,7 @@ use crate::name_source::Clients;
 use crate::names::Names;
 use crate::node_exporter::{NodeEndpoint, Places};
 use crate::own::SweepMetrics;
+use crate::runtime_store::{self, LatestStore};
 use crate::sample::Sweep;
 use crate::selection::Selection;
 use crate::summary::Extent;
@@ -177,8 +178,14 @@ pub async fn run_with(
         let following = name_source::follow(sources, &clients, &config.node_name, &names, &mut observer);
         stop.run_until_cancelled(following).await;
     };
+    let (stop, store) = (shutdown.clone(), collector.store.clone());
+    let storing = async {
+        if config.disk.is_some() {
+            stop.run_until_cancelled(runtime_store::follow(&config.names, &store)).await;
+        }
+    };
     tracing::info!(address, source = %collector.agent.source(), node = config.node_name, "collector serves");
-    let (served, ()) = tokio::join!(serve(listener, server, shutdown), watching);
+    let (served, (), ()) = tokio::join!(serve(listener, server, shutdown), watching, storing);
     served.map_err(|source| CollectorError::Serve { address, source })
 }
 
@@ -194,6 +201,7 @@ pub struct Collector {
     pub own: OwnMetrics,
     metrics: SweepMetrics,
     names: Arc<Names>,
+    store: Arc<LatestStore>,
     interval: Duration,
     facts: Arc<Facts>,
     node: NodeEndpoint,
@@ -207,12 +215,14 @@ impl Collector {
         let own = OwnMetrics::new();
         let sweeper = crate::sweeper::Sweeper::new(config, names.clone())?;
         let metrics = SweepMetrics::register(&own, sweeper.source());
+        let store = Arc::new(LatestStore::default());
         let disk = match (&config.disk, sweeper.source()) {
-            (Some(disk), Source::Cgroups(_)) => {
-                let places = DiskPlaces::new(disk.clone(), &config.proc_root, sweeper.groups_root());
+            (Some(settings), Source::Cgroups(_)) => {
+                let places = DiskPlaces::new(settings.clone(), &config.proc_root, sweeper.groups_root());
                 let walked = metrics.clone();
-                let meter =
-                    DiskMeter::start(sweeper.latest(), places, move |round| walked.observe_walk(round));
+                let sources = disk::Sources { names: names.clone(), store: store.clone() };
+                let observe = move |round: &disk::Walked| walked.observe_walk(round);
+                let meter = DiskMeter::start(sweeper.latest(), sources, places, observe);
                 Some(meter.map_err(|error| CollectorError::Thread {
                     reason: format!("of disk use could not be started: {error}"),
                 })?)
@@ -241,7 +251,8 @@ impl Collector {
         let places = Places::find(&config.proc_root, &config.sys_root, &config.root, &config.node_name);
         let read = metrics.clone();
         let node = NodeEndpoint::new(places, gzip, move |cost| read.observe_cost(Stage::Node, cost));
-        Ok(Collector { agent, own, metrics, names, interval: config.interval, facts, node, recorder })
+        let interval = config.interval;
+        Ok(Collector { agent, own, metrics, names, store, interval, facts, node, recorder })
     }
 
     /// The table to fill with names, see [`name_source::follow`].

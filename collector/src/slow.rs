@@ -7,7 +7,7 @@
 //! holds them, so that nothing is allocated in the steady state.
 
 use crate::cost;
-use crate::details::Details;
+use crate::details::{Details, Interface};
 use crate::devices;
 use crate::files::{self, ReadFault};
 use crate::group::{GroupFiles, SweepContext};
@@ -36,6 +36,8 @@ const MISSING_PASSES: u32 = 16;
 const LOOKED_AT_LIMIT: usize = 10_000;
 /// Bytes of directory entries taken per system call.
 const LISTING_BYTES: usize = 4 * 1024;
+/// What the link of a descriptor begins with when it is a socket.
+const SOCKET: &[u8; 7] = b"socket:";
 /// Name of the limit of descriptors in `/proc/PID/limits`.
 const OPEN_FILES: &[u8] = b"Max open files";
 
@@ -150,7 +152,7 @@ impl SlowTier {
                 next.clear_all_but_limits();
                 self.read_files(group, Due { rare, missing, active: true }, next, ctx);
             }
-            read_processes(group, rare, extras, next, ctx);
+            read_processes(group, rare, extras, &self.details.network, next, ctx);
             next.unix_ms = ctx.anchor.middle_unix_ms(before_ns, ctx.clock.monotonic_ns());
         }
         self.spare = Some(std::mem::replace(&mut self.details, next));
@@ -224,11 +226,13 @@ impl Due {
     }
 }
 
-/// What only processes tell: interfaces, descriptors; and the number of those in groups below a container's.
+/// What only processes tell: interfaces, descriptors; and the number of those in groups below a container's. `interfaces`:
+/// those of the pass before.
 fn read_processes(
     group: &GroupFiles,
     rare: bool,
     extras: Extras<'_>,
+    interfaces: &[Interface],
     to: &mut Details,
     ctx: &mut SweepContext<'_>,
 ) {
@@ -238,16 +242,16 @@ fn read_processes(
         to.disks.extend(devices::disk_totals(text));
     }
     if let NetworkOf::Node(net_dev) = extras.network {
-        network::read_file(net_dev, extras.proc_root, &mut to.network, ctx);
+        network::read_file(net_dev, extras.proc_root, interfaces, &mut to.network, ctx);
     }
     let Some(tree) = ctx.trees.first() else { return };
     let of_group = extras.network == NetworkOf::Group;
-    let has_more = extras.descends && members::has_groups_below(tree, group.path());
+    ctx.path.clear();
+    ctx.path.push_str(group.path());
+    let has_more = extras.descends && members::has_groups_below(tree, ctx.path);
     if !of_group && !extras.descriptors && !extras.sockets && !has_more {
         return;
     }
-    ctx.path.clear();
-    ctx.path.push_str(group.path());
     let Ok(members) = Members::of(tree, ctx.path, ctx.buffer) else { return };
     if has_more {
         to.tasks.processes = Some(members.count);
@@ -256,7 +260,7 @@ fn read_processes(
     if of_group {
         // Any process will do; the first may have ended meanwhile.
         for pid in pids.iter().take(4) {
-            if network::read(*pid, extras.proc_root, &mut to.network, ctx) {
+            if network::read(*pid, extras.proc_root, interfaces, &mut to.network, ctx) {
                 break;
             }
         }
@@ -282,7 +286,7 @@ fn read_processes(
 /// without it, and beyond [`LOOKED_AT_LIMIT`].
 fn sockets(pids: &[u32], proc_root: &OwnedFd, ctx: &mut SweepContext<'_>) -> Option<u64> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let (mut count, mut looked_at, mut target) = (0, 0, Vec::new());
+    let (mut count, mut looked_at) = (0, 0);
     for pid in pids {
         ctx.path.clear();
         let _ = write!(ctx.path, "{pid}/fd");
@@ -304,10 +308,10 @@ fn sockets(pids: &[u32], proc_root: &OwnedFd, ctx: &mut SweepContext<'_>) -> Opt
                 return None;
             }
             cost::called(1);
-            if let Ok(link) = rustix::fs::readlinkat(&folder, entry.file_name(), std::mem::take(&mut target))
-            {
-                count += u64::from(link.to_bytes().starts_with(b"socket:"));
-                target = link.into_bytes();
+            // Its beginning is enough.
+            let mut target = [0; SOCKET.len()];
+            if rustix::fs::readlinkat_raw(&folder, entry.file_name(), &mut target).is_ok() {
+                count += u64::from(target == *SOCKET);
             }
         }
     }

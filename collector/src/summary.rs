@@ -5,7 +5,8 @@
 //! its counter went back. Totals of pressure are microseconds, as the kubelet copies them.
 
 use crate::details::{Details, Interface, Pressure, Stall};
-use crate::disk::{DiskUse, Use};
+use crate::disk::walk::Amount;
+use crate::disk::{DiskUse, PodUse, RuntimeUse, Space, Use, VolumeUse};
 use crate::names::PodName;
 use crate::parse::Limit;
 use crate::sample::{ContainerReading, PodReading, Reading, Sweep};
@@ -47,8 +48,10 @@ struct Node {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Runtime {
-    image_fs: FsStats,
-    container_fs: FsStats,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image_fs: Option<FsStats>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container_fs: Option<FsStats>,
 }
 
 /// Number of tasks of the machine and the most there can be.
@@ -124,10 +127,19 @@ struct FsSpace {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Volume {
     #[serde(flatten)]
     stats: FsStats,
     name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pvc_ref: Option<PvcRef>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct PvcRef {
+    name: String,
+    namespace: String,
 }
 
 /// What every level has.
@@ -288,9 +300,11 @@ impl Node {
         let all = extent == Extent::All;
         let details = &sweep.node_details;
         let has_network = all && !details.network.is_empty();
-        // What of it is images nobody here knows; that what is used of the file system is not.
-        let images = |used: Use| FsStats { used_bytes: None, ..FsStats::of(used) };
-        let runtime = disk.node.runtime.filter(|_| all).map(images);
+        let of_runtime = |used: Option<RuntimeUse>| used.filter(|_| all).map(FsStats::of_runtime);
+        let runtime = Runtime {
+            image_fs: of_runtime(disk.node.images),
+            container_fs: of_runtime(disk.node.containers),
+        };
         Node {
             node_name: node_name.to_owned(),
             system_containers: system_containers(sweep, extent),
@@ -298,7 +312,7 @@ impl Node {
             usage: Usage::of(&sweep.node, details, extent),
             network: has_network.then(|| Network::of(&details.network, details.unix_ms)),
             fs: disk.node.kubelet.filter(|_| all).map(FsStats::of),
-            runtime: runtime.map(|fs| Runtime { image_fs: fs, container_fs: fs }),
+            runtime: Some(runtime).filter(|fs| fs.image_fs.is_some() || fs.container_fs.is_some()),
             rlimit: rlimit.filter(|_| all),
         }
     }
@@ -346,12 +360,9 @@ impl Pod {
             })
             .collect();
         containers.sort_by(|a, b| a.name.cmp(&b.name));
-        let volume: Vec<Volume> = disk.volumes.get(&pod.uid).filter(|_| all).map_or(Vec::new(), |volumes| {
-            volumes
-                .iter()
-                .map(|(name, used)| Volume { stats: FsStats::of(*used), name: name.clone() })
-                .collect()
-        });
+        let used = disk.pods.get(&pod.uid).filter(|_| all);
+        let volumes = used.map_or(&[][..], |used| &used.volumes);
+        let node_fs = disk.node.kubelet.and_then(|used| used.space);
         let starts = members.iter().filter_map(|container| container.reading.start_unix_ms);
         let processes = members.iter().filter_map(|container| container.details.tasks.processes);
         let carrier = members.iter().find(|container| !container.details.network.is_empty());
@@ -364,9 +375,9 @@ impl Pod {
             // The sandbox is the first to start.
             start_time: starts.min().map(Time),
             usage: Usage::of(&pod.reading, &pod.details, extent),
-            ephemeral_storage: ephemeral_storage(&containers, &volume),
+            ephemeral_storage: ephemeral_storage(&containers, used, node_fs),
             containers,
-            volume,
+            volume: volumes.iter().map(|used| Volume::of(used, &name.namespace)).collect(),
             network: carrier
                 .filter(|_| all)
                 .map(|carrier| Network::of(&carrier.details.network, carrier.details.unix_ms)),
@@ -431,32 +442,71 @@ impl Network {
 
 impl FsStats {
     fn of(used: Use) -> FsStats {
-        let space = used.space.map(|space| FsSpace {
-            available_bytes: space.available_bytes,
-            capacity_bytes: space.capacity_bytes,
-            inodes_free: space.inodes_free,
-            inodes: space.inodes,
-        });
-        let Use { amount, unix_ms, .. } = used;
-        FsStats { time: Time(unix_ms), space, used_bytes: Some(amount.bytes), inodes_used: amount.inodes }
+        FsStats::new(used.amount, used.space, used.unix_ms)
+    }
+
+    fn new(amount: Amount, space: Option<Space>, unix_ms: i64) -> FsStats {
+        let used_bytes = Some(amount.bytes);
+        FsStats { time: Time(unix_ms), space: fs_space(space), used_bytes, inodes_used: amount.inodes }
+    }
+
+    fn of_runtime(used: RuntimeUse) -> FsStats {
+        let RuntimeUse { bytes, inodes, space, unix_ms } = used;
+        FsStats { time: Time(unix_ms), space: fs_space(space), used_bytes: bytes, inodes_used: inodes }
+    }
+
+    fn add(&mut self, amount: Amount) {
+        self.used_bytes = Some(self.used_bytes.unwrap_or(0) + amount.bytes);
+        self.inodes_used += amount.inodes;
     }
 }
 
-/// Writable layers, logs and volumes of a pod together. Absent while any container's layer is: a part would be taken for
-/// the whole. The file system is that of the logs, which the kubelet keeps on the node's own.
-fn ephemeral_storage(containers: &[Container], volumes: &[Volume]) -> Option<FsStats> {
+fn fs_space(space: Option<Space>) -> Option<FsSpace> {
+    space.map(|space| FsSpace {
+        available_bytes: space.available_bytes,
+        capacity_bytes: space.capacity_bytes,
+        inodes_free: space.inodes_free,
+        inodes: space.inodes,
+    })
+}
+
+impl Volume {
+    fn of(used: &VolumeUse, namespace: &str) -> Volume {
+        let claim = used.claim.as_ref();
+        Volume {
+            stats: FsStats::new(used.amount, used.space, used.unix_ms),
+            name: used.name.clone(),
+            pvc_ref: claim.map(|claim| PvcRef { name: claim.clone(), namespace: namespace.to_owned() }),
+        }
+    }
+}
+
+/// Writable layers, logs, ephemeral volumes on disk and the file of hosts of a pod together. Absent while any container's
+/// layer is: a part would be taken for the whole. The file system is the kubelet's own.
+fn ephemeral_storage(
+    containers: &[Container],
+    used: Option<&PodUse>,
+    node_fs: Option<Space>,
+) -> Option<FsStats> {
     if containers.iter().any(|container| container.rootfs.is_none()) {
         return None;
     }
-    let layers = containers.iter().filter_map(|container| container.rootfs);
-    let logs = containers.iter().filter_map(|container| container.logs);
-    let parts = logs.chain(layers).chain(volumes.iter().map(|volume| volume.stats));
-    parts.reduce(|sum, part| FsStats {
-        time: Time(sum.time.0.min(part.time.0)),
+    let parts = containers.iter().flat_map(|container| [container.rootfs, container.logs]).flatten();
+    let sum = parts.reduce(|sum, part| FsStats {
+        time: Time(sum.time.0.max(part.time.0)),
         space: sum.space,
         used_bytes: sum.used_bytes.zip(part.used_bytes).map(|(a, b)| a + b),
         inodes_used: sum.inodes_used + part.inodes_used,
-    })
+    });
+    let mut sum = FsStats { space: fs_space(node_fs), ..sum? };
+    if let Some(used) = used {
+        for volume in used.volumes.iter().filter(|volume| volume.is_ephemeral) {
+            sum.time = Time(sum.time.0.max(volume.unix_ms));
+            sum.add(volume.amount);
+        }
+        [used.logs, used.hosts].into_iter().flatten().for_each(|amount| sum.add(amount));
+    }
+    Some(sum)
 }
 
 fn bytes(limit: Option<Limit>) -> Option<u64> {
@@ -568,10 +618,32 @@ mod tests {
             unix_ms: 1_767_225_605_000,
         };
         let container = ContainerUse { root: Some(used(10)), logs: Some(used(20)) };
+        let volume = |name: &str, bytes, is_ephemeral, claim: Option<&str>| VolumeUse {
+            name: name.to_owned(),
+            claim: claim.map(str::to_owned),
+            is_ephemeral,
+            amount: used(bytes).amount,
+            space: used(bytes).space,
+            unix_ms: used(bytes).unix_ms,
+        };
+        let pod = PodUse {
+            volumes: vec![
+                volume("cache", 30, true, None),
+                volume("data", 4_000, false, Some("web-data")),
+                volume("token", 5_000, false, None),
+            ],
+            logs: Some(Amount { bytes: 100, inodes: 1 }),
+            hosts: Some(Amount { bytes: 200, inodes: 1 }),
+        };
+        let runtime = RuntimeUse { bytes: None, inodes: 2, space: used(0).space, unix_ms: used(0).unix_ms };
         DiskUse {
             containers: HashMap::from([(Arc::from("id"), container)]),
-            volumes: HashMap::from([(Arc::from("uid"), vec![("cache".to_owned(), used(30))])]),
-            node: NodeUse { kubelet: Some(used(500)), runtime: Some(used(600)) },
+            pods: HashMap::from([(Arc::from("uid"), pod)]),
+            node: NodeUse {
+                kubelet: Some(used(500)),
+                images: Some(RuntimeUse { bytes: Some(600), ..runtime }),
+                containers: Some(RuntimeUse { bytes: None, ..runtime }),
+            },
         }
     }
 
@@ -604,10 +676,15 @@ mod tests {
                 "inodes": 70, "usedBytes": bytes, "inodesUsed": inodes
             })
         };
-        let mut images = fs(600, 2);
-        images.as_object_mut().unwrap().remove("usedBytes");
-        let mut volume = fs(30, 2);
-        volume["name"] = "cache".into();
+        let mut layers = fs(0, 2);
+        layers.as_object_mut().unwrap().remove("usedBytes");
+        let volume = |name: &str, bytes| {
+            let mut volume = fs(bytes, 2);
+            volume["name"] = name.into();
+            volume
+        };
+        let mut data = volume("data", 4_000);
+        data["pvcRef"] = serde_json::json!({"name": "web-data", "namespace": "shop"});
         let expected = serde_json::json!({
             "node": {
                 "nodeName": "node1", "startTime": "2026-01-01T00:00:00Z", "cpu": node_cpu, "memory": node_memory,
@@ -615,7 +692,7 @@ mod tests {
                     {"name": "pods", "cpu": cpu, "memory": memory},
                     {"name": "runtime", "cpu": cpu, "memory": memory}
                 ],
-                "network": network, "fs": fs(500, 2), "runtime": {"imageFs": images, "containerFs": images},
+                "network": network, "fs": fs(500, 2), "runtime": {"imageFs": fs(600, 2), "containerFs": layers},
                 "rlimit": {"time": "2026-01-01T00:00:07Z", "maxpid": 4_194_304, "curproc": 321}
             },
             "pods": [{
@@ -624,7 +701,8 @@ mod tests {
                 "containers": [{"name": "app", "startTime": "2026-01-01T00:00:00Z", "cpu": cpu, "memory": memory,
                     "rootfs": fs(10, 2), "logs": fs(20, 2)}],
                 "cpu": cpu, "memory": memory, "network": network,
-                "volume": [volume], "ephemeral-storage": fs(60, 6)
+                "volume": [volume("cache", 30), data, volume("token", 5_000)],
+                "ephemeral-storage": fs(10 + 20 + 30 + 100 + 200, 8)
             }]
         });
         assert_eq!(found, expected, "{found:#}");

@@ -7,6 +7,7 @@
 use crate::clock::{Anchor, Clock, SystemClock};
 use crate::config::{Config, SourceChoice};
 use crate::cost::{Cost, Costs, Meter, Stage};
+use crate::created;
 use crate::detect;
 use crate::devices::Devices;
 use crate::discover::{Change, Discovery, GroupId};
@@ -118,12 +119,17 @@ pub struct Sweeper {
     trees: Vec<OwnedFd>,
     proc_root: OwnedFd,
     budget: Budget,
+    /// The trees are control groups', whose folders have times that mean something.
+    on_cgroup_fs: bool,
+    boot_unix_ms: Option<i64>,
     discovery: Discovery,
     node: NodeReader,
     processes: Option<Processes>,
     groups: Vec<Group>,
     /// CPU time of containers that are gone, by pod: pods have no counter of their own under [`Source::Processes`].
     ended_cpu_ns: HashMap<Arc<str>, u64>,
+    /// Room for the sums of pods.
+    sums: HashMap<Arc<str>, Reading>,
     gone: HashSet<GroupId>,
     changes: Vec<Change>,
     names: Arc<Names>,
@@ -134,6 +140,9 @@ pub struct Sweeper {
     counts_descriptors: bool,
     counts_sockets: bool,
     node_slow: SlowTier,
+    /// The machine's root group.
+    node_root: GroupFiles,
+    node_created_unix_ms: Option<i64>,
     /// The machine's interfaces in /proc, where they can be seen.
     node_net_dev: Option<String>,
     last_node_cpu: Option<CpuMark>,
@@ -143,7 +152,7 @@ pub struct Sweeper {
     path: String,
     sequence: u64,
     current: Arc<Sweep>,
-    spare: Arc<Sweep>,
+    spare: Option<Arc<Sweep>>,
     latest: Arc<Latest>,
     report: SweepReport,
     /// What looks between sweeps met, for the report of the next sweep.
@@ -191,11 +200,13 @@ impl Sweeper {
         Ok(Sweeper {
             source: hierarchies.as_ref().map_or(Source::Processes, |h| Source::Cgroups(h.version)),
             discovery: Discovery::new(open(first)?, cgroup_root, hierarchies.is_some()),
-            node: node_reader(config, hierarchies.as_ref(), trees.len()),
+            node: node_reader(hierarchies.as_ref(), trees.len()),
             processes: hierarchies.is_none().then(Processes::new),
             counts_descriptors: config.counts_descriptors,
             counts_sockets: config.counts_sockets,
             node_slow: SlowTier::new(&plan.huge_page_sizes),
+            node_root: GroupFiles::new("", 0, trees.len()),
+            node_created_unix_ms: None,
             node_net_dev: node_net_dev(config),
             devices: Devices::default(),
             last_node_cpu: None,
@@ -203,8 +214,11 @@ impl Sweeper {
             plan,
             trees,
             budget,
+            on_cgroup_fs,
+            boot_unix_ms: None,
             groups: Vec::new(),
             ended_cpu_ns: HashMap::new(),
+            sums: HashMap::new(),
             gone: HashSet::new(),
             changes: Vec::new(),
             names,
@@ -216,7 +230,7 @@ impl Sweeper {
             path: String::new(),
             sequence: 0,
             current: latest.get(),
-            spare: Arc::default(),
+            spare: None,
             latest,
             report: SweepReport::default(),
             looks: SweepReport::default(),
@@ -434,7 +448,12 @@ impl Sweeper {
         if let Some(processes) = &mut self.processes {
             processes.refresh(&self.proc_root, &mut ctx);
         }
-        let mut reading = self.node.read(&mut ctx);
+        let mut reading = self.node.read(&self.proc_root, &mut ctx);
+        self.boot_unix_ms = reading.start_unix_ms;
+        if self.on_cgroup_fs && self.node_created_unix_ms.is_none() {
+            self.node_created_unix_ms = created::unix_ms(&self.node_root, self.boot_unix_ms, &mut ctx);
+        }
+        reading.created_unix_ms = self.node_created_unix_ms;
         let now = reading.cpu.map(|cpu| CpuMark::of(&cpu, anchor));
         let last = std::mem::replace(&mut self.last_node_cpu, now);
         reading.cpu_rate_nanocores = now.zip(last).and_then(|(now, last)| now.rate_nanocores(&last));
@@ -450,8 +469,7 @@ impl Sweeper {
                 disks: true,
                 descends: false,
             };
-            let root = GroupFiles::new("", 0, self.trees.len());
-            self.node_slow.read(&root, cpu_ns, extras, &mut ctx);
+            self.node_slow.read(&self.node_root, cpu_ns, extras, &mut ctx);
         }
         reading
     }
@@ -489,6 +507,9 @@ impl Sweeper {
                 continue;
             }
             resets += group.take(values, anchor);
+            if self.on_cgroup_fs && group.is_new(ctx.sequence) && group.reading.created_unix_ms.is_none() {
+                group.reading.created_unix_ms = created::unix_ms(&group.files, self.boot_unix_ms, &mut ctx);
+            }
             let cpu_ns = values.cpu.map(|cpu| cpu.usage_ns);
             if group.slow.is_due(ctx.sequence, cpu_ns) {
                 let is_container = matches!(group.kind, Kind::Container { .. });
@@ -552,6 +573,9 @@ impl Sweeper {
             match &mut group.kind {
                 Kind::Pod { name: name @ None, .. } => *name = table.pod(&group.pod_uid).cloned(),
                 Kind::Container { id, name, pod_name, looks_like_sandbox } => {
+                    if let Some(unix_ms) = table.created_unix_ms(id) {
+                        group.reading.created_unix_ms = Some(unix_ms);
+                    }
                     if !*looks_like_sandbox && table.is_sandbox(id) {
                         *looks_like_sandbox = true;
                         self.report.started += 1;
@@ -570,10 +594,8 @@ impl Sweeper {
 
     fn publish(&mut self, anchor: Anchor, started_ns: u64, node: Reading) {
         let sums = self.processes.is_some().then(|| self.sums_of_pods());
-        let mut sweep = std::mem::take(&mut self.spare);
-        if Arc::get_mut(&mut sweep).is_none() {
-            sweep = Arc::default();
-        }
+        let unheld = self.spare.take().filter(|spare| Arc::strong_count(spare) == 1);
+        let mut sweep = unheld.unwrap_or_default();
         if let Some(sweep) = Arc::get_mut(&mut sweep) {
             sweep.clear();
             sweep.sequence = self.sequence;
@@ -603,14 +625,16 @@ impl Sweeper {
             self.report.watches = watches.map_or(0, Watches::count);
             self.report.watches_refused = watches.map_or(0, Watches::refused);
         }
+        self.sums = sums.unwrap_or_default();
         self.report.costs.add(Stage::Publish, self.meter.lap());
         self.current = sweep.clone();
-        self.spare = self.latest.put(sweep);
+        self.spare = Some(self.latest.put(sweep));
     }
 
     /// Pods as sums over their containers, those that ended included for CPU so that it does not go back.
-    fn sums_of_pods(&self) -> HashMap<Arc<str>, Reading> {
-        let mut sums: HashMap<Arc<str>, Reading> = HashMap::new();
+    fn sums_of_pods(&mut self) -> HashMap<Arc<str>, Reading> {
+        let mut sums = std::mem::take(&mut self.sums);
+        sums.clear();
         for group in self.groups.iter().filter(|group| !self.gone.contains(&group.id)) {
             if matches!(group.kind, Kind::Container { .. }) {
                 let ended_ns = self.ended_cpu_ns.get(&group.pod_uid).copied().unwrap_or(0);
@@ -628,11 +652,11 @@ fn count(report: &mut SweepReport, fault: ReadFault) {
     }
 }
 
-fn node_reader(config: &Config, hierarchies: Option<&Hierarchies>, trees: usize) -> NodeReader {
+fn node_reader(hierarchies: Option<&Hierarchies>, trees: usize) -> NodeReader {
     let cpu = hierarchies.and_then(|hierarchies| hierarchies.cpu.as_ref());
     let memory = hierarchies.and_then(|hierarchies| hierarchies.memory.as_ref());
     let root_group = cpu.map(|_| GroupFiles::new("", 0, trees));
-    NodeReader::new(&config.proc_root, root_group, memory.is_some_and(|tree| !tree.whole_machine))
+    NodeReader::new(root_group, memory.is_some_and(|tree| !tree.whole_machine))
 }
 
 /// The machine's own `net/dev`, below /proc.

@@ -77,6 +77,11 @@ impl Group {
         }
     }
 
+    /// Whether it was found in this sweep.
+    pub(crate) fn is_new(&self, sequence: u64) -> bool {
+        self.first_sequence == sequence
+    }
+
     /// Takes over new values; 1 when the CPU counter went back, which starts a new epoch.
     pub(crate) fn take(&mut self, values: GroupValues, anchor: Anchor) -> u64 {
         let last = self.last_cpu.take();

@@ -3,9 +3,9 @@
 //! Runs beside the sweeps and only replaces the table of [`Names`]. While the API server is away the last table stays
 //! in force; the watch comes back by itself, with growing pauses.
 
-use crate::names::{ContainerFacts, NameTable, Names, OomKilledFacts, PodFacts, PodName};
+use crate::names::{ContainerFacts, NameTable, Names, OomKilledFacts, PodFacts, PodName, PodVolume};
 use futures_util::{StreamExt, TryStreamExt};
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod, Volume};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
@@ -90,7 +90,18 @@ pub fn facts(pod: &Pod) -> Option<PodFacts> {
         containers,
         // A pod's status does not tell them.
         sandboxes: Vec::new(),
+        volumes: pod.spec.as_ref().map(|spec| {
+            let volumes = spec.volumes.iter().flatten();
+            volumes.map(|volume| pod_volume(volume, metadata.name.as_deref().unwrap_or_default())).collect()
+        }),
     })
+}
+
+/// The claim of an ephemeral volume is made under the names of its pod and of the volume.
+fn pod_volume(volume: &Volume, pod: &str) -> PodVolume {
+    let named = volume.persistent_volume_claim.as_ref().map(|source| source.claim_name.clone());
+    let made = volume.ephemeral.as_ref().map(|_| format!("{pod}-{}", volume.name));
+    PodVolume { name: volume.name.clone(), claim: named.or(made) }
 }
 
 fn container_facts(status: &ContainerStatus) -> Option<ContainerFacts> {
@@ -102,6 +113,7 @@ fn container_facts(status: &ContainerStatus) -> Option<ContainerFacts> {
         id,
         image: status.image.clone(),
         started_unix_ms: started.map(|at| at.0.as_millisecond()),
+        created_unix_ms: None,
         oom_killed: oom_killed(status),
     })
 }
@@ -147,6 +159,7 @@ mod tests {
             id: id.to_owned(),
             image: "registry/web:1".to_owned(),
             started_unix_ms,
+            created_unix_ms: None,
             oom_killed: None,
         };
         let expected = [of("app", "cri-o://a", Some(1_767_225_607_000)), of("init", "containerd://i", None)];
@@ -182,6 +195,21 @@ mod tests {
             table.remove("u1");
             assert!(table.oom_killed("old").is_none());
         }
+    }
+
+    #[test]
+    fn claims_of_volumes() {
+        let pod = pod(serde_json::json!({
+            "metadata": {"name": "web-0", "namespace": "shop", "uid": "u1"},
+            "spec": {"containers": [], "volumes": [
+                {"name": "tmp", "emptyDir": {}},
+                {"name": "data", "persistentVolumeClaim": {"claimName": "web-data"}},
+                {"name": "scratch", "ephemeral": {"volumeClaimTemplate": {"spec": {}}}},
+            ]},
+        }));
+        let volumes = facts(&pod).unwrap().volumes.unwrap();
+        let seen: Vec<_> = volumes.iter().map(|v| (v.name.as_str(), v.claim.as_deref())).collect();
+        assert_eq!(seen, [("tmp", None), ("data", Some("web-data")), ("scratch", Some("web-0-scratch"))]);
     }
 
     #[test]

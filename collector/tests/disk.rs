@@ -7,7 +7,7 @@
 //! cannot be mounted.
 
 use flyball_collector::disk::places::Places;
-use flyball_collector::disk::{DiskConfig, DiskMeter};
+use flyball_collector::disk::{DiskConfig, DiskMeter, Sources};
 use flyball_collector::{Config, Names, Sweeper, detect};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -101,7 +101,7 @@ fn what_a_container_writes_is_shown() {
     std::fs::write(upper.join("before"), vec![1; (3 * MIB) as usize]).unwrap();
     assert_eq!(sweeper.sweep_once().containers.len(), 1);
     let places = Places::new(DiskConfig::default(), &config.proc_root, sweeper.groups_root());
-    let meter = DiskMeter::start(sweeper.latest(), places, |_| {}).unwrap();
+    let meter = DiskMeter::start(sweeper.latest(), Sources::default(), places, |_| {}).unwrap();
     let started = Instant::now();
     let used = loop {
         let round = meter.latest().get();

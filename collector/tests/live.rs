@@ -7,6 +7,7 @@
 
 use flyball_collector::files;
 use flyball_collector::mounts::Hierarchies;
+use flyball_collector::names::{ContainerFacts, NameTable, PodFacts, PodName};
 use flyball_collector::parse::Limit;
 use flyball_collector::sample::{ContainerReading, Sweep};
 use flyball_collector::{Agent, Config, Names, SourceChoice, Sweeper, detect};
@@ -673,6 +674,44 @@ fn the_start_of_a_process_that_comes_late_is_found() {
     while container(sweeper.sweep_once(), &id).unwrap().reading.start_unix_ms.is_none() {
         assert!(started.elapsed() < PATIENCE, "the process is not seen");
     }
+}
+
+#[test]
+fn a_group_was_made_when_its_folders_say_or_when_its_runtime_does() {
+    let Some(ground) = Ground::new() else { return };
+    let id = "a1".repeat(32);
+    let unix_ms = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as i64;
+    // The kernel stamps by a clock that is some ticks late.
+    let before = unix_ms() - 100;
+    ground.group(&format!("kubepods/burstable/pod{UID}/{id}"));
+    let names = Arc::new(Names::default());
+    let config = Config { cgroup_root: format!("/{}", ground.root), ..Config::new("node1") };
+    let mut sweeper = Sweeper::new(&config, names.clone()).unwrap();
+    let created = |sweep: &Sweep| container(sweep, &id).unwrap().reading.created_unix_ms;
+    let first = created(sweeper.sweep_once()).unwrap();
+    assert!((before..=unix_ms()).contains(&first), "{before} {first}");
+    let sweep = sweeper.sweep_once();
+    assert_eq!(created(sweep), Some(first), "looked up once");
+    let of_pod = sweep.pods[0].reading.created_unix_ms.unwrap();
+    assert!((before..=unix_ms()).contains(&of_pod), "{before} {of_pod}");
+    let (boot, of_node) = (sweep.node.start_unix_ms.unwrap(), sweep.node.created_unix_ms.unwrap());
+    assert!((boot - 60_000..=unix_ms()).contains(&of_node), "{boot} {of_node}");
+    let mut table = NameTable::default();
+    table.apply(&PodFacts {
+        uid: UID.to_owned(),
+        cgroup_uid: UID.to_owned(),
+        name: PodName { namespace: "shop".to_owned(), pod: "web".to_owned() },
+        containers: vec![ContainerFacts {
+            name: "app".to_owned(),
+            id: id.clone(),
+            created_unix_ms: Some(7_000),
+            ..ContainerFacts::default()
+        }],
+        sandboxes: Vec::new(),
+        volumes: None,
+    });
+    names.publish(table);
+    assert_eq!(created(sweeper.sweep_once()), Some(7_000));
 }
 
 #[test]

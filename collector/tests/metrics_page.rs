@@ -23,7 +23,7 @@ What each family costs in series stands at the end.
 Of what a kubelet's `/metrics/cadvisor` has, left out are the families that never change there: load averages, task states and
 health of containers (`container_cpu_load_average_10s`, `container_cpu_load_d_average_10s`, `container_tasks_state`,
 `container_health_state`), and of machines what few have (`machine_cpu_books`, `machine_cpu_drawers`, `machine_dimm_*`,
-`machine_nvm_*`); and `container_creation_time_seconds`, which only the runtime knows: `container_start_time_seconds` is there.
+`machine_nvm_*`).
 ";
 
 fn page() -> String {

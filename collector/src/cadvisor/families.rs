@@ -166,6 +166,23 @@ pub const FAMILIES: &[Family] = &[
     },
     Family {
         metric: Metric {
+            unit: Some("seconds"),
+            sets: Sets::FULL,
+            ..Metric::new(
+                "container_creation_time_seconds",
+                Gauge,
+                GROUP,
+                "Container creation time since unix epoch in seconds.",
+                Source {
+                    v1: "created_at of the container runtime, else the lowest time of the group's folders and their cgroup.clone_children",
+                    v2: "created_at of the container runtime, else the lower time of the group's folder and its cgroup.events",
+                },
+            )
+        },
+        values: |s, sink| created(s, sink),
+    },
+    Family {
+        metric: Metric {
             unit: None,
             sets: Sets::FULL,
             ..Metric::new(
@@ -1212,6 +1229,10 @@ fn last_seen(s: &Subject<'_>, sink: &mut Sink<'_, '_>) {
 fn start(s: &Subject<'_>, sink: &mut Sink<'_, '_>) {
     let start = s.reading.start_unix_ms.filter(|unix_ms| *unix_ms > 0);
     sink.put(s, start.map(|unix_ms| Float(unix_ms as f64 / 1e3)), None);
+}
+
+fn created(s: &Subject<'_>, sink: &mut Sink<'_, '_>) {
+    sink.put(s, s.reading.created_unix_ms.map(|unix_ms| Float(unix_ms as f64 / 1e3)), None);
 }
 
 fn failures(s: &Subject<'_>, sink: &mut Sink<'_, '_>) {

@@ -4,8 +4,10 @@
 //!
 //! * **Writable layer**: the upper folder of the overlay that is the root of the container's first process, by that
 //!   process's mountinfo; so every runtime that uses overlays is understood, whatever its folders are called.
-//! * **Logs**: `<logs>/<namespace>_<pod>_<uid>/<container>/`, as every kubelet lays them out.
-//! * **Volumes**: the pod's `emptyDir`s on disk, `<kubelet>/pods/<uid>/volumes/kubernetes.io~empty-dir/<name>/`.
+//! * **Logs**: the files directly in `<logs>/<namespace>_<pod>_<uid>/<container>/`, as every kubelet lays them out and counts
+//!   them; and those directly in the pod's own folder of logs.
+//! * **Volumes**: those that a kubelet measures, see [`volumes`]. A mount that does not answer delays nobody: it is asked as
+//!   [`crate::node_exporter::statfs`] asks, and has no figure.
 //!
 //! Sizes are allocated blocks; a file with several names counts once per walk; other file systems below are not
 //! entered. A walk ends at [`walk::ENTRIES_LIMIT`] entries, and what it measured is then absent, not short. All containers
@@ -13,10 +15,15 @@
 //! not read is absent.
 
 pub mod places;
+mod pods;
+pub mod volumes;
 pub mod walk;
 
 use crate::cost::{Cost, Meter};
-use crate::sample::{ContainerReading, PodReading};
+use crate::names::Names;
+use crate::node_exporter::statfs::Statfs;
+use crate::runtime_store::{LatestStore, StoreUse};
+use crate::sample::Sweep;
 use crate::sweeper::Latest;
 use places::{Places, upper_folder};
 use std::collections::HashMap;
@@ -59,6 +66,34 @@ pub struct Use {
     pub unix_ms: i64,
 }
 
+/// What a volume of a pod takes, and its file system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumeUse {
+    /// Its name in the pod; that of the `PersistentVolume` where the pod's claim to it is not known.
+    pub name: String,
+    /// The claim, where it is known, in the pod's namespace.
+    pub claim: Option<String>,
+    /// Part of the pod's ephemeral storage.
+    pub is_ephemeral: bool,
+    /// What is used of it.
+    pub amount: Amount,
+    /// Its file system.
+    pub space: Option<Space>,
+    /// When it was measured, Unix milliseconds.
+    pub unix_ms: i64,
+}
+
+/// Disk use of a pod beside that of its containers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PodUse {
+    /// By name.
+    pub volumes: Vec<VolumeUse>,
+    /// Files directly in its folder of logs.
+    pub logs: Option<Amount>,
+    /// Its file of hosts.
+    pub hosts: Option<Amount>,
+}
+
 /// Disk use of one container.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ContainerUse {
@@ -73,8 +108,8 @@ pub struct ContainerUse {
 pub struct DiskUse {
     /// By container id.
     pub containers: HashMap<Arc<str>, ContainerUse>,
-    /// Volumes by UID of the pod: name and use, by name.
-    pub volumes: HashMap<Arc<str>, Vec<(String, Use)>>,
+    /// By UID of the pod, as in the name of its group.
+    pub pods: HashMap<Arc<str>, PodUse>,
     /// Of the node itself.
     pub node: NodeUse,
 }
@@ -84,8 +119,23 @@ pub struct DiskUse {
 pub struct NodeUse {
     /// The one with the kubelet's folder.
     pub kubelet: Option<Use>,
-    /// The one with the container runtime's.
-    pub runtime: Option<Use>,
+    /// The one with the runtime's images.
+    pub images: Option<RuntimeUse>,
+    /// The one with the writable layers of containers.
+    pub containers: Option<RuntimeUse>,
+}
+
+/// A file system of the container runtime, and what of it the runtime says is used for its purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RuntimeUse {
+    /// Bytes; only a runtime knows.
+    pub bytes: Option<u64>,
+    /// Inodes; of the whole file system where the runtime does not say.
+    pub inodes: u64,
+    /// The file system.
+    pub space: Option<Space>,
+    /// When it was measured, Unix milliseconds.
+    pub unix_ms: i64,
 }
 
 /// What a round took.
@@ -114,6 +164,15 @@ impl LatestDiskUse {
     }
 }
 
+/// Who knows what files do not tell.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// The volumes of pods.
+    pub names: Arc<Names>,
+    /// The runtime's images.
+    pub store: Arc<LatestStore>,
+}
+
 /// The thread that walks; ends when dropped, after the folder it is in.
 #[derive(Debug)]
 pub struct DiskMeter {
@@ -128,6 +187,7 @@ impl DiskMeter {
     /// The thread cannot be started.
     pub fn start(
         sweeps: Arc<Latest>,
+        sources: Sources,
         places: Places,
         observe: impl Fn(&Walked) + Send + 'static,
     ) -> std::io::Result<DiskMeter> {
@@ -137,7 +197,7 @@ impl DiskMeter {
         std::thread::Builder::new().name("flyball-disk".to_owned()).spawn(move || {
             // Only this thread's; a kernel that refuses changes nothing but who waits.
             let _ = rustix::process::nice(NICENESS);
-            rounds(&sweeps, &places, &results, &stopped, observe);
+            rounds(&sweeps, &sources, &places, &results, &stopped, observe);
         })?;
         Ok(DiskMeter { latest, stop: Some(stop) })
     }
@@ -157,12 +217,14 @@ impl Drop for DiskMeter {
 
 fn rounds(
     sweeps: &Latest,
+    sources: &Sources,
     places: &Places,
     results: &LatestDiskUse,
     stopped: &Receiver<()>,
     observe: impl Fn(&Walked),
 ) {
     let mut meter = Meter::start();
+    let mut statfs = Statfs::new(pods::ask_mount);
     // The first round waits for a sweep, not for its turn.
     let mut pause = Duration::from_millis(200);
     loop {
@@ -176,7 +238,7 @@ fn rounds(
         }
         let started = Instant::now();
         let is_stopped = || !matches!(stopped.try_recv(), Err(std::sync::mpsc::TryRecvError::Empty));
-        let Some(round) = round(&sweep.pods, &sweep.containers, places, is_stopped) else { return };
+        let Some(round) = round(&sweep, sources, places, &mut statfs, is_stopped) else { return };
         results.put(round);
         observe(&Walked { cost: meter.lap(), took: started.elapsed(), unix_ms: unix_ms() });
         pause = ROUND.max(started.elapsed() * DUTY_DIVISOR);
@@ -185,17 +247,15 @@ fn rounds(
 
 /// One round; `None` when it is told to stop.
 fn round(
-    pods: &[PodReading],
-    containers: &[ContainerReading],
+    sweep: &Sweep,
+    sources: &Sources,
     places: &Places,
+    statfs: &mut Statfs,
     is_stopped: impl Fn() -> bool,
 ) -> Option<DiskUse> {
     let mut walker = Walker::default();
-    let runtime = places.runtime();
-    let node =
-        NodeUse { kubelet: whole(&places.kubelet()), runtime: runtime.and_then(|folder| whole(&folder)) };
-    let mut found = DiskUse { node, ..DiskUse::default() };
-    for container in containers {
+    let mut found = DiskUse { node: node(places, &sources.store), ..DiskUse::default() };
+    for container in &sweep.containers {
         if is_stopped() {
             return None;
         }
@@ -205,31 +265,62 @@ fn round(
         let name = container.name.as_deref();
         let logs = name.and_then(|name| {
             let folder = places.logs(&name.pod.namespace, &name.pod.pod, &container.pod_uid);
-            measure(&mut walker, &folder.join(&name.container))
+            let folder = folder.join(&name.container);
+            in_place(walker.files(&folder)?, &folder)
         });
         if root.is_some() || logs.is_some() {
             found.containers.insert(container.id.clone(), ContainerUse { root, logs });
         }
     }
-    for pod in pods {
+    let table = sources.names.table();
+    for pod in &sweep.pods {
         if is_stopped() {
             return None;
         }
-        let mut volumes: Vec<(String, Use)> = places
-            .empty_dirs(&pod.uid)
-            .into_iter()
-            .filter_map(|(name, folder)| Some((name, measure(&mut walker, &folder)?)))
-            .collect();
-        if !volumes.is_empty() {
-            volumes.sort_by(|a, b| a.0.cmp(&b.0));
-            found.volumes.insert(pod.uid.clone(), volumes);
+        let spec = table.volumes(&pod.uid).map_or(&[][..], |volumes| volumes);
+        let logs = pod.name.as_deref().map(|name| places.logs(&name.namespace, &name.pod, &pod.uid));
+        let used = PodUse {
+            volumes: pods::volumes(&places.volumes(&pod.uid), spec, &mut walker, statfs),
+            logs: logs.and_then(|folder| walker.files(&folder)),
+            hosts: walk::file(&places.hosts(&pod.uid)),
+        };
+        if used != PodUse::default() {
+            found.pods.insert(pod.uid.clone(), used);
         }
     }
     Some(found)
 }
 
+/// The runtime's folders are where it says; where nobody can ask it, at the usual places.
+fn node(places: &Places, store: &LatestStore) -> NodeUse {
+    let kubelet = whole(&places.kubelet());
+    let Some(store) = store.get() else {
+        let files = places.runtime().and_then(|folder| whole(&folder));
+        let files = files.map(|used| RuntimeUse {
+            bytes: None,
+            inodes: used.amount.inodes,
+            space: used.space,
+            unix_ms: used.unix_ms,
+        });
+        return NodeUse { kubelet, images: files, containers: files };
+    };
+    let of = |told: &StoreUse| {
+        let files = whole(&places.on_host(&told.mountpoint));
+        let inodes = told.inodes.or(files.map(|files| files.amount.inodes))?;
+        let space = files.and_then(|files| files.space);
+        Some(RuntimeUse { bytes: told.bytes, inodes, space, unix_ms: told.unix_ms })
+    };
+    // As a kubelet has it: one that does not tell them apart has both in one place.
+    let containers = store.containers.as_ref().unwrap_or(&store.images);
+    NodeUse { kubelet, images: of(&store.images), containers: of(containers) }
+}
+
 fn measure(walker: &mut Walker, folder: &Path) -> Option<Use> {
-    let amount = walker.walk(folder)?;
+    in_place(walker.walk(folder)?, folder)
+}
+
+/// What was found in a folder, with the file system it is on.
+fn in_place(amount: Amount, folder: &Path) -> Option<Use> {
     let device = rustix::fs::stat(folder).ok()?.st_dev;
     let device = (rustix::fs::major(device), rustix::fs::minor(device));
     Some(Use { amount, space: space(folder), device, unix_ms: unix_ms() })

@@ -2,6 +2,7 @@
 //! Where the files of a container are.
 
 use super::DiskConfig;
+use super::volumes::{self, Method};
 use crate::files::{self, BUFFER_BYTES};
 use crate::members::Members;
 use std::path::{Path, PathBuf};
@@ -62,24 +63,51 @@ impl Places {
         self.config.runtimes.iter().map(|folder| self.on_host(folder)).find(|folder| folder.is_dir())
     }
 
-    /// The pod's `emptyDir`s that are on a disk: name and folder. Those in memory are charged to the pod's memory.
-    pub fn empty_dirs(&self, uid: &str) -> Vec<(String, PathBuf)> {
-        let pod = self.on_host(&self.config.kubelet).join("pods").join(uid);
-        let Ok(entries) = std::fs::read_dir(pod.join("volumes/kubernetes.io~empty-dir")) else {
-            return Vec::new();
-        };
-        entries
-            .filter_map(Result::ok)
-            .filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())))
-            .filter(|(_, folder)| !is_in_memory(folder))
-            .take(VOLUMES_LIMIT)
-            .collect()
+    /// The kubelet's folder of a pod.
+    fn pod(&self, uid: &str) -> PathBuf {
+        self.kubelet().join("pods").join(uid)
+    }
+
+    /// The file with a pod's hosts, which every container of it has as `/etc/hosts`.
+    pub fn hosts(&self, uid: &str) -> PathBuf {
+        self.pod(uid).join("etc-hosts")
+    }
+
+    /// The pod's volumes in the kubelet's folder, by name. Only names are read: to look at a mount may take for ever.
+    pub fn volumes(&self, uid: &str) -> Vec<VolumeFolder> {
+        let volumes = self.pod(uid).join("volumes");
+        let mut found: Vec<VolumeFolder> = Vec::new();
+        for plugin in names(&volumes) {
+            let (folder, method) = (volumes.join(&plugin), volumes::method(&plugin));
+            let mut taken = names(&folder).take(VOLUMES_LIMIT - found.len()).collect::<Vec<_>>();
+            found.extend(taken.drain(..).map(|name| VolumeFolder { path: folder.join(&name), name, method }));
+        }
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        found
     }
 }
 
-fn is_in_memory(folder: &Path) -> bool {
+/// The folder of a volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumeFolder {
+    /// Its name.
+    pub name: String,
+    /// Where.
+    pub path: PathBuf,
+    /// How it is measured.
+    pub method: Method,
+}
+
+fn names(folder: &Path) -> impl Iterator<Item = String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+}
+
+/// Whether a folder is on a file system in memory.
+pub fn is_in_memory(folder: &Path) -> bool {
     const TMPFS_MAGIC: u64 = 0x0102_1994;
-    rustix::fs::statfs(folder).is_ok_and(|stat| stat.f_type as u64 == TMPFS_MAGIC)
+    const HUGETLBFS_MAGIC: u64 = 0x9584_58f6;
+    rustix::fs::statfs(folder).is_ok_and(|stat| matches!(stat.f_type as u64, TMPFS_MAGIC | HUGETLBFS_MAGIC))
 }
 
 /// The upper folder of the overlay at `/`, by the lines of a mountinfo file (proc(5)). `None` where the root is no overlay.
@@ -165,9 +193,21 @@ mod tests {
         let config = DiskConfig { host_root: root.path().to_owned(), ..DiskConfig::default() };
         let places = Places::new(config, Path::new("/proc"), Path::new("/sys/fs/cgroup"));
         assert_eq!(places.logs("shop", "web-1", "uid"), root.path().join("var/log/pods/shop_web-1_uid"));
-        assert!(places.empty_dirs("uid").is_empty());
-        let volumes = root.path().join("var/lib/kubelet/pods/uid/volumes/kubernetes.io~empty-dir");
-        std::fs::create_dir_all(volumes.join("cache")).unwrap();
-        assert_eq!(places.empty_dirs("uid").len(), usize::from(!is_in_memory(&volumes)));
+        assert!(places.volumes("uid").is_empty());
+        let volumes = root.path().join("var/lib/kubelet/pods/uid/volumes");
+        for folder in
+            ["kubernetes.io~empty-dir/cache", "kubernetes.io~csi/pvc-1/mount", "kubernetes.io~nfs/a"]
+        {
+            std::fs::create_dir_all(volumes.join(folder)).unwrap();
+        }
+        let found = places.volumes("uid");
+        let seen: Vec<_> = found.iter().map(|volume| (volume.name.as_str(), volume.method)).collect();
+        let expected = [
+            ("a", Method::Ask("")),
+            ("cache", Method::Walk(crate::disk::volumes::Lasting::EphemeralOnDisk)),
+            ("pvc-1", Method::Ask("mount")),
+        ];
+        assert_eq!(seen, expected);
+        assert_eq!(found[2].path, volumes.join("kubernetes.io~csi/pvc-1"));
     }
 }

@@ -17,6 +17,14 @@ const LISTING_BYTES: usize = 32 * 1024;
 /// Unit of `st_blocks`, whatever the file system's own is.
 const BLOCK_BYTES: u64 = 512;
 
+/// What a file takes; `None` where there is none.
+pub fn file(path: &Path) -> Option<Amount> {
+    cost::called(1);
+    let stat = rustix::fs::lstat(path).ok()?;
+    let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    is_file.then_some(Amount { bytes: stat.st_blocks as u64 * BLOCK_BYTES, inodes: 1 })
+}
+
 /// What files take.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Amount {
@@ -51,6 +59,26 @@ impl Walker {
         let stat = rustix::fs::fstat(&open).ok()?;
         let mut amount = Amount { bytes: stat.st_blocks as u64 * BLOCK_BYTES, inodes: 1 };
         self.descend(open, stat.st_dev, 0, &mut amount)?;
+        Some(amount)
+    }
+
+    /// What the regular files directly in a folder take, without the folder. `None` when it cannot be read or has too many
+    /// entries.
+    pub fn files(&mut self, folder: &Path) -> Option<Amount> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open = rustix::fs::open(folder, flags, Mode::empty()).ok()?;
+        let mut amount = Amount::default();
+        for (name, is_folder) in self.list(&open)? {
+            if is_folder {
+                continue;
+            }
+            cost::called(1);
+            let Ok(stat) = rustix::fs::statat(&open, &*name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+            if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
+                amount.bytes += stat.st_blocks as u64 * BLOCK_BYTES;
+                amount.inodes += 1;
+            }
+        }
         Some(amount)
     }
 
@@ -126,6 +154,9 @@ mod tests {
         let bytes = all.iter().map(|name| allocated(&path.join(name))).sum();
         assert_eq!(Walker::default().walk(path), Some(Amount { bytes, inodes: all.len() as u64 }));
         assert!(bytes >= 100_000);
+        std::fs::write(path.join("b.log"), vec![1; 10_000]).unwrap();
+        let here = allocated(&path.join("again")) + allocated(&path.join("b.log"));
+        assert_eq!(Walker::default().files(path), Some(Amount { bytes: here, inodes: 2 }));
     }
 
     #[test]
@@ -134,5 +165,6 @@ mod tests {
         std::fs::write(folder.path().join("file"), "").unwrap();
         assert_eq!(Walker::default().walk(&folder.path().join("file")), None);
         assert_eq!(Walker::default().walk(&folder.path().join("missing")), None);
+        assert_eq!(Walker::default().files(&folder.path().join("missing")), None);
     }
 }

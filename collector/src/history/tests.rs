@@ -354,6 +354,7 @@ fn a_status_tells_of_what_no_counter_did() {
             name: (*pod_name(1)).clone(),
             containers: containers.collect(),
             sandboxes: Vec::new(),
+            volumes: None,
         });
         table
     };

@@ -108,11 +108,11 @@ impl CpuCollector {
         let mut buffer = Vec::new();
         let isolated = kept::read(&folder.join("isolated"), &mut buffer).ok().and_then(cpu_list);
         CpuCollector {
-            stat: Kept::new(places.proc.join("stat")),
+            stat: Kept::whole(places.proc.join("stat")),
             cpus: Vec::new(),
             isolated: labels(isolated.unwrap_or_default()),
             throttles: Throttles::find(&folder, &mut buffer),
-            online: present(&folder, &mut buffer).map(|cpus| (cpus, Kept::new(folder.join("online")))),
+            online: present(&folder, &mut buffer).map(|cpus| (cpus, Kept::whole(folder.join("online")))),
         }
     }
 
@@ -193,7 +193,7 @@ impl Throttles {
             let (Some(package), Some(core)) = (package, core) else { continue };
             let mut counter = |name: &str| {
                 let path = cpu.join("thermal_throttle").join(name);
-                kept::read(&path, buffer).is_ok().then(|| Kept::new(path))
+                kept::read(&path, buffer).is_ok().then(|| Kept::whole(path))
             };
             if !throttles.cores.iter().any(|(c, p, _)| *c == core && *p == package)
                 && let Some(file) = counter("core_throttle_count")

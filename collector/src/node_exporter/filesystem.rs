@@ -2,14 +2,16 @@
 //!
 //! statfs(2) of a mount whose server is gone waits for ever. So a thread of its own asks, and the scrape waits for it a
 //! quarter of a second at most. A mount that has not answered by then is left to that thread, and another goes on with
-//! the rest: for five seconds its sizes are absent, then it has `node_filesystem_device_error` 1, until it answers.
+//! the rest: for five seconds its sizes are absent, then it has `node_filesystem_device_error` 1, until it answers. Where
+//! no server can be on the way, at file systems of memory and disks below nothing else, the scrape asks itself: two threads
+//! that wait for one another cost more than the answers.
 
 use super::kept::Kept;
-use super::mounts::{Mount, mounts};
+use super::mounts::{Mount, may_wait, mounts};
 use super::statfs::{Answer, Stat, Statfs, ask_kernel};
 use super::{Collect, Places, Scrape, rows};
 use crate::table::Metric;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Most mounts shown.
 const MAX_MOUNTS: usize = 4096;
@@ -42,14 +44,43 @@ impl FilesystemCollector {
     }
 }
 
+impl FilesystemCollector {
+    /// `paths`, and whether each is asked by this thread.
+    fn ask(&mut self, paths: Vec<(PathBuf, bool)>) -> Vec<Answer> {
+        let mut answers = vec![Answer::Silent; paths.len()];
+        let (mut there, mut asked) = (Vec::new(), Vec::new());
+        for (index, (path, local)) in paths.into_iter().enumerate() {
+            if local {
+                answers[index] = ask_kernel(&path);
+            } else {
+                there.push(index);
+                asked.push(path);
+            }
+        }
+        if !asked.is_empty() {
+            for (index, answer) in there.into_iter().zip(self.statfs.ask(asked)) {
+                answers[index] = answer;
+            }
+        }
+        answers
+    }
+}
+
+/// Whether a path leads through memory and disks alone.
+fn is_local(path: &Path, far: &[PathBuf]) -> bool {
+    !far.iter().any(|far| path.starts_with(far))
+}
+
 impl Collect for FilesystemCollector {
     fn collect(&mut self, scrape: &mut Scrape) -> Option<()> {
         let text = self.mountinfo.as_mut()?.text(&mut scrape.buffer)?;
+        let far = may_wait(text);
         let mut mounts: Vec<Mount> = mounts(text).take(MAX_MOUNTS).collect();
         // Below the root as it is seen from here.
         let paths =
             mounts.iter().map(|mount| self.root.join(mount.path.strip_prefix("/").unwrap_or(&mount.path)));
-        let answers = self.statfs.ask(paths.collect());
+        let local = mounts.iter().map(|mount| is_local(&mount.path, &far));
+        let answers = self.ask(paths.zip(local).collect());
         let mut seen: Vec<(Mount, Answer)> = mounts.drain(..).zip(answers).collect();
         let key = |(mount, answer): &(Mount, Answer)| {
             let error = answer.error().unwrap_or("").to_owned();
@@ -108,5 +139,22 @@ fn write_mount_info(scrape: &mut Scrape, seen: &[(Mount, Answer)]) {
         let labels =
             [("device", device.as_str()), ("major", &major), ("minor", &minor), ("mountpoint", mountpoint)];
         scrape.out.sample(rows::FILESYSTEM_MOUNT_INFO.name, &labels, 1.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_below_a_server_is_not_asked_here() {
+        let text = b"1 0 8:1 / / rw - ext4 /dev/vda rw\n2 1 0:30 / /mnt rw - nfs4 server:/x rw\n\
+            3 2 8:2 / /mnt/disk rw - xfs /dev/vdb rw\n4 1 0:31 / /run rw - tmpfs none rw\n\
+            5 1 8:3 / /mnt2 rw - ext4 /dev/vdc rw\n6 1 0:32 / /srv rw - fuse.sshfs host: rw\n\
+            7 1 0:33 / /home rw - autofs auto rw\n8 7 8:4 / /home/a rw - ext4 /dev/vdd rw\n\
+            9 1 0:34 / /proc rw - proc proc rw\n";
+        let far = may_wait(text);
+        let seen: Vec<bool> = mounts(text).map(|mount| is_local(&mount.path, &far)).collect();
+        assert_eq!(seen, [true, false, false, true, true, false, false]);
     }
 }

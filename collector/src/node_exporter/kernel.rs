@@ -23,7 +23,7 @@ pub struct LoadCollector(Kept);
 impl LoadCollector {
     /// Opens nothing yet.
     pub fn new(places: &Places) -> LoadCollector {
-        LoadCollector(Kept::new(places.proc.join("loadavg")))
+        LoadCollector(Kept::whole(places.proc.join("loadavg")))
     }
 }
 
@@ -49,7 +49,7 @@ pub struct FilefdCollector(Kept);
 impl FilefdCollector {
     /// Opens nothing yet.
     pub fn new(places: &Places) -> FilefdCollector {
-        FilefdCollector(Kept::new(places.proc.join("sys/fs/file-nr")))
+        FilefdCollector(Kept::whole(places.proc.join("sys/fs/file-nr")))
     }
 }
 
@@ -68,7 +68,7 @@ pub struct NumbersCollector(Vec<(&'static Metric, Kept)>);
 impl NumbersCollector {
     /// `entropy`
     pub fn entropy(places: &Places) -> NumbersCollector {
-        let of = |name: &str| Kept::new(places.proc.join("sys/kernel/random").join(name));
+        let of = |name: &str| Kept::whole(places.proc.join("sys/kernel/random").join(name));
         NumbersCollector(vec![
             (&rows::ENTROPY_AVAILABLE, of("entropy_avail")),
             (&rows::ENTROPY_POOL_SIZE, of("poolsize")),
@@ -77,7 +77,7 @@ impl NumbersCollector {
 
     /// `kernel_hung`
     pub fn kernel_hung(places: &Places) -> NumbersCollector {
-        let file = Kept::new(places.proc.join("sys/kernel/hung_task_detect_count"));
+        let file = Kept::whole(places.proc.join("sys/kernel/hung_task_detect_count"));
         NumbersCollector(vec![(&rows::KERNEL_HUNG_TASKS, file)])
     }
 }
@@ -107,7 +107,7 @@ type Totals = &'static [(&'static Metric, &'static [u8])];
 impl PressureCollector {
     /// Opens nothing yet.
     pub fn new(places: &Places) -> PressureCollector {
-        let of = |name: &str| Kept::new(places.proc.join("pressure").join(name));
+        let of = |name: &str| Kept::whole(places.proc.join("pressure").join(name));
         PressureCollector([
             // Whole stalls of the CPU are defined for groups only.
             (of("cpu"), &[(&rows::PRESSURE_CPU_WAITING, b"some")]),
@@ -200,7 +200,7 @@ impl TimeCollector {
         let folder = places.sys.join("devices/system/clocksource");
         let devices = kept::list(&folder).unwrap_or_default().into_iter().filter_map(|name| {
             let device = name.strip_prefix("clocksource")?.to_owned();
-            let of = |file: &str| Kept::new(folder.join(&name).join(file));
+            let of = |file: &str| Kept::whole(folder.join(&name).join(file));
             Some((device, of("available_clocksource"), of("current_clocksource")))
         });
         TimeCollector { sources: devices.collect() }

@@ -44,7 +44,7 @@ pub struct MeminfoCollector {
 impl MeminfoCollector {
     /// Opens nothing yet.
     pub fn new(places: &Places) -> MeminfoCollector {
-        MeminfoCollector { file: Kept::new(places.proc.join("meminfo")) }
+        MeminfoCollector { file: Kept::whole(places.proc.join("meminfo")) }
     }
 }
 

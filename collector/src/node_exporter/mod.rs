@@ -70,6 +70,8 @@ pub struct Scrape {
     pub stat: Option<Vec<u8>>,
     /// The links, which two collectors need.
     pub links: Option<Vec<LinkMessage>>,
+    /// UDP sockets in use, of IPv4 and of IPv6, as the collector before says.
+    pub udp_in_use: [Option<i64>; 2],
 }
 
 /// A collector of node_exporter.
@@ -140,6 +142,7 @@ impl NodeExporter {
             ("stat", Box::new(cpu::StatCollector)),
             ("time", Box::new(kernel::TimeCollector::new(places))),
             ("timex", Box::new(timex::TimexCollector)),
+            // After sockstat, which tells how many sockets there are.
             ("udp_queues", Box::new(sockets::UdpCollector::new(places))),
             ("uname", Box::new(kernel::UnameCollector::new(places))),
             ("vmstat", Box::new(memory::VmstatCollector::new(places))),
@@ -157,6 +160,7 @@ impl NodeExporter {
             unix_seconds: unix.as_secs_f64(),
             stat: None,
             links: None,
+            udp_in_use: [None; 2],
         };
         let mut done = Vec::with_capacity(self.collectors.len());
         for (name, collector) in &mut self.collectors {

@@ -53,9 +53,29 @@ pub struct Mount {
     pub readonly: bool,
 }
 
+/// File systems of disks and of memory.
+const LOCAL_TYPES: [&[u8]; 7] = [b"btrfs", b"ext2", b"ext3", b"ext4", b"tmpfs", b"vfat", b"xfs"];
+
 /// The mounts upstream shows by default, each once. A line that is not understood is left out.
 pub fn mounts(text: &[u8]) -> impl Iterator<Item = Mount> {
     lines(text).filter_map(mount)
+}
+
+/// Where a server, or a program that mounts on demand, may have to be waited for: every mount but those of disks, of memory
+/// and of the kernel itself.
+pub fn may_wait(text: &[u8]) -> Vec<PathBuf> {
+    const ON_DEMAND: &[u8] = b"autofs";
+    let waits = |fstype: &[u8]| {
+        fstype == ON_DEMAND || !(LOCAL_TYPES.contains(&fstype) || EXCLUDED_TYPES.contains(&fstype))
+    };
+    let far = lines(text).filter_map(|line| {
+        let mut fields = fields(line);
+        let path = fields.nth(4)?;
+        fields.find(|field| *field == b"-")?;
+        let far = waits(fields.next()?);
+        far.then(|| PathBuf::from(OsString::from_vec(unescaped(path))))
+    });
+    far.collect()
 }
 
 fn mount(line: &[u8]) -> Option<Mount> {

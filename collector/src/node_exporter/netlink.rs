@@ -14,6 +14,9 @@ const NLMSG_DONE: u16 = 3;
 const NLM_F_REQUEST_DUMP: u16 = 0x301;
 const HEADER_BYTES: usize = 16;
 const LINK_BYTES: usize = 16;
+/// An attribute with a number.
+const NUMBER_BYTES: usize = 8;
+const REQUEST_BYTES: usize = HEADER_BYTES + LINK_BYTES + NUMBER_BYTES;
 
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_BROADCAST: u16 = 2;
@@ -26,6 +29,7 @@ const IFLA_LINKMODE: u16 = 17;
 const IFLA_IFALIAS: u16 = 20;
 const IFLA_STATS64: u16 = 23;
 const IFLA_GROUP: u16 = 27;
+const IFLA_EXT_MASK: u16 = 29;
 const IFLA_PROMISCUITY: u16 = 30;
 const IFLA_CARRIER: u16 = 33;
 const IFLA_CARRIER_CHANGES: u16 = 35;
@@ -40,6 +44,10 @@ const IFF_ALLMULTI: u32 = 0x200;
 const IFF_DORMANT: u32 = 0x20000;
 /// Flags that the kernel makes up for netlink and does not show in sysfs: running, lower up, dormant.
 const IFF_VOLATILE: u32 = 0x40 | 0x10000 | IFF_DORMANT;
+
+/// `RTEXT_FILTER_SKIP_STATS`: without the counters of each protocol, which the kernel would add up over all CPUs for every
+/// link. Those of the link itself come all the same.
+const WITHOUT_PROTOCOLS: u32 = 8;
 
 /// Words of `IFLA_OPERSTATE` (RFC 2863), as sysfs prints them.
 const OPERSTATES: [&str; 7] = ["unknown", "notpresent", "down", "lowerlayerdown", "testing", "dormant", "up"];
@@ -136,12 +144,16 @@ impl Netlink {
     }
 }
 
-fn request(sequence: u32) -> [u8; HEADER_BYTES + LINK_BYTES] {
-    let mut request = [0; HEADER_BYTES + LINK_BYTES];
-    request[..4].copy_from_slice(&((HEADER_BYTES + LINK_BYTES) as u32).to_ne_bytes());
+fn request(sequence: u32) -> [u8; REQUEST_BYTES] {
+    let mut request = [0; REQUEST_BYTES];
+    request[..4].copy_from_slice(&(REQUEST_BYTES as u32).to_ne_bytes());
     request[4..6].copy_from_slice(&RTM_GETLINK.to_ne_bytes());
     request[6..8].copy_from_slice(&NLM_F_REQUEST_DUMP.to_ne_bytes());
     request[8..12].copy_from_slice(&sequence.to_ne_bytes());
+    let mask = &mut request[HEADER_BYTES + LINK_BYTES..];
+    mask[..2].copy_from_slice(&(NUMBER_BYTES as u16).to_ne_bytes());
+    mask[2..4].copy_from_slice(&IFLA_EXT_MASK.to_ne_bytes());
+    mask[4..].copy_from_slice(&WITHOUT_PROTOCOLS.to_ne_bytes());
     request
 }
 

@@ -80,7 +80,7 @@ pub struct NetstatCollector {
 impl NetstatCollector {
     /// Opens nothing yet.
     pub fn new(places: &Places) -> NetstatCollector {
-        let open = |net: &Path| ["netstat", "snmp", "snmp6"].map(|name| Kept::new(net.join(name)));
+        let open = |net: &Path| ["netstat", "snmp", "snmp6"].map(|name| Kept::whole(net.join(name)));
         NetstatCollector { files: places.net.as_deref().map(open) }
     }
 }
@@ -106,6 +106,8 @@ impl Collect for NetstatCollector {
     }
 }
 
+/// UDP of IPv4 and of IPv6 in sockstat.
+const UDP: [&str; 2] = ["UDP", "UDP6"];
 /// The fields of sockstat that upstream knows.
 const SOCKSTAT_FIELDS: [&[u8]; 6] = [b"alloc", b"inuse", b"mem", b"memory", b"orphan", b"tw"];
 
@@ -135,7 +137,7 @@ pub struct SockstatCollector {
 impl SockstatCollector {
     /// Opens nothing yet.
     pub fn new(places: &Places) -> SockstatCollector {
-        let open = |net: &Path| ["sockstat", "sockstat6"].map(|name| Kept::new(net.join(name)));
+        let open = |net: &Path| ["sockstat", "sockstat6"].map(|name| Kept::whole(net.join(name)));
         SockstatCollector {
             files: places.net.as_deref().map(open),
             page_bytes: rustix::param::page_size() as f64,
@@ -145,7 +147,7 @@ impl SockstatCollector {
 
 impl Collect for SockstatCollector {
     fn collect(&mut self, scrape: &mut Scrape) -> Option<()> {
-        let Scrape { out, buffer, .. } = scrape;
+        let Scrape { out, buffer, udp_in_use, .. } = scrape;
         for file in self.files.as_mut()? {
             let text = match file.read(buffer) {
                 Ok(text) => text,
@@ -153,6 +155,9 @@ impl Collect for SockstatCollector {
                 Err(_) => return None,
             };
             for (protocol, field, value) in sockstat(text) {
+                if let (Some(version), "inuse") = (UDP.iter().position(|udp| *udp == protocol), field) {
+                    udp_in_use[version] = Some(value);
+                }
                 if protocol == "sockets" {
                     if field == "used" {
                         out.one(&rows::SOCKSTAT_USED, value as f64);
@@ -243,13 +248,6 @@ pub fn udp_queues(text: &[u8]) -> (u64, u64) {
     queues.fold((0, 0), |(rx, tx), (r, t)| (rx + (r & 0xffff_ffff), tx + (t & 0xffff_ffff)))
 }
 
-/// Sockets in use of one protocol, by sockstat.
-fn in_use(sockstat_text: &[u8], wanted: &str) -> Option<i64> {
-    sockstat(sockstat_text)
-        .find(|(protocol, field, _)| *protocol == wanted && *field == "inuse")
-        .map(|found| found.2)
-}
-
 /// `udp_queues`
 ///
 /// For its list of sockets the kernel walks all of a table made for a million of them, at sixty times the cost of
@@ -260,15 +258,12 @@ pub struct UdpCollector {
 
 struct UdpFiles {
     ip: &'static str,
-    protocol: &'static str,
-    sockstat: Kept,
     sockets: Kept,
 }
 
 impl UdpFiles {
-    fn queues(&mut self, buffer: &mut Vec<u8>) -> Result<(u64, u64), Errno> {
-        let none = self.sockstat.text(buffer).and_then(|text| in_use(text, self.protocol)) == Some(0);
-        if none && self.sockets.is_there() {
+    fn queues(&mut self, in_use: Option<i64>, buffer: &mut Vec<u8>) -> Result<(u64, u64), Errno> {
+        if in_use == Some(0) && self.sockets.is_there() {
             return Ok((0, 0));
         }
         self.sockets.read(buffer).map(udp_queues)
@@ -279,13 +274,8 @@ impl UdpCollector {
     /// Opens nothing yet.
     pub fn new(places: &Places) -> UdpCollector {
         let open = |net: &Path| {
-            let names = [("v4", "UDP", "sockstat", "udp"), ("v6", "UDP6", "sockstat6", "udp6")];
-            names.map(|(ip, protocol, sockstat, sockets)| UdpFiles {
-                ip,
-                protocol,
-                sockstat: Kept::new(net.join(sockstat)),
-                sockets: Kept::new(net.join(sockets)),
-            })
+            [("v4", "udp"), ("v6", "udp6")]
+                .map(|(ip, sockets)| UdpFiles { ip, sockets: Kept::new(net.join(sockets)) })
         };
         UdpCollector { files: places.net.as_deref().map(open) }
     }
@@ -294,8 +284,8 @@ impl UdpCollector {
 impl Collect for UdpCollector {
     fn collect(&mut self, scrape: &mut Scrape) -> Option<()> {
         let mut begun = None;
-        for files in self.files.as_mut()? {
-            let (rx, tx) = match files.queues(&mut scrape.buffer) {
+        for (files, in_use) in self.files.as_mut()?.iter_mut().zip(scrape.udp_in_use) {
+            let (rx, tx) = match files.queues(in_use, &mut scrape.buffer) {
                 Ok(queues) => queues,
                 Err(Errno::NOENT) => continue,
                 Err(_) => return None,
@@ -370,7 +360,7 @@ impl ConntrackCollector {
     /// The two limits of /proc/sys are those of the reader's own network namespace, so they count only when that is the
     /// machine's.
     pub fn new(places: &Places) -> ConntrackCollector {
-        let of = |name: &str| Kept::new(places.proc.join("sys/net/netfilter").join(name));
+        let of = |name: &str| Kept::whole(places.proc.join("sys/net/netfilter").join(name));
         let open = |net: &Path| {
             [of("nf_conntrack_count"), of("nf_conntrack_max"), Kept::new(net.join("stat/nf_conntrack"))]
         };

@@ -78,6 +78,7 @@ fn sweep() -> Sweep {
         }),
         swap: Some(Swap { usage_bytes: 1, limit_bytes: None, unix_ms }),
         start_unix_ms: Some(unix_ms),
+        created_unix_ms: Some(unix_ms),
         ..Reading::default()
     };
     let pod = Arc::new(PodName { namespace: "shop".to_owned(), pod: "web".to_owned() });

@@ -63,7 +63,9 @@ impl Writer {
         self.out.push_str(family);
         self.out.push(' ');
         push_escaped(&mut self.out, help, self.format == Format::OpenMetrics10);
-        let _ = writeln!(self.out, "\n# TYPE {family} {}", self.type_word(kind));
+        for piece in ["\n# TYPE ", family, " ", self.type_word(kind), "\n"] {
+            self.out.push_str(piece);
+        }
         if let (Format::OpenMetrics10, Some(unit)) = (self.format, unit)
             && family.strip_suffix(unit).is_some_and(|start| start.ends_with('_'))
         {
@@ -191,9 +193,10 @@ fn valid_name(name: &str, starts: impl Fn(u8) -> bool, belongs: impl Fn(u8) -> b
 }
 
 fn push_escaped(out: &mut String, text: &str, quotes: bool) {
-    let special = |c: char| c == '\\' || c == '\n' || (quotes && c == '"');
+    // All of one byte, and no byte of another character.
+    let special = |c: u8| c == b'\\' || c == b'\n' || (quotes && c == b'"');
     let mut rest = text;
-    while let Some(at) = rest.find(special) {
+    while let Some(at) = rest.bytes().position(special) {
         out.push_str(&rest[..at]);
         out.push_str(match rest.as_bytes()[at] {
             b'\n' => "\\n",
@@ -230,7 +233,11 @@ fn push_float(out: &mut String, value: f64) {
         out.write_str(if value > 0.0 { "+Inf" } else { "-Inf" })
     } else if value.fract() == 0.0 && (1.0..MAX_WHOLE).contains(&magnitude) {
         // What most values are, at a fraction of the cost.
-        write!(out, "{}", value as i64)
+        if value < 0.0 {
+            out.push('-');
+        }
+        push_integer(out, magnitude as u64);
+        Ok(())
     } else if magnitude == 0.0 || (1e-5..1e17).contains(&magnitude) {
         write!(out, "{value}")
     } else {

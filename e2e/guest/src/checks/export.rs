@@ -77,6 +77,7 @@ fn facts() -> PodFacts {
             ..ContainerFacts::default()
         }],
         sandboxes: Vec::new(),
+        volumes: None,
     }
 }
 
