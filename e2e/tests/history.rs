@@ -25,10 +25,11 @@ fn query(local: &Local, arguments: &[&str]) -> String {
     finished.stdout
 }
 
-/// The number that a query has as its only result; nothing when it has none.
-fn number(local: &Local, text: &str) -> Option<f64> {
-    let csv = query(local, &[text, "-o", "csv", "--no-headers"]);
-    csv.trim().rsplit(',').next()?.parse().ok()
+/// The number that a query has as its only result, or what came instead.
+fn number(local: &Local, text: &str) -> Result<f64, String> {
+    let finished = flyball(local, &["query", text, "-o", "csv", "--no-headers"]);
+    let number = finished.stdout.trim().rsplit(',').next().and_then(|number| number.parse().ok());
+    number.ok_or_else(|| finished.to_string())
 }
 
 fn asked_raw(local: &Local, path: &str) -> Value {
@@ -47,8 +48,8 @@ fn what_is_measured_can_be_asked_for_later() {
     let state = || kubectl.state();
     eventually(STORED, "the pod's CPU is stored twice", state, || {
         match number(&local, &format!("count_over_time({of_pods}[10m])")) {
-            Some(samples) if samples >= 2.0 => Ok(()),
-            other => Err(format!("{other:?} samples")),
+            Ok(samples) if samples >= 2.0 => Ok(()),
+            other => Err(format!("{other:?}")),
         }
     });
 
@@ -89,7 +90,7 @@ fn what_is_measured_can_be_asked_for_later() {
     // What was stored more than a flush before the crash is there after it.
     let started = number(&local, "time()").expect("a number");
     eventually(SHORT, "a flush interval passes", state, || match number(&local, "time()") {
-        Some(now) if now > started + 3.0 => Ok(()),
+        Ok(now) if now > started + 3.0 => Ok(()),
         other => Err(format!("{other:?}")),
     });
     let stored = format!("count_over_time(up[{}s] @ {started})", 600);
@@ -100,13 +101,9 @@ fn what_is_measured_can_be_asked_for_later() {
         STORED,
         "the history is there again",
         || kubectl.state(),
-        || {
-            let finished = flyball(&local, &["query", &stored, "-o", "csv", "--no-headers"]);
-            let after = finished.stdout.trim().rsplit(',').next().and_then(|text| text.parse::<f64>().ok());
-            match after {
-                Some(after) if after >= before => Ok(()),
-                _ => Err(format!("{before} samples before; {finished}")),
-            }
+        || match number(&local, &stored) {
+            Ok(after) if after >= before => Ok(()),
+            other => Err(format!("{before} samples before; {other:?}")),
         },
     );
     let folder = local.folder().join("history");
