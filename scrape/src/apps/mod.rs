@@ -1,0 +1,28 @@
+//! Scraping of applications: targets out of Prometheus' own `scrape_configs`, or pods that ask for it by annotation.
+//!
+//! ```text
+//! config ─▶ Job ─▶ discovery (labels of objects) ─▶ relabel ─▶ Target ─▶ one loop each ─▶ parse ─▶ AppSink
+//!                                                        └────────────▶ TargetsView (for /api/v1/targets)
+//! ```
+//!
+//! What is promised: the series that arrive are those that Prometheus 3 would store of the same answers, with the same labels
+//! and times, staleness markers and `up` among them. Nodes' own endpoints are not scraped here: [`crate::run`] does that.
+
+pub mod config;
+pub mod job;
+pub mod labelset;
+mod metrics;
+pub mod relabel;
+mod run;
+mod sink;
+mod view;
+
+pub use config::{Config, ConfigError};
+pub use job::Job;
+pub use metrics::Metrics;
+pub use run::{Settings, run};
+pub use sink::{AppSink, Appended, Refused};
+pub use view::{ActiveTarget, Described, DroppedTarget, Health, LastScrape, Metadata, TargetsView};
+
+/// Bits of the NaN that marks the end of a series, as Prometheus writes it.
+pub const STALE_NAN_BITS: u64 = 0x7ff0_0000_0000_0002;
