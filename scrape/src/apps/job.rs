@@ -5,9 +5,17 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use flyball_model::exposition::Format;
 use flyball_model::labels::Labels;
 
 use super::relabel::Rule;
+
+/// Most bytes of an answer where the job does not say: Prometheus has no limit then.
+pub const BODY_BYTES_DEFAULT: usize = 256 << 20;
+/// Most bytes of an answer that a job can allow.
+pub const BODY_BYTES_MAX: usize = flyball_model::samples::MAX_TEXT_BYTES;
+/// Most dropped targets of a job that are remembered, whatever it says: Prometheus has no limit.
+pub const DROPPED_TARGETS_DEFAULT: usize = 1000;
 
 /// A job, with everything that `global` gives it already in it.
 #[derive(Debug, Clone)]
@@ -38,6 +46,8 @@ pub struct Job {
     pub fallback: Option<Protocol>,
     /// Only names of the old kind are taken.
     pub legacy_names: bool,
+    /// How names of the new kind are asked for: `allow-utf-8`, `underscores`, `dots` or `values`.
+    pub escaping: &'static str,
     /// How targets are spoken to.
     pub access: HttpAccess,
     /// What answers and the list of targets may hold.
@@ -61,6 +71,29 @@ pub enum Protocol {
     Text1,
     /// `PrometheusText0.0.4`
     Text0,
+}
+
+impl Protocol {
+    /// All, the best first, with their names in the file and their media types.
+    pub const ALL: [(Protocol, &'static str, &'static str); 4] = [
+        (Protocol::OpenMetrics1, "OpenMetricsText1.0.0", "application/openmetrics-text;version=1.0.0"),
+        (Protocol::OpenMetrics0, "OpenMetricsText0.0.1", "application/openmetrics-text;version=0.0.1"),
+        (Protocol::Text1, "PrometheusText1.0.0", "text/plain;version=1.0.0"),
+        (Protocol::Text0, "PrometheusText0.0.4", "text/plain;version=0.0.4"),
+    ];
+
+    /// By its name in the file.
+    pub fn from_name(name: &str) -> Option<Protocol> {
+        Protocol::ALL.into_iter().find(|(_, known, _)| *known == name).map(|(protocol, ..)| protocol)
+    }
+
+    /// How its texts are read.
+    pub fn format(self) -> Format {
+        match self {
+            Protocol::OpenMetrics1 | Protocol::OpenMetrics0 => Format::OpenMetrics10,
+            Protocol::Text1 | Protocol::Text0 => Format::Text004,
+        }
+    }
 }
 
 /// Limits; where there is none, there is no limit but those of the program.

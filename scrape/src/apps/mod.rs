@@ -8,13 +8,17 @@
 //! What is promised: the series that arrive are those that Prometheus 3 would store of the same answers, with the same labels
 //! and times, staleness markers and `up` among them. Nodes' own endpoints are not scraped here: [`crate::run`] does that.
 
+mod bounds;
 pub mod config;
+mod discover;
+mod ingest;
 pub mod job;
 pub mod labelset;
 mod metrics;
 pub mod relabel;
 mod run;
 mod sink;
+pub mod target;
 mod view;
 
 pub use config::{Config, ConfigError};

@@ -5,6 +5,7 @@
 //! takes.
 
 use std::fmt;
+use std::hash::Hash;
 
 use flyball_model::labels::Labels;
 
@@ -13,7 +14,7 @@ use flyball_model::labels::Labels;
 /// Called on threads that may wait for a disk, never on those that serve; several at a time.
 pub trait AppSink: Send + Sync + 'static {
     /// The sink's own name for a series.
-    type Series: Copy + Eq + fmt::Debug + Send + Sync + 'static;
+    type Series: Copy + Eq + Hash + fmt::Debug + Send + Sync + 'static;
     /// A sample as [`AppSink::append`] takes it.
     type Sample: Send + 'static;
 

@@ -1,0 +1,4 @@
+mod endpoints;
+mod meta;
+mod node;
+mod pod;

@@ -1,0 +1,198 @@
+//! From what discovery finds to what is scraped. Pure.
+
+use std::time::Duration;
+
+use flyball_model::labels::Labels;
+
+use super::config::units::{parse_duration, print_duration};
+use super::job::Job;
+use super::labelset::LabelSet;
+use super::relabel;
+
+/// `host:port` to ask.
+pub const ADDRESS: &str = "__address__";
+const SCHEME: &str = "__scheme__";
+const METRICS_PATH: &str = "__metrics_path__";
+const INTERVAL: &str = "__scrape_interval__";
+const TIMEOUT: &str = "__scrape_timeout__";
+const PARAM_PREFIX: &str = "__param_";
+const RESERVED_PREFIX: &str = "__";
+
+/// A target. Two of a job are the same if their labels and their URL are.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Target {
+    /// Labels that its series get.
+    pub labels: Labels,
+    /// Where it is.
+    pub url: Url,
+    /// Between two scrapes.
+    pub interval: Duration,
+    /// Longest time of one.
+    pub timeout: Duration,
+}
+
+/// What is fetched.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Url {
+    /// TLS or not.
+    pub https: bool,
+    /// Name or address without brackets.
+    pub host: String,
+    /// To dial.
+    pub port: u16,
+    /// Host and port as they were given.
+    pub authority: String,
+    /// Path and query, encoded.
+    pub path: String,
+}
+
+impl std::fmt::Display for Url {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let scheme = if self.https { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", self.authority, self.path)
+    }
+}
+
+/// What became of what was discovered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Made {
+    /// A target.
+    Target(Box<Target>),
+    /// Relabelling dropped it.
+    Dropped,
+    /// It cannot be scraped, and why.
+    Bad(String),
+}
+
+/// Labels before relabelling: what was discovered, and what the job says where that says nothing.
+pub fn discovered(job: &Job, mut found: LabelSet) -> LabelSet {
+    found.set_default("job", &job.name);
+    found.set_default(INTERVAL, &print_duration(job.interval));
+    found.set_default(TIMEOUT, &print_duration(job.timeout));
+    found.set_default(METRICS_PATH, &job.metrics_path);
+    found.set_default(SCHEME, &job.scheme);
+    for (name, values) in &job.params {
+        if let Some(first) = values.first() {
+            found.set_default(&format!("{PARAM_PREFIX}{name}"), first);
+        }
+    }
+    found
+}
+
+/// Relabels and checks.
+pub fn make(job: &Job, mut labels: LabelSet) -> Made {
+    if !relabel::apply(&job.relabel, &mut labels) {
+        return Made::Dropped;
+    }
+    match target(job, &mut labels) {
+        // Without a label of its own there is nothing to tell its series by.
+        Ok(target) if target.labels.is_empty() => Made::Dropped,
+        Ok(target) => Made::Target(Box::new(target)),
+        Err(reason) => Made::Bad(reason),
+    }
+}
+
+fn target(job: &Job, labels: &mut LabelSet) -> Result<Target, String> {
+    let address = labels.get(ADDRESS).to_owned();
+    if address.is_empty() {
+        return Err("it has no address".to_owned());
+    }
+    let interval = length(labels, INTERVAL)?;
+    let timeout = length(labels, TIMEOUT)?;
+    if timeout > interval {
+        let (timeout, interval) = (print_duration(timeout), print_duration(interval));
+        return Err(format!("its scrape timeout {timeout} is longer than its interval {interval}"));
+    }
+    labels.set_default("instance", &address);
+    let url = url(job, labels, &address)?;
+    let public = labels.iter().filter(|(name, _)| !name.starts_with(RESERVED_PREFIX));
+    let labels = Labels::from_pairs(public).map_err(|error| error.to_string())?;
+    Ok(Target { labels, url, interval, timeout })
+}
+
+fn length(labels: &LabelSet, name: &str) -> Result<Duration, String> {
+    let length = parse_duration(labels.get(name)).map_err(|reason| format!("{name}: {reason}"))?;
+    if length.is_zero() { Err(format!("{name} is 0")) } else { Ok(length) }
+}
+
+fn url(job: &Job, labels: &LabelSet, address: &str) -> Result<Url, String> {
+    let https = match labels.get(SCHEME) {
+        "http" => false,
+        "https" => true,
+        other => return Err(format!("{SCHEME} is {other:?}, not http or https")),
+    };
+    let (host, port) = split_address(address).ok_or_else(|| format!("{address:?} is no host with a port"))?;
+    let port = port.unwrap_or(if https { 443 } else { 80 });
+    let mut path = encode_path(labels.get(METRICS_PATH));
+    let query = query(job, labels);
+    if !query.is_empty() {
+        path.push('?');
+        path.push_str(&query);
+    }
+    Ok(Url { https, host: host.to_owned(), port, authority: address.to_owned(), path })
+}
+
+/// Host without brackets, and the port if there is one.
+pub(super) fn split_address(address: &str) -> Option<(&str, Option<u16>)> {
+    let clean = |host: &str| {
+        !host.is_empty()
+            && !host.contains(|c: char| c.is_whitespace() || c.is_control() || "/?#@[]".contains(c))
+    };
+    if let Some(inner) = address.strip_prefix('[') {
+        let (host, rest) = inner.split_once(']')?;
+        let port = match rest {
+            "" => None,
+            rest => Some(rest.strip_prefix(':')?.parse().ok()?),
+        };
+        return clean(host).then_some((host, port));
+    }
+    let (host, port) = match address.split_once(':') {
+        None => (address, None),
+        // Several colons without brackets are an IPv6 address without a port.
+        Some((_, rest)) if rest.contains(':') => (address, None),
+        Some((host, port)) => (host, Some(port.parse().ok()?)),
+    };
+    clean(host).then_some((host, port))
+}
+
+/// All parameters, sorted; the first value of each is the label's, if there is one.
+fn query(job: &Job, labels: &LabelSet) -> String {
+    let mut all = job.params.clone();
+    for (name, value) in labels.iter() {
+        if let Some(name) = name.strip_prefix(PARAM_PREFIX) {
+            let values = all.entry(name.to_owned()).or_default();
+            match values.first_mut() {
+                Some(first) => *first = value.to_owned(),
+                None => values.push(value.to_owned()),
+            }
+        }
+    }
+    let pairs = all.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
+    let encoded: Vec<String> =
+        pairs.map(|(name, value)| format!("{}={}", encode_query(name), encode_query(value))).collect();
+    encoded.join("&")
+}
+
+/// A path with a slash in front, in which what may not stand in one is escaped.
+fn encode_path(path: &str) -> String {
+    let mut out = if path.starts_with('/') { String::new() } else { "/".to_owned() };
+    encode(&mut out, path, |byte| byte.is_ascii_alphanumeric() || b"-_.~$&+,/:;=@".contains(&byte));
+    out
+}
+
+/// As Go's url.QueryEscape.
+fn encode_query(text: &str) -> String {
+    let mut out = String::new();
+    encode(&mut out, text, |byte| byte.is_ascii_alphanumeric() || b"-_.~ ".contains(&byte));
+    out.replace(' ', "+")
+}
+
+fn encode(out: &mut String, text: &str, plain: impl Fn(u8) -> bool) {
+    for byte in text.bytes() {
+        if plain(byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+}
