@@ -437,7 +437,6 @@ fn another_series_is_not_taken_for_a_known_one() {
         ("a {b=\"c\"} 1\n", "a"),
         ("a\t{b=\"c\"} 1\n", "a"),
         ("a 1\n", ""),
-        ("# EOF\n", "#"),
         ("a\n", "a"),
         ("a \n", "a"),
     ] {

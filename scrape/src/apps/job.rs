@@ -191,7 +191,7 @@ pub struct StaticGroup {
 }
 
 /// One of `kubernetes_sd_configs`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kubernetes {
     /// What becomes a target.
     pub role: Role,

@@ -9,14 +9,19 @@
 //! and times, staleness markers and `up` among them. Nodes' own endpoints are not scraped here: [`crate::run`] does that.
 
 mod bounds;
+mod clock;
 pub mod config;
 mod discover;
+mod fetch;
 mod ingest;
 pub mod job;
 pub mod labelset;
 mod metrics;
+mod pool;
 pub mod relabel;
 mod run;
+mod schedule;
+mod scrape_loop;
 mod sink;
 pub mod target;
 mod view;

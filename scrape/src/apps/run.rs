@@ -1,13 +1,26 @@
 //! All jobs together.
+#![allow(clippy::disallowed_methods, reason = "an edge: starts and joins the tasks of all jobs")]
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::job::Job;
+use super::discover::{self, Update};
+use super::job::{Discovery, Job, Kubernetes, StaticGroup};
+use super::labelset::LabelSet;
 use super::metrics::Metrics;
+use super::pool::{self, Shared};
 use super::sink::AppSink;
+use super::target::ADDRESS;
 use super::view::TargetsView;
+
+/// Changes that may wait for a job to take them.
+const UPDATES_WAITING_MAX: usize = 256;
+/// Answers that are stored at the same time for each processor.
+const STORED_AT_ONCE: usize = 2;
 
 /// What is scraped, and as whom.
 #[derive(Debug, Clone)]
@@ -28,6 +41,74 @@ pub async fn run<S: AppSink>(
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,
 ) {
-    let _ = (settings, client, sink, view, metrics);
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let shared = Arc::new(Shared {
+        sink,
+        view,
+        metrics,
+        user_agent: settings.user_agent,
+        permits: Arc::new(Semaphore::new(STORED_AT_ONCE * processors)),
+        seed: seed(),
+        shutdown: shutdown.clone(),
+    });
+    let mut tasks = JoinSet::new();
+    let mut searches: Vec<(Kubernetes, Vec<mpsc::Sender<Update>>)> = Vec::new();
+    for job in settings.jobs {
+        let (sender, updates) = mpsc::channel(UPDATES_WAITING_MAX);
+        let mut groups = Vec::new();
+        for discovery in &job.discovery {
+            match discovery {
+                Discovery::Static(some) => groups.extend(some.iter().map(static_group)),
+                Discovery::Kubernetes(of) => join(&mut searches, of, &sender),
+            }
+        }
+        tasks.spawn(pool::run(shared.clone(), job, updates));
+        tasks.spawn(tell(groups, sender));
+    }
+    for (number, (of, jobs)) in searches.into_iter().enumerate() {
+        match &client {
+            Some(client) => {
+                tasks.spawn(discover::follow(client.clone(), number, of, jobs, shutdown.clone()));
+            }
+            None => tracing::warn!(role = ?of.role, "there is no API server to find targets with"),
+        }
+    }
     shutdown.cancelled().await;
+    while tasks.join_next().await.is_some() {}
+}
+
+/// Jobs that look for the same share one search.
+fn join(
+    searches: &mut Vec<(Kubernetes, Vec<mpsc::Sender<Update>>)>,
+    of: &Kubernetes,
+    sender: &mpsc::Sender<Update>,
+) {
+    match searches.iter_mut().find(|(have, _)| have == of) {
+        Some((_, jobs)) => jobs.push(sender.clone()),
+        None => searches.push((of.clone(), vec![sender.clone()])),
+    }
+}
+
+fn static_group(group: &StaticGroup) -> Arc<[LabelSet]> {
+    let target = |address: &String| {
+        let mut set: LabelSet = group.labels.iter().collect();
+        set.set(ADDRESS, address.clone());
+        set
+    };
+    group.targets.iter().map(target).collect()
+}
+
+async fn tell(groups: Vec<Arc<[LabelSet]>>, job: mpsc::Sender<Update>) {
+    for (number, found) in groups.into_iter().enumerate() {
+        if job.send(Update { source: format!("static/{number}"), found }).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The name of this machine: two servers with the same configuration ask at different moments.
+fn seed() -> u64 {
+    let mut hasher = DefaultHasher::new();
+    rustix::system::uname().nodename().hash(&mut hasher);
+    hasher.finish()
 }

@@ -46,6 +46,13 @@ pub struct Url {
     pub path: String,
 }
 
+impl Url {
+    /// The host as it stands in an address, in brackets if it needs them.
+    pub fn authority_host(&self) -> String {
+        if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() }
+    }
+}
+
 impl std::fmt::Display for Url {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let scheme = if self.https { "https" } else { "http" };
@@ -193,6 +200,133 @@ fn encode(out: &mut String, text: &str, plain: impl Fn(u8) -> bool) {
             out.push(char::from(byte));
         } else {
             out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::config::Config;
+    use super::*;
+
+    fn job(lines: &str) -> Job {
+        let indented: String = lines.lines().map(|line| format!("  {line}\n")).collect();
+        let text = format!("scrape_configs:\n- job_name: j\n{indented}");
+        Config::parse(&text, Path::new("t.yml")).unwrap().jobs.remove(0)
+    }
+
+    fn made(lines: &str, found: &[(&str, &str)]) -> Made {
+        let job = job(lines);
+        make(&job, discovered(&job, found.iter().copied().collect()))
+    }
+
+    /// Labels and URL of a target, or why there is none.
+    fn shown(made: &Made) -> String {
+        match made {
+            Made::Target(target) => {
+                let labels: Vec<String> =
+                    target.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                format!("{} {}", labels.join(" "), target.url)
+            }
+            Made::Dropped => "dropped".to_owned(),
+            Made::Bad(reason) => reason.clone(),
+        }
+    }
+
+    #[test]
+    fn targets_and_their_urls() {
+        let plain = [(ADDRESS, "h:8080")];
+        for (lines, found, expected) in [
+            ("", &plain[..], "instance=h:8080 job=j http://h:8080/metrics"),
+            (
+                "",
+                &[(ADDRESS, "h"), ("a", "1"), ("__x", "2"), ("__meta_y", "3")],
+                "a=1 instance=h job=j http://h/metrics",
+            ),
+            (
+                "",
+                &[(ADDRESS, "h"), ("job", "mine"), ("instance", "i")],
+                "instance=i job=mine http://h/metrics",
+            ),
+            (
+                "scheme: https\nmetrics_path: probe é?",
+                &plain,
+                "instance=h:8080 job=j https://h:8080/probe%20%C3%A9%3F",
+            ),
+            (
+                "params: {b: [x y, '&'], a: [1]}",
+                &plain,
+                "instance=h:8080 job=j http://h:8080/metrics?a=1&b=x+y&b=%26",
+            ),
+            (
+                "params: {a: [1, 2]}",
+                &[
+                    (ADDRESS, "h"),
+                    ("__param_a", "z"),
+                    ("__param_c", "3"),
+                    ("__metrics_path__", "/p"),
+                    ("__scheme__", "https"),
+                ],
+                "instance=h job=j https://h/p?a=z&a=2&c=3",
+            ),
+            ("", &[(ADDRESS, "[fd00::1]:9")], "instance=[fd00::1]:9 job=j http://[fd00::1]:9/metrics"),
+            (
+                "relabel_configs: [{action: drop, source_labels: [a], regex: x}]",
+                &[(ADDRESS, "h"), ("a", "x")],
+                "dropped",
+            ),
+            (
+                "relabel_configs: [{action: labeldrop, regex: '[a-z].*'}, {target_label: instance, replacement: ''}]",
+                &plain,
+                "instance=h:8080 http://h:8080/metrics",
+            ),
+            ("", &[("a", "b")], "it has no address"),
+            ("", &[(ADDRESS, "h/x")], "\"h/x\" is no host with a port"),
+            ("", &[(ADDRESS, "h:x")], "\"h:x\" is no host with a port"),
+            ("", &[(ADDRESS, "h"), ("__scheme__", "ftp")], "__scheme__ is \"ftp\", not http or https"),
+            ("", &[(ADDRESS, "h"), ("__scrape_interval__", "0s")], "__scrape_interval__ is 0"),
+            (
+                "",
+                &[(ADDRESS, "h"), ("__scrape_timeout__", "x")],
+                "__scrape_timeout__: \"x\" is no duration: write it like 1m, 30s or 1h30m",
+            ),
+            (
+                "",
+                &[(ADDRESS, "h"), ("__scrape_interval__", "5s")],
+                "its scrape timeout 10s is longer than its interval 5s",
+            ),
+        ] {
+            assert_eq!(shown(&made(lines, found)), expected, "{lines} {found:?}");
+        }
+        let Made::Target(target) =
+            made("", &[(ADDRESS, "h"), ("__scrape_interval__", "20s"), ("__scrape_timeout__", "7s")])
+        else {
+            panic!("no target")
+        };
+        assert_eq!((target.interval.as_secs(), target.timeout.as_secs(), target.url.port), (20, 7, 80));
+    }
+
+    #[test]
+    fn addresses() {
+        for (address, expected) in [
+            ("h", Some(("h", None))),
+            ("h:1", Some(("h", Some(1)))),
+            ("10.0.0.1:65535", Some(("10.0.0.1", Some(65535)))),
+            ("fd00::1", Some(("fd00::1", None))),
+            ("[fd00::1]", Some(("fd00::1", None))),
+            ("[fd00::1]:1", Some(("fd00::1", Some(1)))),
+            ("h:", None),
+            ("h:65536", None),
+            (":1", None),
+            ("[fd00::1", None),
+            ("[fd00::1]1", None),
+            ("u@h", None),
+            ("h x", None),
+            ("h\r\nx: y", None),
+        ] {
+            assert_eq!(split_address(address), expected, "{address}");
         }
     }
 }

@@ -9,6 +9,8 @@ use std::time::Duration;
 use flyball_model::exposition::MetricType;
 use flyball_model::labels::Labels;
 
+use super::labelset::LabelSet;
+
 /// All targets of all jobs.
 #[derive(Debug, Clone, Default)]
 pub struct TargetsView(Arc<Mutex<BTreeMap<String, Pool>>>);
@@ -17,7 +19,7 @@ pub struct TargetsView(Arc<Mutex<BTreeMap<String, Pool>>>);
 #[derive(Debug, Default)]
 struct Pool {
     active: Vec<Arc<Watched>>,
-    dropped: Vec<Labels>,
+    dropped: Vec<LabelSet>,
     dropped_count: usize,
 }
 
@@ -39,7 +41,7 @@ pub struct ActiveTarget {
     /// The job.
     pub pool: String,
     /// Labels before relabelling.
-    pub discovered: Labels,
+    pub discovered: LabelSet,
     /// Labels of its series.
     pub labels: Labels,
     /// What is fetched.
@@ -71,7 +73,7 @@ pub struct DroppedTarget {
     /// The job.
     pub pool: String,
     /// Labels before relabelling.
-    pub discovered: Labels,
+    pub discovered: LabelSet,
 }
 
 /// What a target says about a family of metrics.
@@ -91,7 +93,8 @@ pub type Metadata = BTreeMap<String, Described<String>>;
 /// One target of the view, with what changes at each scrape.
 #[derive(Debug)]
 pub(crate) struct Watched {
-    pub(crate) fixed: Fixed,
+    fixed: Fixed,
+    discovered: Mutex<Arc<LabelSet>>,
     last: Mutex<LastScrape>,
     metadata: Mutex<Arc<Metadata>>,
 }
@@ -99,7 +102,6 @@ pub(crate) struct Watched {
 /// What stays the same while a target is scraped.
 #[derive(Debug, Clone)]
 pub(crate) struct Fixed {
-    pub(crate) discovered: Labels,
     pub(crate) labels: Labels,
     pub(crate) url: String,
     pub(crate) interval: Duration,
@@ -111,8 +113,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Watched {
-    pub(crate) fn new(fixed: Fixed) -> Watched {
-        Watched { fixed, last: Mutex::default(), metadata: Mutex::default() }
+    pub(crate) fn new(fixed: Fixed, discovered: Arc<LabelSet>) -> Watched {
+        let discovered = Mutex::new(discovered);
+        Watched { fixed, discovered, last: Mutex::default(), metadata: Mutex::default() }
     }
 
     pub(crate) fn report(&self, last: LastScrape) {
@@ -123,13 +126,9 @@ impl Watched {
         *lock(&self.metadata) = metadata;
     }
 
-    /// The same target as discovery shows it now.
-    pub(crate) fn seen_as(&self, discovered: Labels) -> Watched {
-        Watched {
-            fixed: Fixed { discovered, ..self.fixed.clone() },
-            last: Mutex::new(lock(&self.last).clone()),
-            metadata: Mutex::new(lock(&self.metadata).clone()),
-        }
+    /// What discovery shows of the target now.
+    pub(crate) fn seen_as(&self, discovered: Arc<LabelSet>) {
+        *lock(&self.discovered) = discovered;
     }
 }
 
@@ -144,10 +143,10 @@ impl TargetsView {
         let pools = lock(&self.0);
         let all = pools.iter().flat_map(|(name, pool)| pool.active.iter().map(move |one| (name, one)));
         all.map(|(pool, one)| {
-            let Fixed { discovered, labels, url, interval, timeout } = one.fixed.clone();
+            let Fixed { labels, url, interval, timeout } = one.fixed.clone();
             ActiveTarget {
                 pool: pool.clone(),
-                discovered,
+                discovered: LabelSet::clone(&lock(&one.discovered)),
                 labels,
                 url,
                 interval,
@@ -197,7 +196,7 @@ impl TargetsView {
         &self,
         pool: &str,
         mut active: Vec<Arc<Watched>>,
-        dropped: Vec<Labels>,
+        dropped: Vec<LabelSet>,
         dropped_count: usize,
     ) {
         active.sort_by(|one, other| one.fixed.url.cmp(&other.fixed.url));

@@ -221,7 +221,7 @@ mod tests {
     fn what_is_no_tree_has_a_line() {
         for (text, line, reason) in [
             ("a: 1\nb: 2\na: 3\n", 3, "key \"a\" was there already, in line 1"),
-            ("a: [1\n", 2, "this is no YAML"),
+            ("a: [1\n", 1, "this is no YAML"),
             ("a: 1\n---\nb: 2\n", 3, "more than one document"),
             ("a: *nobody\n", 1, "this is no YAML"),
             ("a: &x [*x]\n", 1, "an alias stands inside"),

@@ -61,8 +61,10 @@ impl<R> Default for Cache<R> {
 }
 
 impl<R: Copy + Eq + Hash> Cache<R> {
-    pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+    /// How many series are remembered.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     /// The text of the series that should come next.
@@ -131,16 +133,9 @@ impl<R: Copy + Eq + Hash> Cache<R> {
                 self.entries.iter().filter(stays).filter_map(|entry| entry.series).collect();
             ended.retain(|series| !there.contains(series));
         }
-        if !taken {
-            self.forget_tracks_of_untaken(&mut ended);
-        }
-        ended
-    }
-
-    /// A series that was tracked under two texts ends once.
-    fn forget_tracks_of_untaken(&self, ended: &mut Vec<R>) {
         let mut once = HashSet::with_capacity(ended.len());
         ended.retain(|series| once.insert(*series));
+        ended
     }
 
     /// Makes ready for the next answer; `told` is whether this one was taken and had something in it.

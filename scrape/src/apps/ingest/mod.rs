@@ -271,11 +271,6 @@ impl<S: AppSink> Ingest<S> {
         self.cache.finish(told);
         self.rows.clear();
     }
-
-    /// Whether nothing has been scraped up to now.
-    pub(super) fn is_empty(&self) -> bool {
-        self.cache.is_empty()
-    }
 }
 
 fn note(done: &mut Ingested, fault: Fault, count: usize) {

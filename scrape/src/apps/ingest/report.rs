@@ -60,6 +60,11 @@ impl<R: Copy> Reports<R> {
         self.append(of, values, at_ms, now_ms)
     }
 
+    /// Whether anything was told yet.
+    pub(in super::super) fn have_told(&self) -> bool {
+        self.series.iter().any(Option::is_some)
+    }
+
     /// The target is gone.
     ///
     /// # Errors
