@@ -395,8 +395,11 @@ fn text_samples_read_as_the_others_do() {
     }
 }
 
+/// Bits of a value, and its time.
+type Measured = (u64, Option<i64>);
+
 /// Every line by itself, and once more by the series that it told: value and time, or that it cannot be read.
-fn by_series(text: &str, format: Format) -> Vec<(Option<(u64, Option<i64>)>, Option<(u64, Option<i64>)>)> {
+fn by_series(text: &str, format: Format) -> Vec<(Option<Measured>, Option<Measured>)> {
     let bits = |measured: (f64, Option<i64>)| (measured.0.to_bits(), measured.1);
     let mut all = Vec::new();
     let mut reader = Reader::new(text, format);

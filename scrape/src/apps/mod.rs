@@ -8,6 +8,7 @@
 //! What is promised: the series that arrive are those that Prometheus 3 would store of the same answers, with the same labels
 //! and times, staleness markers and `up` among them. Nodes' own endpoints are not scraped here: [`crate::run`] does that.
 
+pub mod annotations;
 mod bounds;
 mod clock;
 pub mod config;
@@ -26,7 +27,7 @@ mod sink;
 pub mod target;
 mod view;
 
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, LoadError};
 pub use job::Job;
 pub use metrics::Metrics;
 pub use run::{Settings, run};

@@ -7,6 +7,8 @@ mod fields;
 mod global;
 mod http;
 mod kubernetes;
+mod load;
+mod mask;
 mod rules;
 mod scrape;
 pub mod units;
@@ -15,6 +17,8 @@ pub mod yaml;
 use std::path::{Path, PathBuf};
 
 use super::job::Job;
+pub use load::LoadError;
+
 use fields::{Fault, Fields, Item, Read};
 use global::Global;
 
@@ -44,6 +48,8 @@ fn colon(field: &str) -> String {
 pub struct Config {
     /// Its jobs, by distinct names.
     pub jobs: Vec<Job>,
+    /// Its text, without the secrets in it.
+    pub shown: String,
 }
 
 impl Config {
@@ -57,13 +63,16 @@ impl Config {
             let reason = format!("more than {FILE_BYTES_MAX} bytes");
             Err(Fault { line: 1, field: String::new(), reason })
         } else {
-            yaml::read(text).and_then(|root| whole(&Item::root(&root), folder))
+            yaml::read(text).and_then(|root| {
+                let jobs = whole(&Item::root(&root), folder)?;
+                Ok(Config { jobs, shown: mask::masked(text, &root) })
+            })
         };
         let placed = |fault: Fault| {
             let Fault { line, field, reason } = fault;
             ConfigError { file: file.to_owned(), line, field, reason }
         };
-        read.map(|jobs| Config { jobs }).map_err(placed)
+        read.map_err(placed)
     }
 }
 

@@ -5,6 +5,7 @@
 //! resolved, and the parser's own depth of nesting.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 
@@ -18,6 +19,8 @@ pub const NODES_MAX: usize = 1_000_000;
 pub(super) struct Node {
     /// Where it begins, from 1.
     pub(super) line: u64,
+    /// Where it stands in the text.
+    pub(super) bytes: Range<usize>,
     pub(super) value: Value,
 }
 
@@ -48,7 +51,7 @@ pub(super) fn read(text: &str) -> Result<Node, Fault> {
             event => document = Some(reader.node(event, &span)?),
         }
     }
-    Ok(document.unwrap_or(Node { line: 1, value: Value::Null }))
+    Ok(document.unwrap_or(Node { line: 1, bytes: 0..0, value: Value::Null }))
 }
 
 struct Reader<'input> {
@@ -59,6 +62,12 @@ struct Reader<'input> {
 
 fn line(span: &Span) -> u64 {
     span.start.line() as u64
+}
+
+/// A parser of a text knows where in it each node stands.
+fn bytes(span: &Span) -> Range<usize> {
+    let at = |marker: &serde_saphyr::granit_parser::Marker| marker.byte_offset().unwrap_or_default();
+    at(&span.start)..at(&span.end)
 }
 
 fn fault(line: u64, reason: impl Into<String>) -> Fault {
@@ -107,7 +116,7 @@ impl<'input> Reader<'input> {
             }
             _ => return Err(fault(line, "a value was expected")),
         };
-        let node = Node { line, value };
+        let node = Node { line, bytes: bytes(span), value };
         if anchor != 0 {
             self.anchors.insert(anchor, (node.clone(), self.nodes - before));
         }

@@ -12,6 +12,7 @@ use super::{Update, endpoints, node, pod, trim};
 
 /// Something happened to an object of a kind.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one at a time, and most are pods")]
 pub(super) enum Happened {
     Pod(Event<Pod>),
     Node(Event<Node>),

@@ -62,31 +62,29 @@ fn hash_of(body: &str) -> u64 {
 fn book(body: &str, format: Format) -> Metadata {
     let mut book = Metadata::new();
     let mut bytes = 0;
-    let lines = body.split_inclusive('\n').filter(|line| line.starts_with('#'));
-    for line in lines {
-        let (name, change): (&str, Box<dyn FnOnce(&mut Described<String>)>) = match Reader::new(line, format)
-            .next()
-        {
-            Some(Ok(Event::Help { name, help })) => {
-                bytes += help.len();
-                (name, Box::new(move |described| described.help = help.into_owned()))
-            }
-            Some(Ok(Event::Type { name, kind })) => (name, Box::new(move |described| described.kind = kind)),
-            Some(Ok(Event::Unit { name, unit })) => {
-                bytes += unit.len();
-                (name, Box::new(move |described| described.unit = unit.to_owned()))
-            }
-            _ => continue,
+    for line in body.split_inclusive('\n').filter(|line| line.starts_with('#')) {
+        let Some(Ok(event)) = Reader::new(line, format).next() else { continue };
+        let (name, more) = match &event {
+            Event::Help { name, help } => (*name, help.len()),
+            Event::Type { name, .. } => (*name, 0),
+            Event::Unit { name, unit } => (*name, unit.len()),
+            Event::Sample(_) | Event::Eof => continue,
         };
-        bytes += name.len();
+        bytes += name.len() + more;
         if bytes > BOOK_BYTES_MAX {
             break;
         }
-        change(book.entry(name.to_owned()).or_insert_with(|| Described {
+        let described = book.entry(name.to_owned()).or_insert_with(|| Described {
             kind: MetricType::Untyped,
             help: String::new(),
             unit: String::new(),
-        }));
+        });
+        match event {
+            Event::Help { help, .. } => described.help = help.into_owned(),
+            Event::Type { kind, .. } => described.kind = kind,
+            Event::Unit { unit, .. } => unit.clone_into(&mut described.unit),
+            Event::Sample(_) | Event::Eof => {}
+        }
     }
     book
 }
