@@ -25,9 +25,18 @@ const REDIRECTS_MAX: usize = 10;
 /// How much of a Content-Type an error shows, characters.
 const SHOWN_CHARS: usize = 100;
 
-/// An answer.
+/// An answer as it came.
 #[derive(Debug)]
 pub(super) struct Fetched {
+    body: Vec<u8>,
+    encoding: Option<String>,
+    format: Format,
+    limit_bytes: usize,
+}
+
+/// An answer that was unpacked.
+#[derive(Debug)]
+pub(super) struct Text {
     pub(super) body: String,
     pub(super) format: Format,
 }
@@ -242,7 +251,12 @@ async fn attempt(
         if head.status != 200 {
             return Err(FetchError::Status(StatusText(head.status)));
         }
-        let fetched = read(access, &head, body)?;
+        let fetched = Fetched {
+            body,
+            encoding: head.header("content-encoding").map(str::to_owned),
+            format: format_of(head.header("content-type").unwrap_or_default(), access.fallback)?,
+            limit_bytes: access.limit_bytes,
+        };
         *kept = connection.map(|connection| Kept { connection, https: url.https, authority: url.authority });
         return Ok(fetched);
     }
@@ -341,20 +355,21 @@ fn absolute(text: &str) -> Option<Url> {
     })
 }
 
-fn read(access: &Access, head: &Head, body: Vec<u8>) -> Result<Fetched, FetchError> {
-    let format = format_of(head.header("content-type").unwrap_or_default(), access.fallback)?;
-    let body = answer::decode_limited(body, head.header("content-encoding"), access.limit_bytes);
-    let body = body.map_err(|error| match error {
-        AnswerError::TooLarge => FetchError::TooLarge(access.limit_bytes),
-        AnswerError::Unreadable(reason) => FetchError::Unreadable(reason),
-    })?;
-    let body = String::from_utf8(body).map_err(|error| {
-        FetchError::Unreadable(format!(
-            "byte {} of the answer is not UTF-8",
-            error.utf8_error().valid_up_to()
-        ))
-    })?;
-    Ok(Fetched { body, format })
+impl Fetched {
+    /// Undoes the encoding.
+    pub(super) fn unpack(self) -> Result<Text, FetchError> {
+        let Fetched { body, encoding, format, limit_bytes } = self;
+        let body = answer::decode_limited(body, encoding.as_deref(), limit_bytes);
+        let body = body.map_err(|error| match error {
+            AnswerError::TooLarge => FetchError::TooLarge(limit_bytes),
+            AnswerError::Unreadable(reason) => FetchError::Unreadable(reason),
+        })?;
+        let body = String::from_utf8(body).map_err(|error| {
+            let at = error.utf8_error().valid_up_to();
+            FetchError::Unreadable(format!("byte {at} of the answer is not UTF-8"))
+        })?;
+        Ok(Text { body, format })
+    }
 }
 
 /// The format that the answer names, else the job's fallback.

@@ -25,6 +25,7 @@ mod schedule;
 mod scrape_loop;
 mod sink;
 pub mod target;
+mod threads;
 mod view;
 
 pub use config::{Config, ConfigError, LoadError};

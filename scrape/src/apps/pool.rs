@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use flyball_model::labels::Labels;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +23,7 @@ use super::metrics::{Fault, Metrics};
 use super::scrape_loop::Loop;
 use super::sink::AppSink;
 use super::target::{self, Made, Target};
+use super::threads::StoreThreads;
 use super::view::{Fixed, TargetsView, Watched};
 
 /// How long changes are gathered.
@@ -34,8 +35,7 @@ pub(super) struct Shared<S> {
     pub(super) view: TargetsView,
     pub(super) metrics: Arc<Metrics>,
     pub(super) user_agent: String,
-    /// Answers that are stored at the same time.
-    pub(super) permits: Arc<Semaphore>,
+    pub(super) threads: StoreThreads,
     /// Differs between servers.
     pub(super) seed: u64,
     pub(super) shutdown: CancellationToken,
@@ -102,9 +102,15 @@ struct Pool<S: AppSink> {
     tasks: JoinSet<()>,
 }
 
-/// Runs a job until its shutdown. `updates` are what its discoveries find.
-pub(super) async fn run<S: AppSink>(shared: Arc<Shared<S>>, job: Job, mut updates: mpsc::Receiver<Update>) {
+/// Runs a job until its shutdown, over what is `there` from the beginning and the `updates` that its discoveries find.
+pub(super) async fn run<S: AppSink>(
+    shared: Arc<Shared<S>>,
+    job: Job,
+    there: Vec<Update>,
+    mut updates: mpsc::Receiver<Update>,
+) {
     let mut pool = Pool::new(shared.clone(), job);
+    there.into_iter().for_each(|update| pool.take(update));
     pool.sync();
     let mut due: Option<Instant> = None;
     loop {

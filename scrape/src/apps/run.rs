@@ -4,7 +4,7 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -15,12 +15,11 @@ use super::metrics::Metrics;
 use super::pool::{self, Shared};
 use super::sink::AppSink;
 use super::target::ADDRESS;
+use super::threads::StoreThreads;
 use super::view::TargetsView;
 
 /// Changes that may wait for a job to take them.
 const UPDATES_WAITING_MAX: usize = 256;
-/// Answers that are stored at the same time for each processor.
-const STORED_AT_ONCE: usize = 2;
 
 /// What is scraped, and as whom.
 #[derive(Debug, Clone)]
@@ -41,13 +40,19 @@ pub async fn run<S: AppSink>(
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,
 ) {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = match StoreThreads::new() {
+        Ok(threads) => threads,
+        Err(error) => {
+            tracing::error!(%error, "applications are not scraped: no thread can be started");
+            return;
+        }
+    };
     let shared = Arc::new(Shared {
         sink,
         view,
         metrics,
         user_agent: settings.user_agent,
-        permits: Arc::new(Semaphore::new(STORED_AT_ONCE * processors)),
+        threads,
         seed: seed(),
         shutdown: shutdown.clone(),
     });
@@ -55,15 +60,16 @@ pub async fn run<S: AppSink>(
     let mut searches: Vec<(Kubernetes, Vec<mpsc::Sender<Update>>)> = Vec::new();
     for job in settings.jobs {
         let (sender, updates) = mpsc::channel(UPDATES_WAITING_MAX);
-        let mut groups = Vec::new();
+        let mut groups: Vec<Arc<[LabelSet]>> = Vec::new();
         for discovery in &job.discovery {
             match discovery {
                 Discovery::Static(some) => groups.extend(some.iter().map(static_group)),
                 Discovery::Kubernetes(of) => join(&mut searches, of, &sender),
             }
         }
-        tasks.spawn(pool::run(shared.clone(), job, updates));
-        tasks.spawn(tell(groups, sender));
+        let numbered = groups.into_iter().enumerate();
+        let there = numbered.map(|(number, found)| Update { source: format!("static/{number}"), found });
+        tasks.spawn(pool::run(shared.clone(), job, there.collect(), updates));
     }
     for (number, (of, jobs)) in searches.into_iter().enumerate() {
         match &client {
@@ -96,14 +102,6 @@ fn static_group(group: &StaticGroup) -> Arc<[LabelSet]> {
         set
     };
     group.targets.iter().map(target).collect()
-}
-
-async fn tell(groups: Vec<Arc<[LabelSet]>>, job: mpsc::Sender<Update>) {
-    for (number, found) in groups.into_iter().enumerate() {
-        if job.send(Update { source: format!("static/{number}"), found }).await.is_err() {
-            return;
-        }
-    }
 }
 
 /// The name of this machine: two servers with the same configuration ask at different moments.

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::clock::unix_ms;
-use super::fetch::{FetchError, Fetched, Kept, fetch};
+use super::fetch::{FetchError, Fetched, Kept, Text, fetch};
 use super::ingest::{Counts, Ingest, Ingested, Measured, Of, Reports};
 use super::metrics::{Fault, Scraped};
 use super::pool::Place;
@@ -94,17 +94,16 @@ impl<S: AppSink> Loop<S> {
         }
     }
 
-    /// Stores an answer on a thread that may wait.
+    /// Unpacks and stores an answer, on a thread that may take its time.
     async fn store(&mut self, turn: Turn, fetched: Result<Fetched, FetchError>) {
-        let Ok(permit) = self.place.shared.permits.clone().acquire_owned().await else { return };
         let mut state = std::mem::take(&mut self.state);
         let (place, target) = (self.place.clone(), self.target.clone());
         let (watched, source) = (self.watched.clone(), self.source.clone());
-        let stored = tokio::task::spawn_blocking(move || {
+        let work = move || {
             store(&place, &target, &watched, &source, &mut state, turn, fetched);
-            drop(permit);
             state
-        });
+        };
+        let Some(stored) = self.place.shared.threads.spawn(work) else { return };
         match stored.await {
             Ok(state) => self.state = state,
             // The state is lost; the next answer makes a new one.
@@ -130,12 +129,13 @@ impl<S: AppSink> Loop<S> {
             return;
         }
         let (place, target, source) = (self.place.clone(), self.target.clone(), self.source.clone());
-        let ended = tokio::task::spawn_blocking(move || {
+        let work = move || {
             let of = of(&place, &target, &source);
             let now_ms = unix_ms();
             state.ingest.fail(&of, missing_ms, now_ms);
             state.reports.end(&of, missing_ms, now_ms)
-        });
+        };
+        let Some(ended) = self.place.shared.threads.spawn(work) else { return };
         if let Ok(Err(reason)) = ended.await {
             tracing::warn!(reason, source = &*self.source, "the end of a target was not stored");
         }
@@ -177,8 +177,8 @@ fn store<S: AppSink>(
 ) {
     let of = of(place, target, source);
     let job = &place.job.name;
-    let (ingested, failure) = match fetched {
-        Ok(Fetched { body, format }) => {
+    let (ingested, failure) = match fetched.and_then(Fetched::unpack) {
+        Ok(Text { body, format }) => {
             let now_ms = unix_ms();
             let ingested = state.ingest.take(&of, &body, format, turn.at_ms, now_ms);
             if let Some(metadata) = place.books.read(&body, format, &mut state.metadata_hash) {

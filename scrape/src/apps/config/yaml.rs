@@ -104,7 +104,14 @@ impl<'input> Reader<'input> {
         let before = self.nodes;
         self.count(1, line)?;
         let (value, anchor) = match event {
-            Event::Scalar(text, style, anchor, _) => (scalar(text.into_owned(), style), anchor),
+            Event::Scalar(text, style, anchor, tag) => {
+                let tag = tag.as_ref().map_or("", |tag| tag.suffix());
+                if tag == "binary" {
+                    return Err(fault(line, "bytes that are no text cannot be used"));
+                }
+                let plain = style == ScalarStyle::Plain && tag != "str";
+                (scalar(text.into_owned(), plain), anchor)
+            }
             Event::SequenceStart(_, anchor, _) => (self.list(line)?, anchor),
             Event::MappingStart(_, anchor, _) => (self.map(line)?, anchor),
             Event::Alias(anchor) => {
@@ -178,8 +185,7 @@ fn merge(entries: &mut Vec<(String, u64, Node)>, value: Node) -> Result<(), Faul
     }
 }
 
-fn scalar(text: String, style: ScalarStyle) -> Value {
-    let plain = style == ScalarStyle::Plain;
+fn scalar(text: String, plain: bool) -> Value {
     if plain && matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL") {
         return Value::Null;
     }
@@ -220,6 +226,7 @@ mod tests {
                 "a: &x {k: 1, l: 2}\nb: {<<: *x, k: 3}\nc: *x\n",
                 "{a@1:{k@1:1 l@1:2} b@2:{k@2:3 l@1:2} c@3:{k@1:1 l@1:2}}",
             ),
+            ("a: !!str 1\nb: !!str\n", "{a@1:\"1\" b@2:\"\"}"),
             ("a: |\n  two\n  lines\n", "{a@1:\"two\\nlines\\n\"}"),
         ] {
             assert_eq!(shown(&read(text).unwrap()), expected, "{text}");
@@ -236,6 +243,7 @@ mod tests {
             ("a: &x [*x]\n", 1, "an alias stands inside"),
             ("[a]: 1\n", 1, "a key is no plain text"),
             ("a: {<<: 1}\n", 1, "<< takes a mapping"),
+            ("a: 1\nb: !!binary \"/w==\"\n", 2, "bytes that are no text"),
         ] {
             let fault = read(text).unwrap_err();
             assert!(fault.reason.contains(reason), "{text}: {}", fault.reason);

@@ -102,7 +102,7 @@ impl Draft {
         let given = [
             ("source_labels", self.source_labels.is_some()),
             ("separator", self.separator != SEPARATOR),
-            ("regex", self.regex.as_deref().is_some_and(|regex| regex != REGEX)),
+            ("regex", self.regex.is_some()),
             ("modulus", self.modulus != 0),
             ("target_label", !self.target_label.is_empty()),
             ("replacement", self.replacement != REPLACEMENT),
