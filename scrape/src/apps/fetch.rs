@@ -2,23 +2,19 @@
 //!
 //! Credentials go to the target's own host only: Prometheus sends them wherever it is redirected.
 
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use flyball_model::exposition::Format;
-use http::{HeaderValue, StatusCode, Uri};
+use http::StatusCode;
 
-use super::job::{Authorization, Job, Protocol, Secret, Tls};
-use super::target::{Target, Url, split_address};
+use super::access::Access;
+use super::job::Protocol;
+use super::target::Target;
+use super::url::{Url, resolve};
 use crate::answer::{self, AnswerError};
 use crate::connection::{Connection, Failed, Peer, Progress, Received};
 use crate::failure::ScrapeError;
-use crate::file::{Content, RenewedFile};
 use crate::http1::Head;
 use crate::session::Buffers;
-use crate::tls::{Connector, NameCheck, Presented, Trust};
+use crate::tls::{Connector, Presented};
 
 /// Most redirects that are followed, as Go's client.
 const REDIRECTS_MAX: usize = 10;
@@ -75,145 +71,6 @@ pub(super) struct Kept {
     connection: Connection,
     https: bool,
     authority: String,
-}
-
-/// How the targets of a job are spoken to, with files opened.
-pub(super) struct Access {
-    /// Headers that are always the same.
-    fixed: String,
-    authorization: Credentials,
-    headers: Vec<(String, Content)>,
-    tls: Tls,
-    connector: OnceLock<Arc<Connector>>,
-    follow_redirects: bool,
-    limit_bytes: usize,
-    fallback: Option<Protocol>,
-}
-
-enum Credentials {
-    None,
-    Basic { username: Content, password: Content },
-    Scheme { scheme: String, credentials: Content },
-}
-
-fn content(secret: &Secret) -> Content {
-    match secret {
-        Secret::Text(text) => Content::Fixed(text.clone().into_bytes()),
-        Secret::File(path) => Content::File(RenewedFile::new(path)),
-    }
-}
-
-impl Access {
-    pub(super) fn new(job: &Job, user_agent: &str) -> Access {
-        let encoding = if job.compression { "gzip" } else { "identity" };
-        let authorization = match &job.access.authorization {
-            Authorization::None => Credentials::None,
-            Authorization::Basic { username, password } => {
-                Credentials::Basic { username: content(username), password: content(password) }
-            }
-            Authorization::Scheme { scheme, credentials } => {
-                Credentials::Scheme { scheme: scheme.clone(), credentials: content(credentials) }
-            }
-        };
-        let headers = job.access.headers.iter().map(|(name, value)| (name.clone(), content(value))).collect();
-        Access {
-            fixed: format!(
-                "user-agent: {user_agent}\r\naccept: {}\r\naccept-encoding: {encoding}\r\n",
-                accept(job)
-            ),
-            authorization,
-            headers,
-            tls: job.access.tls.clone(),
-            connector: OnceLock::new(),
-            follow_redirects: job.access.follow_redirects,
-            limit_bytes: job.limits.body_bytes,
-            fallback: job.fallback,
-        }
-    }
-
-    fn connector(&self) -> Arc<Connector> {
-        let made = self.connector.get_or_init(|| {
-            let name = self.tls.server_name.clone().map_or(NameCheck::Address, NameCheck::Fixed);
-            let identity = self.tls.identity.as_ref().map(|(one, key)| (content(one), content(key)));
-            let authority = self.tls.authority.as_ref().map(content);
-            let trust = match (self.tls.insecure, &authority) {
-                (true, _) => Trust::Insecure,
-                (false, Some(_)) => Trust::Roots(Vec::new()),
-                (false, None) => Trust::Roots(rustls_native_certs::load_native_certs().certs),
-            };
-            Arc::new(Connector::of_parts(trust, name, authority, identity))
-        });
-        made.clone()
-    }
-
-    /// The request of a URL; with credentials only if it is the target's own host.
-    fn request(&self, url: &Url, timeout: Duration, is_own_host: bool) -> Result<Vec<u8>, FetchError> {
-        let mut request = format!(
-            "GET {} HTTP/1.1\r\nhost: {}\r\n{}x-prometheus-scrape-timeout-seconds: {}\r\n",
-            url.path,
-            url.authority,
-            self.fixed,
-            timeout.as_secs_f64()
-        )
-        .into_bytes();
-        if is_own_host {
-            self.add_credentials(&mut request)?;
-            for (name, value) in &self.headers {
-                add(&mut request, name, &trimmed(value)?)?;
-            }
-        }
-        request.extend_from_slice(b"\r\n");
-        Ok(request)
-    }
-
-    fn add_credentials(&self, request: &mut Vec<u8>) -> Result<(), FetchError> {
-        let value = match &self.authorization {
-            Credentials::None => return Ok(()),
-            Credentials::Basic { username, password } => {
-                let both = [trimmed(username)?.as_slice(), b":", &trimmed(password)?].concat();
-                format!("Basic {}", STANDARD.encode(both)).into_bytes()
-            }
-            Credentials::Scheme { scheme, credentials } => {
-                [scheme.as_bytes(), b" ", &trimmed(credentials)?].concat()
-            }
-        };
-        add(request, "authorization", &value)
-    }
-}
-
-/// What is offered: the best first, and anything else last.
-fn accept(job: &Job) -> String {
-    const BEST: usize = 6;
-    let mut offers = Vec::new();
-    for (index, protocol) in job.protocols.iter().enumerate() {
-        let kind =
-            Protocol::ALL.into_iter().find(|(known, ..)| known == protocol).map_or("", |(.., kind)| kind);
-        let names_escaping = matches!(protocol, Protocol::OpenMetrics1 | Protocol::Text1);
-        let escaping = if names_escaping { format!(";escaping={}", job.escaping) } else { String::new() };
-        offers.push(format!("{kind}{escaping};q=0.{}", BEST - index));
-    }
-    offers.push(format!("*/*;q=0.{}", BEST - job.protocols.len()));
-    offers.join(",")
-}
-
-fn trimmed(content: &Content) -> Result<Vec<u8>, FetchError> {
-    let bytes = content.bytes().map_err(ScrapeError::Credentials)?;
-    Ok(match content {
-        Content::Fixed(_) => bytes,
-        Content::File(_) => bytes.trim_ascii().to_vec(),
-    })
-}
-
-fn add(request: &mut Vec<u8>, name: &str, value: &[u8]) -> Result<(), FetchError> {
-    if HeaderValue::from_bytes(value).is_err() {
-        let reason = format!("what {name} should say holds characters that a header cannot carry");
-        return Err(ScrapeError::Credentials(reason).into());
-    }
-    request.extend_from_slice(name.as_bytes());
-    request.extend_from_slice(b": ");
-    request.extend_from_slice(value);
-    request.extend_from_slice(b"\r\n");
-    Ok(())
 }
 
 /// Fetches a target within its time-out. `kept` holds the connection for next time after a good exchange.
@@ -316,45 +173,6 @@ fn redirected(from: &Url, head: &Head) -> Result<Url, FetchError> {
         .ok_or_else(|| FetchError::Redirect(format!("redirect to {location:?}, which is no address")))
 }
 
-fn resolve(from: &Url, location: &str) -> Option<Url> {
-    let location = location.split('#').next().unwrap_or_default();
-    if location.starts_with("//") {
-        let scheme = if from.https { "https:" } else { "http:" };
-        return absolute(&format!("{scheme}{location}"));
-    }
-    if location.contains("://") {
-        return absolute(location);
-    }
-    let path = if location.starts_with('/') {
-        location.to_owned()
-    } else {
-        let before = from.path.split('?').next().unwrap_or("/");
-        let folder = before.rsplit_once('/').map_or("", |(folder, _)| folder);
-        if location.starts_with('?') { format!("{before}{location}") } else { format!("{folder}/{location}") }
-    };
-    // The same check that an absolute one goes through.
-    path.parse::<Uri>().ok()?;
-    Some(Url { path, ..from.clone() })
-}
-
-fn absolute(text: &str) -> Option<Url> {
-    let uri: Uri = text.parse().ok()?;
-    let https = match uri.scheme_str()? {
-        "https" => true,
-        "http" => false,
-        _ => return None,
-    };
-    let authority = uri.authority()?.as_str();
-    let (host, port) = split_address(authority)?;
-    Some(Url {
-        https,
-        host: host.to_owned(),
-        port: port.unwrap_or(if https { 443 } else { 80 }),
-        authority: authority.to_owned(),
-        path: uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
-    })
-}
-
 impl Fetched {
     /// Undoes the encoding.
     pub(super) fn unpack(self) -> Result<Text, FetchError> {
@@ -387,29 +205,6 @@ fn format_of(content_type: &str, fallback: Option<Protocol>) -> Result<Format, F
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn url(text: &str) -> Url {
-        absolute(text).unwrap()
-    }
-
-    #[test]
-    fn redirects_lead_where_a_browser_would_go() {
-        for (from, location, expected) in [
-            ("http://h:80/metrics", "/other?x=1", Some("http://h:80/other?x=1")),
-            ("http://h:80/a/b?q", "c", Some("http://h:80/a/c")),
-            ("http://h/a/b?q", "?r=1", Some("http://h/a/b?r=1")),
-            ("http://h/a", "https://i/b#c", Some("https://i/b")),
-            ("https://h/a", "//i:8/b", Some("https://i:8/b")),
-            ("http://h/a", "http://[fd00::1]:9/x", Some("http://[fd00::1]:9/x")),
-            ("http://h/a", "ftp://i/b", None),
-            ("http://h/a", "http:///b", None),
-            ("http://h/a", "http://h:x/b", None),
-            ("http://h/a", "/b c", None),
-        ] {
-            let resolved = resolve(&url(from), location).map(|url| url.to_string());
-            assert_eq!(resolved.as_deref(), expected, "{from} {location}");
-        }
-    }
 
     #[test]
     fn the_answer_names_its_format() {

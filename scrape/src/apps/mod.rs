@@ -8,6 +8,7 @@
 //! What is promised: the series that arrive are those that Prometheus 3 would store of the same answers, with the same labels
 //! and times, staleness markers and `up` among them. Nodes' own endpoints are not scraped here: [`crate::run`] does that.
 
+mod access;
 pub mod annotations;
 mod bounds;
 mod clock;
@@ -26,6 +27,7 @@ mod scrape_loop;
 mod sink;
 pub mod target;
 mod threads;
+pub mod url;
 mod view;
 
 pub use config::{Config, ConfigError, LoadError};

@@ -14,8 +14,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::access::Access;
 use super::discover::Update;
-use super::fetch::Access;
 use super::ingest::Books;
 use super::job::Job;
 use super::labelset::LabelSet;

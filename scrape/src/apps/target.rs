@@ -8,6 +8,7 @@ use super::config::units::{parse_duration, print_duration};
 use super::job::Job;
 use super::labelset::LabelSet;
 use super::relabel;
+use super::url::{Url, encode_path, encode_query, split_address};
 
 /// `host:port` to ask.
 pub const ADDRESS: &str = "__address__";
@@ -29,35 +30,6 @@ pub struct Target {
     pub interval: Duration,
     /// Longest time of one.
     pub timeout: Duration,
-}
-
-/// What is fetched.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Url {
-    /// TLS or not.
-    pub https: bool,
-    /// Name or address without brackets.
-    pub host: String,
-    /// To dial.
-    pub port: u16,
-    /// Host and port as they were given.
-    pub authority: String,
-    /// Path and query, encoded.
-    pub path: String,
-}
-
-impl Url {
-    /// The host as it stands in an address, in brackets if it needs them.
-    pub fn authority_host(&self) -> String {
-        if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() }
-    }
-}
-
-impl std::fmt::Display for Url {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let scheme = if self.https { "https" } else { "http" };
-        write!(f, "{scheme}://{}{}", self.authority, self.path)
-    }
 }
 
 /// What became of what was discovered.
@@ -139,29 +111,6 @@ fn url(job: &Job, labels: &LabelSet, address: &str) -> Result<Url, String> {
     Ok(Url { https, host: host.to_owned(), port, authority: address.to_owned(), path })
 }
 
-/// Host without brackets, and the port if there is one.
-pub(super) fn split_address(address: &str) -> Option<(&str, Option<u16>)> {
-    let clean = |host: &str| {
-        !host.is_empty()
-            && !host.contains(|c: char| c.is_whitespace() || c.is_control() || "/?#@[]".contains(c))
-    };
-    if let Some(inner) = address.strip_prefix('[') {
-        let (host, rest) = inner.split_once(']')?;
-        let port = match rest {
-            "" => None,
-            rest => Some(rest.strip_prefix(':')?.parse().ok()?),
-        };
-        return clean(host).then_some((host, port));
-    }
-    let (host, port) = match address.split_once(':') {
-        None => (address, None),
-        // Several colons without brackets are an IPv6 address without a port.
-        Some((_, rest)) if rest.contains(':') => (address, None),
-        Some((host, port)) => (host, Some(port.parse().ok()?)),
-    };
-    clean(host).then_some((host, port))
-}
-
 /// All parameters, sorted; the first value of each is the label's, if there is one.
 fn query(job: &Job, labels: &LabelSet) -> String {
     let mut all = job.params.clone();
@@ -178,30 +127,6 @@ fn query(job: &Job, labels: &LabelSet) -> String {
     let encoded: Vec<String> =
         pairs.map(|(name, value)| format!("{}={}", encode_query(name), encode_query(value))).collect();
     encoded.join("&")
-}
-
-/// A path with a slash in front, in which what may not stand in one is escaped.
-fn encode_path(path: &str) -> String {
-    let mut out = if path.starts_with('/') { String::new() } else { "/".to_owned() };
-    encode(&mut out, path, |byte| byte.is_ascii_alphanumeric() || b"-_.~$&+,/:;=@".contains(&byte));
-    out
-}
-
-/// As Go's url.QueryEscape.
-fn encode_query(text: &str) -> String {
-    let mut out = String::new();
-    encode(&mut out, text, |byte| byte.is_ascii_alphanumeric() || b"-_.~ ".contains(&byte));
-    out.replace(' ', "+")
-}
-
-fn encode(out: &mut String, text: &str, plain: impl Fn(u8) -> bool) {
-    for byte in text.bytes() {
-        if plain(byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
 }
 
 #[cfg(test)]
@@ -306,27 +231,5 @@ mod tests {
             panic!("no target")
         };
         assert_eq!((target.interval.as_secs(), target.timeout.as_secs(), target.url.port), (20, 7, 80));
-    }
-
-    #[test]
-    fn addresses() {
-        for (address, expected) in [
-            ("h", Some(("h", None))),
-            ("h:1", Some(("h", Some(1)))),
-            ("10.0.0.1:65535", Some(("10.0.0.1", Some(65535)))),
-            ("fd00::1", Some(("fd00::1", None))),
-            ("[fd00::1]", Some(("fd00::1", None))),
-            ("[fd00::1]:1", Some(("fd00::1", Some(1)))),
-            ("h:", None),
-            ("h:65536", None),
-            (":1", None),
-            ("[fd00::1", None),
-            ("[fd00::1]1", None),
-            ("u@h", None),
-            ("h x", None),
-            ("h\r\nx: y", None),
-        ] {
-            assert_eq!(split_address(address), expected, "{address}");
-        }
     }
 }

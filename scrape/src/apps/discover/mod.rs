@@ -5,6 +5,7 @@
 
 mod endpoints;
 mod follow;
+mod lone;
 mod meta;
 mod node;
 mod pod;

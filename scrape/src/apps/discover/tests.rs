@@ -172,16 +172,34 @@ fn pods_get_labels_of_their_nodes() {
 fn a_watch_that_starts_again_tells_differences() {
     let mut world = World::new(&search(Role::Pod, false), 2);
     let named = |name: &str| pod_object(name, |_| {});
+    let mut take = |scope, event| sources(&world.take(scope, Happened::Pod(event)));
+    assert_eq!(take(0, Event::InitApply(named("a"))), ["pod/ns/a:4"], "pods alone are told at once");
+    take(0, Event::InitApply(named("b")));
+    assert!(take(0, Event::InitDone).is_empty());
+    assert!(take(1, Event::InitDone).is_empty(), "the other namespace has none");
+    assert!(take(0, Event::Apply(named("b"))).is_empty(), "nothing changed");
+    take(0, Event::Init);
+    assert!(take(0, Event::InitApply(named("b"))).is_empty());
+    assert_eq!(take(0, Event::InitApply(named("c"))), ["pod/ns/c:4"]);
+    assert_eq!(take(0, Event::InitDone), ["pod/ns/a:0"]);
+    let failed = pod_object("c", |value| value["status"]["phase"] = json!("Failed"));
+    assert_eq!(take(0, Event::Apply(failed.clone())), ["pod/ns/c:4"]);
+    assert_eq!(take(0, Event::Delete(failed.clone())), ["pod/ns/c:0"]);
+    assert!(take(0, Event::Delete(failed)).is_empty());
+}
+
+#[test]
+fn a_joined_watch_that_starts_again_tells_differences() {
+    let mut world = World::new(&search(Role::Node, false), 0);
+    let mut take = |event| sources(&world.take(0, Happened::Node(event)));
     for name in ["a", "b"] {
-        world.take(0, Happened::Pod(Event::InitApply(named(name))));
+        assert!(take(Event::InitApply(node_object(name, "z"))).is_empty());
     }
-    assert!(world.take(0, Happened::Pod(Event::InitDone)).is_empty(), "the other namespace is missing");
-    let updates = world.take(1, Happened::Pod(Event::InitDone));
-    assert_eq!(sources(&updates), ["pod/ns/a:4", "pod/ns/b:4"]);
-    world.take(0, Happened::Pod(Event::Init));
-    world.take(0, Happened::Pod(Event::InitApply(named("b"))));
-    world.take(0, Happened::Pod(Event::InitApply(named("c"))));
-    assert_eq!(sources(&world.take(0, Happened::Pod(Event::InitDone))), ["pod/ns/a:0", "pod/ns/c:4"]);
+    assert_eq!(take(Event::InitDone), ["node/a:1", "node/b:1"]);
+    take(Event::Init);
+    take(Event::InitApply(node_object("b", "z")));
+    take(Event::InitApply(node_object("c", "z")));
+    assert_eq!(take(Event::InitDone), ["node/a:0", "node/c:1"]);
 }
 
 fn endpoints_object() -> Endpoints {

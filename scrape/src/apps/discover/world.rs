@@ -7,6 +7,7 @@ use kube::runtime::watcher::Event;
 
 use super::super::job::{Kind, Kubernetes, Role};
 use super::endpoints::Around;
+use super::lone::LonePods;
 use super::store::{Change, Store, key};
 use super::{Update, endpoints, node, pod, trim};
 
@@ -25,6 +26,8 @@ pub(super) enum Happened {
 pub(super) struct World {
     role: Role,
     attach_node: bool,
+    /// Pods as long as nothing else has to be known with them; the stores are empty then.
+    lone: Option<LonePods>,
     pods: Store<Pod>,
     nodes: Store<Node>,
     services: Store<Service>,
@@ -46,10 +49,12 @@ impl World {
     /// Nothing is known yet; namespaced kinds are watched in so many namespaces.
     pub(super) fn new(of: &Kubernetes, namespaces: usize) -> World {
         let (namespaced, nodes) = kinds(of);
-        let scopes = |kind| if namespaced.contains(&kind) { namespaces } else { 0 };
+        let is_lone = of.role == Role::Pod && !of.attach_node;
+        let scopes = |kind| if namespaced.contains(&kind) && !is_lone { namespaces } else { 0 };
         World {
             role: of.role,
             attach_node: of.attach_node,
+            lone: is_lone.then(|| LonePods::new(namespaces)),
             pods: Store::new(scopes(Kind::Pod)),
             services: Store::new(scopes(Kind::Service)),
             endpoints: Store::new(scopes(Kind::Endpoints)),
@@ -62,6 +67,9 @@ impl World {
     /// for half of it would make targets with half of their labels.
     pub(super) fn take(&mut self, scope: usize, happened: Happened) -> Vec<Update> {
         let (kind, change) = match happened {
+            Happened::Pod(event) if self.lone.is_some() => {
+                return self.lone.as_mut().map(|lone| lone.take(scope, event)).unwrap_or_default();
+            }
             Happened::Pod(event) => (Kind::Pod, self.pods.take(scope, event, trim::pod)),
             Happened::Node(event) => (Kind::Node, self.nodes.take(scope, event, trim::node)),
             Happened::Service(event) => (Kind::Service, self.services.take(scope, event, trim::service)),
