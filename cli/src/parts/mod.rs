@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::flags::TlsArgs;
 
+mod apps;
 mod collector;
 mod generic_server;
 mod history;
