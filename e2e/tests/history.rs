@@ -1,5 +1,7 @@
 //! History in `flyball local`: what nodes say is kept and can be asked for in every way, and is there after a crash.
 
+#![allow(clippy::disallowed_methods, reason = "starts the program")]
+
 use std::process::Command;
 use std::time::Duration;
 
