@@ -7,7 +7,7 @@ use std::time::Duration;
 use flyball_apiserver::delegated::ANSWER_LIFETIME;
 use flyball_apiserver::delegation::Flags;
 use flyball_apiserver::standard::VersionInfo;
-use flyball_apiserver::{Advice, AllowedPaths, Authorizer, Limits, ServingTls, TlsChoice};
+use flyball_apiserver::{Advice, AllowedPaths, Authorizer, Limits, Part, ServingTls, TlsChoice};
 use flyball_model::selector::LabelSelector;
 
 use crate::peers::Peers;
@@ -84,6 +84,8 @@ pub struct Config {
     pub limits: Limits,
     /// What `/version` says.
     pub version: VersionInfo,
+    /// What else answers on the same port. Default: nothing.
+    pub beside: Vec<Part>,
 }
 
 /// Lifetimes of remembered answers.
@@ -126,6 +128,7 @@ impl Default for Config {
             advice: Advice::new(),
             limits: Limits::default(),
             version: VersionInfo::new(1, 34, ""),
+            beside: Vec::new(),
         }
     }
 }

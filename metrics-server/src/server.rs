@@ -15,8 +15,8 @@ use flyball_apiserver::own_metrics::{OwnMetrics, ServerMetrics};
 use flyball_apiserver::probes::{Probe, Probes};
 use flyball_apiserver::standard::Standard;
 use flyball_apiserver::{
-    Advice, AnyOf, ApiserverError, Authorizer, Delegated, DelegatedTokens, DelegationMetrics, Handler, Live,
-    Request, Response, Server, Status, TokenVerifier, delegation, serve,
+    Advice, AnyOf, ApiserverError, AskedAs, Authorizer, Beside, Delegated, DelegatedTokens,
+    DelegationMetrics, Handler, Live, Request, Response, Server, Status, TokenVerifier, delegation, serve,
 };
 use futures_util::future::BoxFuture;
 use http::Method;
@@ -182,15 +182,29 @@ impl MetricsServer {
 
     /// The handler with the paths that all servers share. `address` is `host:port` for discovery; the host may be empty.
     pub fn handler(self: &Arc<Self>, address: &str) -> Arc<dyn Handler> {
+        let parts = self.config.beside.clone();
+        let mut groups = vec![group()];
+        let mut documents = openapi::documents();
+        let mut answered = vec![GROUP.to_owned()];
+        let mut paths = vec![peers::PATH.to_owned()];
+        for part in &parts {
+            groups.extend(part.groups.iter().cloned());
+            // Each part's documents have those that every server has; ours are as good.
+            for (key, document) in &part.documents {
+                documents.entry(key.clone()).or_insert_with(|| document.clone());
+            }
+            answered.extend(part.answers.iter().cloned());
+            paths.extend(part.paths.iter().cloned());
+        }
         Arc::new(Standard {
-            discovery: Live::new(Discovery::new(&[group()], address)),
-            openapi: Live::new(OpenApi::new(openapi::TITLE, openapi::documents())),
+            discovery: Live::new(Discovery::new(&groups, address)),
+            openapi: Live::new(OpenApi::new(openapi::TITLE, documents)),
             version: self.config.version.clone(),
             probes: self.probes(),
             metrics: self.own.clone(),
-            inner_groups: Some(vec![GROUP.to_owned()]),
-            inner_paths: vec![peers::PATH.to_owned()],
-            inner: Arc::new(Api(self.clone())),
+            inner_groups: Some(answered),
+            inner_paths: paths,
+            inner: Arc::new(Beside { parts, own: Arc::new(Api(self.clone())) }),
         })
     }
 }
@@ -313,7 +327,10 @@ async fn serve_until(
     let served = Server {
         tls,
         authenticators,
-        authorizer: config.authorizer.clone().unwrap_or_else(delegated),
+        authorizer: Arc::new(AskedAs::new(
+            &config.beside,
+            config.authorizer.clone().unwrap_or_else(delegated),
+        )),
         handler: server.handler(&format!(":{port}")),
         limits: config.limits,
         metrics: ServerMetrics::register(&server.own),

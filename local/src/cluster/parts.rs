@@ -38,6 +38,7 @@ impl Cluster {
         }
         self.register_group("metrics.k8s.io", "v1", PartNames::METRICS_SERVER)?;
         self.register_group("metrics.k8s.io", "v1beta1", PartNames::METRICS_SERVER)?;
+        self.register_group("history.flyball.io", "v1", PartNames::METRICS_SERVER)?;
         self.register_group("decisions.flyball.io", "v1", PartNames::HPA)
     }
 
