@@ -9,18 +9,19 @@
     reason = "a program: it reads the clock, starts itself and writes a folder"
 )]
 
-use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
 use flyball_benches::tsdb_load::{MIX, STEP_MS, Walk, labels};
-use flyball_model::exposition::{Event, Format, Reader};
+use flyball_model::exposition::Format;
 use flyball_model::labels::Labels;
+use flyball_scrape::apps::ingest::{Ingest, Of};
+use flyball_scrape::apps::{AppSink, Appended, Config, Refused};
 use flyball_tsdb::chunk;
 use flyball_tsdb::series::{MatchOp, Matcher, Point, ReadLimits, SeriesSource};
 use flyball_tsdb::store::{FLUSH_INTERVAL, Incoming, SeriesRef, Service, Settings, Store};
@@ -284,44 +285,59 @@ fn bulk(series: u32, steps: i64) -> Result<()> {
     Ok(())
 }
 
-/// A scraper's cache as Prometheus has one: the text of a series to its place in the store.
+/// The store as the scraper of applications knows it.
+struct StoreSink(Arc<Store>);
+
+impl AppSink for StoreSink {
+    type Series = SeriesRef;
+    type Sample = Incoming;
+
+    fn resolve(&self, labels: &Labels, source: &str) -> Result<SeriesRef, Refused> {
+        self.0.series_ref(labels, source).map_err(|error| Refused(error.to_string()))
+    }
+
+    fn sample(series: SeriesRef, timestamp_ms: i64, value: f64) -> Incoming {
+        Incoming { series, timestamp_ms, value }
+    }
+
+    fn append(&self, now_ms: i64, samples: &[Incoming]) -> Result<Appended, String> {
+        let report = self.0.append(now_ms, samples).map_err(|error| error.to_string())?;
+        let (conflicts, too_old, too_new) = (report.conflicts, report.too_old, report.too_new);
+        Ok(Appended { conflicts, too_old, too_new, gone: report.gone })
+    }
+}
+
+/// From the text of answers to the store, through what scrapes applications.
 fn scrape(series: u32, steps: i64) -> Result<()> {
     const PER_TARGET: u32 = 1000;
     let dir = tempfile::tempdir()?;
     let store = Arc::new(Store::open(dir.path(), settings(), START_MS)?);
     let service = Service::start(&store, FLUSH_INTERVAL)?;
+    let sink = StoreSink(store);
+    let jobs = Config::parse("scrape_configs: [{job_name: bench}]", Path::new("bench.yml"))?.jobs;
+    let job = jobs.first().context("no job")?;
     let mut walks: Vec<Walk> = (0..series).map(Walk::new).collect();
     let names: Vec<String> = (0..series).map(series_text).collect();
-    let mut caches: Vec<HashMap<Box<str>, SeriesRef>> =
-        vec![HashMap::new(); series.div_ceil(PER_TARGET) as usize];
+    let targets = series.div_ceil(PER_TARGET) as usize;
+    let mut ingests: Vec<Ingest<StoreSink>> = std::iter::repeat_with(Ingest::default).take(targets).collect();
     let mut cpu = 0.0;
-    let mut batch = Vec::new();
     for step in 0..steps {
-        for (target, cache) in caches.iter_mut().enumerate() {
+        for (target, ingest) in ingests.iter_mut().enumerate() {
             let from = target * PER_TARGET as usize;
             let to = (from + PER_TARGET as usize).min(series as usize);
             let body: String = (from..to)
                 .map(|number| format!("{} {}\n", names[number], walks[number].next_value()))
                 .collect();
+            let instance = format!("10.0.0.1:{target}");
+            let labels = Labels::from_pairs([("job", "bench"), ("instance", instance.as_str())])?;
+            let of = Of { job, labels: &labels, source: &instance, sink: &sink };
             let begin = cpu_seconds();
-            batch.clear();
-            for line in body.lines() {
-                let (text, value) = line.rsplit_once(' ').context("no value")?;
-                let series = match cache.get(text) {
-                    Some(&series) => series,
-                    None => {
-                        let series = store.series_ref(&read_labels(line)?, "scrape")?;
-                        cache.insert(text.into(), series);
-                        series
-                    }
-                };
-                batch.push(Incoming { series, timestamp_ms: time_ms(step), value: value.parse()? });
-            }
-            store.append(time_ms(step), &batch)?;
+            let done = ingest.take(&of, &body, Format::Text004, time_ms(step), time_ms(step));
             // The first scrape makes the series.
             if step > 0 {
                 cpu += cpu_seconds() - begin;
             }
+            ensure!(done.error.is_none() && done.counts.scraped == to - from, "{done:?}");
         }
     }
     let samples = f64::from(series) * (steps - 1) as f64;
@@ -331,14 +347,6 @@ fn scrape(series: u32, steps: i64) -> Result<()> {
     );
     drop(service);
     Ok(())
-}
-
-/// Labels of a line that is seen for the first time.
-fn read_labels(line: &str) -> Result<Labels> {
-    let event = Reader::new(line, Format::Text004).next().context("no sample")??;
-    let Event::Sample(sample) = event else { anyhow::bail!("no sample") };
-    let owned = sample.to_owned()?;
-    Ok(Labels::from_pairs(owned.labels.iter().chain([("__name__", owned.name.as_str())]))?)
 }
 
 fn series_text(number: u32) -> String {

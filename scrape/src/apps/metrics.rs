@@ -29,7 +29,7 @@ pub struct Metrics {
 
 /// Something that is counted because it should not happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// A series came twice, or another value is stored at its time.
     Duplicate,
     /// Older than may be.

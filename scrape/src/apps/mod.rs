@@ -15,7 +15,7 @@ mod clock;
 pub mod config;
 mod discover;
 mod fetch;
-mod ingest;
+pub mod ingest;
 pub mod job;
 pub mod labelset;
 mod metrics;
@@ -32,7 +32,7 @@ mod view;
 
 pub use config::{Config, ConfigError, LoadError};
 pub use job::Job;
-pub use metrics::Metrics;
+pub use metrics::{Fault, Metrics};
 pub use run::{Settings, run};
 pub use sink::{AppSink, Appended, Refused};
 pub use view::{ActiveTarget, Described, DroppedTarget, Health, LastScrape, Metadata, TargetsView};

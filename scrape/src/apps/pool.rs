@@ -4,8 +4,9 @@
 //! URL, so whatever else changes of what was discovered disturbs no loop.
 #![allow(clippy::disallowed_methods, reason = "an edge: starts and stops the loops of a job's targets")]
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use flyball_model::labels::Labels;
@@ -50,31 +51,34 @@ pub(super) struct Place<S: AppSink> {
     pub(super) active: Active,
 }
 
-/// Labels of the targets that are scraped now, and how many targets have them.
+/// Labels of the targets that are scraped now, and how many targets there are.
 #[derive(Debug)]
 pub(super) struct Active {
-    labels: Mutex<HashMap<Labels, usize>>,
+    labels: Mutex<HashSet<Labels>>,
+    count: AtomicUsize,
     limit: usize,
 }
 
 impl Active {
     fn new(job: &Job) -> Active {
-        Active { labels: Mutex::default(), limit: job.limits.targets.map_or(usize::MAX, |limit| limit.get()) }
+        let limit = job.limits.targets.map_or(usize::MAX, |limit| limit.get());
+        Active { labels: Mutex::default(), count: AtomicUsize::new(0), limit }
     }
 
-    fn locked(&self) -> MutexGuard<'_, HashMap<Labels, usize>> {
-        self.labels.lock().unwrap_or_else(PoisonError::into_inner)
+    fn set<'a>(&self, targets: impl ExactSizeIterator<Item = &'a Target>) {
+        self.count.store(targets.len(), Ordering::Relaxed);
+        *self.labels.lock().unwrap_or_else(PoisonError::into_inner) =
+            targets.map(|target| target.labels.clone()).collect();
     }
 
     /// Whether a target of these labels is scraped.
     pub(super) fn contains(&self, labels: &Labels) -> bool {
-        self.locked().contains_key(labels)
+        self.labels.lock().unwrap_or_else(PoisonError::into_inner).contains(labels)
     }
 
     /// Why nothing is scraped, if there are too many targets.
     pub(super) fn over_limit(&self) -> Option<String> {
-        let count: usize = self.locked().values().sum();
-        let limit = self.limit;
+        let (count, limit) = (self.count.load(Ordering::Relaxed), self.limit);
         (count > limit)
             .then(|| format!("target_limit exceeded: there are {count} targets, {limit} are allowed"))
     }
@@ -191,12 +195,8 @@ impl<S: AppSink> Pool<S> {
         for (target, discovered) in self.found.values().flat_map(|found| &found.targets) {
             wanted.entry(target.clone()).or_insert(discovered);
         }
-        let mut labels: HashMap<Labels, usize> = HashMap::new();
-        for target in wanted.keys() {
-            *labels.entry(target.labels.clone()).or_default() += 1;
-        }
         // Before a loop ends, so that it knows whether its target has come back in another place.
-        *self.place.active.locked() = labels;
+        self.place.active.set(wanted.keys().map(|target| &**target));
         self.running.retain(|target, running| {
             let stays = wanted.contains_key(target);
             if !stays {

@@ -26,21 +26,51 @@ pub(super) enum Outcome {
 
 /// Why a series makes the whole answer fail.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(in super::super) enum SeriesError {
+pub enum SeriesError {
+    /// Rules took its name.
     #[error("a series has no name after relabelling ({0})")]
     NoName(String),
+    /// A name of a kind that the job does not take.
     #[error("{0:?} is no valid name")]
     BadName(String),
+    /// Too many labels.
     #[error("label_limit exceeded: {metric} has {count} labels, {limit} are allowed")]
-    TooManyLabels { metric: String, count: usize, limit: usize },
+    TooManyLabels {
+        /// Its name, cut.
+        metric: String,
+        /// How many.
+        count: usize,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// A label's name is too long.
     #[error(
         "label_name_length_limit exceeded: label {name} of {metric} has a name of {bytes} bytes, {limit} are allowed"
     )]
-    LongName { metric: String, name: String, bytes: usize, limit: usize },
+    LongName {
+        /// Its name, cut.
+        metric: String,
+        /// The label, cut.
+        name: String,
+        /// How long.
+        bytes: usize,
+        /// How long it may be.
+        limit: usize,
+    },
+    /// A label's value is too long.
     #[error(
         "label_value_length_limit exceeded: label {name} of {metric} has a value of {bytes} bytes, {limit} are allowed"
     )]
-    LongValue { metric: String, name: String, bytes: usize, limit: usize },
+    LongValue {
+        /// Its name, cut.
+        metric: String,
+        /// The label, cut.
+        name: String,
+        /// How long.
+        bytes: usize,
+        /// How long it may be.
+        limit: usize,
+    },
 }
 
 impl SeriesError {

@@ -16,50 +16,68 @@ use super::job::Job;
 use super::metrics::Fault;
 use super::sink::{AppSink, Appended};
 use cache::Cache;
-use labels::{Outcome, SeriesError};
+use labels::Outcome;
+pub use labels::SeriesError;
 pub(super) use metadata::Books;
 pub(super) use report::{Measured, Reports};
 
 /// What is constant for a target.
-pub(super) struct Of<'a, S> {
-    pub(super) job: &'a Job,
-    pub(super) labels: &'a Labels,
+#[derive(Debug)]
+pub struct Of<'a, S> {
+    /// Its job.
+    pub job: &'a Job,
+    /// Labels that its series get.
+    pub labels: &'a Labels,
     /// Its name, for limits of the sink.
-    pub(super) source: &'a str,
-    pub(super) sink: &'a S,
+    pub source: &'a str,
+    /// Where samples go.
+    pub sink: &'a S,
 }
 
 /// Why an answer was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum IngestError {
+pub enum IngestError {
+    /// A line of it is no sample.
     #[error("the answer cannot be read: {0}")]
     Unreadable(#[from] ReadError),
+    /// A series in it cannot be, or is beyond a limit.
     #[error(transparent)]
     Series(#[from] SeriesError),
+    /// It has too many samples.
     #[error("sample_limit exceeded: there are {count} samples after relabelling, {limit} are allowed")]
-    SampleLimit { count: usize, limit: usize },
+    SampleLimit {
+        /// How many.
+        count: usize,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// The sink does not take any.
     #[error("the samples were not stored: {0}")]
     Sink(String),
 }
 
 /// How many samples there were.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Counts {
-    pub(super) scraped: usize,
-    pub(super) relabelled: usize,
+pub struct Counts {
+    /// In the answer.
+    pub scraped: usize,
+    /// After relabelling.
+    pub relabelled: usize,
     /// Series that were not there at the last scrape.
-    pub(super) added: usize,
+    pub added: usize,
 }
 
 /// What became of an answer.
 #[derive(Debug, Default)]
-pub(super) struct Ingested {
-    pub(super) counts: Counts,
-    pub(super) error: Option<IngestError>,
+pub struct Ingested {
+    /// How many samples there were.
+    pub counts: Counts,
+    /// Why it was not taken, if it was not.
+    pub error: Option<IngestError>,
     /// Things that happened, and how often.
-    pub(super) faults: Vec<(Fault, usize)>,
+    pub faults: Vec<(Fault, usize)>,
     /// Why series were refused, and how many were.
-    pub(super) refused: Option<(String, usize)>,
+    pub refused: Option<(String, usize)>,
 }
 
 /// One sample of this scrape.
@@ -72,7 +90,7 @@ struct Row {
 }
 
 /// What is kept of a target from scrape to scrape.
-pub(super) struct Ingest<S: AppSink> {
+pub struct Ingest<S: AppSink> {
     cache: Cache<S::Series>,
     rows: Vec<Row>,
 }
@@ -85,14 +103,7 @@ impl<S: AppSink> Default for Ingest<S> {
 
 impl<S: AppSink> Ingest<S> {
     /// Takes an answer that was fetched at `at_ms`. When it cannot be taken, all series end.
-    pub(super) fn take(
-        &mut self,
-        of: &Of<'_, S>,
-        body: &str,
-        format: Format,
-        at_ms: i64,
-        now_ms: i64,
-    ) -> Ingested {
+    pub fn take(&mut self, of: &Of<'_, S>, body: &str, format: Format, at_ms: i64, now_ms: i64) -> Ingested {
         let mut done = Ingested::default();
         self.rows.clear();
         let read = self.read(of, body, format, at_ms, &mut done);
@@ -110,7 +121,7 @@ impl<S: AppSink> Ingest<S> {
     }
 
     /// There was no answer: all series end at `at_ms`.
-    pub(super) fn fail(&mut self, of: &Of<'_, S>, at_ms: i64, now_ms: i64) {
+    pub fn fail(&mut self, of: &Of<'_, S>, at_ms: i64, now_ms: i64) {
         self.finish(of, at_ms, now_ms, false, false);
     }
 
