@@ -1,0 +1,1 @@
+//! Why a metric is there or is not, in words.

@@ -1,0 +1,18 @@
+//! Custom and external metrics: which metric of which object exists, which query answers for it, what the answer means.
+//!
+//! * [`config`] reads prometheus-adapter's configuration file; [`schedule`] metrics from a calendar, in the same file;
+//! * [`template`] is Go's text/template, as far as queries use it;
+//! * [`kinds`] knows the kinds of the cluster: names in singular and plural, groups, scope;
+//! * [`rules`] joins them: a compiled rule, the catalogue of what exists, the query for a request, values from an answer;
+//! * [`automatic`] makes rules from what is scraped, so that nobody has to write any;
+//! * [`explain`] says in words why a metric is there or is not.
+//!
+//! All of these are pure: they take values and `now`, and return values.
+
+pub mod automatic;
+pub mod config;
+pub mod explain;
+pub mod kinds;
+pub mod rules;
+pub mod schedule;
+pub mod template;

@@ -1,0 +1,1 @@
+//! Go's text/template between `<<` and `>>`, as far as queries use it.
