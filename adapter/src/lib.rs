@@ -10,6 +10,7 @@
 //! All of these are pure: they take values and `now`, and return values.
 
 pub mod automatic;
+pub mod backends;
 pub mod config;
 pub mod explain;
 pub mod kinds;

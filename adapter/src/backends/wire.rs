@@ -219,7 +219,7 @@ struct OneSeries<'de> {
 
 /// A name that is borrowed where its text has no escapes.
 #[derive(Deserialize)]
-struct Name<'de>(#[serde(borrow)] Cow<'de, str>);
+struct Name<'t>(#[serde(borrow)] Cow<'t, str>);
 
 impl<'de> Deserialize<'de> for OneSeries<'de> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<OneSeries<'de>, D::Error> {
