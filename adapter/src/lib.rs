@@ -11,6 +11,8 @@
 
 pub mod automatic;
 pub mod backends;
+mod cache;
+pub mod cluster;
 pub mod config;
 pub mod explain;
 pub mod kinds;
