@@ -15,7 +15,7 @@ use flyball_apiserver::own_metrics::{OwnMetrics, ServerMetrics};
 use flyball_apiserver::probes::{Probe, Probes};
 use flyball_apiserver::standard::Standard;
 use flyball_apiserver::{
-    Advice, AnyOf, ApiserverError, Authorizer, Delegated, DelegatedTokens, DelegationMetrics, Handler, Live,
+    Advice, AnyOf, ApiserverError, Authorizer, DelegationMetrics, Handler, Live,
     Request, Response, Server, Status, TokenVerifier, delegation, serve,
 };
 use futures_util::future::BoxFuture;
@@ -31,7 +31,7 @@ use crate::config::Config;
 use crate::own_metrics::ServedMetrics;
 use crate::store::Store;
 use crate::whereabouts::Whereabouts;
-use crate::{GROUP, group, openapi, peers, serving, watch};
+use crate::{GROUP, group, openapi, peers, watch};
 
 /// How often the failing nodes are counted for `/readyz?verbose`.
 const NODES_INTERVAL: Duration = Duration::from_secs(5);
@@ -259,7 +259,7 @@ async fn stop_in_time(server: Arc<MetricsServer>, shutdown: CancellationToken, s
         () = shutdown.cancelled() => {}
     }
     server.stopping.store(true, Ordering::Release);
-    tokio::time::sleep(server.config.shutdown_delay).await;
+    tokio::time::sleep(server.config.server.shutdown_delay).await;
     stop.cancel();
 }
 
@@ -280,15 +280,10 @@ async fn serve_until(
     stop: CancellationToken,
 ) -> Result<(), MetricsServerError> {
     let config = &server.config;
-    let tls = serving::tls(config, tasks, &stop)?;
-    let client_of = |own: &Option<Client>| own.clone().unwrap_or_else(|| client.clone());
-    let believed = config.believed;
-    let mut flags = config.authentication.clone();
+    let tls = config.server.certificate(tasks, &stop)?;
+    let mut flags = config.server.authentication.clone();
     let asked = DelegationMetrics::register(&server.own);
-    let tokens = || {
-        let tokens = DelegatedTokens::new(client_of(&config.authentication_client));
-        tokens.with_lifetime(believed.tokens).with_metrics(&asked)
-    };
+    let tokens = || config.server.tokens(&client, &asked);
     let of_peers = config.peers.as_ref().map(|_| tokens().with_audiences(vec![peers::AUDIENCE.to_owned()]));
     flags.tokens = flags.tokens.or_else(|| {
         let mut verifiers: Vec<Arc<dyn TokenVerifier>> = vec![Arc::new(tokens())];
@@ -297,12 +292,9 @@ async fn serve_until(
     });
     flags.advice.get_or_insert_with(|| config.advice.clone());
     let authenticators =
-        delegation::start(client_of(&config.authentication_client), flags, stop.clone()).await?;
+        delegation::start(config.server.authentication_client(&client), flags, stop.clone()).await?;
     let delegated = || -> Arc<dyn Authorizer> {
-        let delegated = Delegated::new(client_of(&config.authorization_client))
-            .with_always_allow(config.always_allow.clone())
-            .with_lifetimes(believed.allowed, believed.denied)
-            .with_metrics(&asked);
+        let delegated = config.server.delegated(&client, &asked);
         match config.peers {
             Some(_) => Arc::new(peers::SameAccount::new(client.clone(), Arc::new(delegated))),
             None => Arc::new(delegated),
@@ -313,9 +305,9 @@ async fn serve_until(
     let served = Server {
         tls,
         authenticators,
-        authorizer: config.authorizer.clone().unwrap_or_else(delegated),
+        authorizer: config.server.authorizer.clone().unwrap_or_else(delegated),
         handler: server.handler(&format!(":{port}")),
-        limits: config.limits,
+        limits: config.server.limits,
         metrics: ServerMetrics::register(&server.own),
     };
     tracing::info!(address, "metrics server serves");

@@ -4,10 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use flyball_apiserver::Live;
 use kube::Client;
 use serde::Deserialize;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::kinds::{Kind, Kinds};
@@ -70,18 +69,12 @@ struct ResponseKind {
 }
 
 /// Keeps the kinds up to date for ever. `asked` wakes it for a kind that is not known.
-pub(super) async fn follow(client: Client, kinds: Arc<Live<Arc<Kinds>>>, asked: &Notify) {
+pub(super) async fn follow(client: Client, kinds: &watch::Sender<Arc<Kinds>>, asked: &Notify) {
     let mut told = None;
     loop {
         let last = Instant::now();
-        match both(&client).await {
-            Ok(found) => {
-                told = None;
-                let now = Kinds::builtin().with(found);
-                if **kinds.get() != now {
-                    kinds.set(Arc::new(now));
-                }
-            }
+        match learn(&client, kinds).await {
+            Ok(()) => told = None,
             Err(reason) => {
                 if told.as_ref() != Some(&reason) {
                     tracing::warn!(reason, "the kinds of the cluster cannot be asked for; the known ones stay");
@@ -95,6 +88,19 @@ pub(super) async fn follow(client: Client, kinds: Arc<Live<Arc<Kinds>>>, asked: 
             () = sleep_until(last + INTERVAL) => {}
         }
     }
+}
+
+/// Asks once; whoever waits for a change is told of one only.
+pub(super) async fn learn(client: &Client, kinds: &watch::Sender<Arc<Kinds>>) -> Result<(), String> {
+    let found = Kinds::builtin().with(both(client).await?);
+    kinds.send_if_modified(|known| {
+        let changed = **known != found;
+        if changed {
+            *known = Arc::new(found);
+        }
+        changed
+    });
+    Ok(())
 }
 
 async fn both(client: &Client) -> Result<Vec<Kind>, String> {

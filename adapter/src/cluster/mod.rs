@@ -9,9 +9,9 @@ mod pods;
 
 use std::sync::Arc;
 
-use flyball_apiserver::Live;
 use flyball_model::selector::LabelSelector;
 use kube::Client;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use objects::ObjectsError;
@@ -24,8 +24,8 @@ use pods::Pods;
 pub struct Cluster {
     pods: Arc<Pods>,
     objects: Objects,
-    kinds: Arc<Live<Arc<Kinds>>>,
-    asked_for_kinds: tokio::sync::Notify,
+    kinds: watch::Sender<Arc<Kinds>>,
+    asked_for_kinds: Notify,
 }
 
 impl Default for Cluster {
@@ -33,8 +33,8 @@ impl Default for Cluster {
         Cluster {
             pods: Arc::default(),
             objects: Objects::default(),
-            kinds: Live::new(Arc::new(Kinds::builtin())),
-            asked_for_kinds: tokio::sync::Notify::new(),
+            kinds: watch::Sender::new(Arc::new(Kinds::builtin())),
+            asked_for_kinds: Notify::new(),
         }
     }
 }
@@ -42,7 +42,20 @@ impl Default for Cluster {
 impl Cluster {
     /// The kinds that are known now.
     pub fn kinds(&self) -> Arc<Kinds> {
-        (*self.kinds.get()).clone()
+        self.kinds.borrow().clone()
+    }
+
+    /// Tells when they change.
+    pub fn kinds_changed(&self) -> watch::Receiver<Arc<Kinds>> {
+        self.kinds.subscribe()
+    }
+
+    /// Asks once which kinds there are, so that rules about custom resources compile at the start.
+    ///
+    /// # Errors
+    /// The API server does not say.
+    pub async fn learn_kinds(&self, client: &Client) -> Result<(), String> {
+        discover::learn(client, &self.kinds).await
     }
 
     /// The kind of a resource. One that is not known is looked for soon.
@@ -87,7 +100,7 @@ impl Cluster {
     pub async fn follow(self: Arc<Self>, client: Client, stop: CancellationToken) {
         self.objects.ask_with(client.clone());
         let pods = pods::follow(client.clone(), self.pods.clone());
-        let kinds = discover::follow(client, self.kinds.clone(), &self.asked_for_kinds);
+        let kinds = discover::follow(client, &self.kinds, &self.asked_for_kinds);
         stop.run_until_cancelled(async { tokio::join!(pods, kinds) }).await;
     }
 }

@@ -51,6 +51,7 @@ pub async fn metrics_server(args: MetricsServerArgs, shutdown: CancellationToken
         // One and a half rounds, as upstream, and the time one attempt may take.
         collection_limit: resolution.mul_f64(1.5) + scrape.request_timeout,
         version: VersionInfo::new(API_VERSION.0, API_VERSION.1, env!("FLYBALL_COMMIT")),
+        min_watch_time: Duration::from_secs(args.limits.min_request_timeout.into()),
         peers: args.peers.zip(args.peer_token_file).map(|(address, token)| Peers {
             address,
             token,
@@ -62,9 +63,9 @@ pub async fn metrics_server(args: MetricsServerArgs, shutdown: CancellationToken
         }),
         ..flyball_metrics_server::Config::default()
     };
-    generic_server::serving(&args.serving, &mut config)?;
-    generic_server::delegation(&args.delegation, &mut config).await?;
-    generic_server::limits(&args.limits, &mut config);
+    generic_server::serving(&args.serving, &mut config.server)?;
+    generic_server::delegation(&args.delegation, &mut config.server).await?;
+    generic_server::limits(&args.limits, &mut config.server);
     let setup = MetricsServerSetup {
         client: Client::try_from(kube)?,
         listener: generic_server::listen(&args.serving)?,
