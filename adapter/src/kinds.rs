@@ -70,6 +70,11 @@ impl Kind {
 /// Most kinds that are kept of what discovery says.
 pub const MAX_KINDS: usize = 10_000;
 
+/// A group as it can stand in a label's name: dots and dashes as underscores.
+pub fn label_group(group: &str) -> String {
+    group.replace(['.', '-'], "_")
+}
+
 /// All kinds that are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kinds(Vec<Kind>);
@@ -172,7 +177,8 @@ impl Kinds {
             return core.or_else(|| self.0.iter().find(named));
         }
         let exact = self.0.iter().find(|kind| kind.group == group && named(kind));
-        let begins = |kind: &&Kind| kind.group.strip_prefix(group).is_some_and(|rest| rest.starts_with('.'));
+        // A label cannot hold the dots and dashes of a group, so it has it with underscores.
+        let begins = |kind: &&Kind| kind.group.starts_with(group) || label_group(&kind.group) == group;
         exact.or_else(|| self.0.iter().find(|kind| begins(kind) && named(kind)))
     }
 

@@ -7,8 +7,14 @@
 //! * [`automatic`] makes rules from what is scraped, so that nobody has to write any;
 //! * [`explain`] says in words why a metric is there or is not.
 //!
-//! All of these are pure: they take values and `now`, and return values.
+//! All of these are pure: they take values and `now`, and return values. Around them:
+//!
+//! * [`backends`] are asked in PromQL: the own store in process, any server with Prometheus' HTTP API;
+//! * [`sources`] are what stands behind the one API, in order: backends with rules, and other metrics servers;
+//! * [`cluster`] knows pods, other objects and kinds;
+//! * [`Adapter`] puts them together and answers; [`run`] makes a program of it.
 
+mod api;
 pub mod automatic;
 pub mod backends;
 mod cache;
@@ -16,6 +22,16 @@ pub mod cluster;
 pub mod config;
 pub mod explain;
 pub mod kinds;
+mod own_metrics;
 pub mod rules;
 pub mod schedule;
+mod server;
+mod settings;
+pub mod sources;
+mod state;
 pub mod template;
+
+pub use api::{GROUPS, documents};
+pub use server::{Adapter, AdapterError, Clock, run};
+pub use settings::{DEFAULT_PORT, OwnSeries, RATE_WINDOW, RELIST_INTERVAL, ServerSettings, Settings};
+pub use state::State;

@@ -113,7 +113,7 @@ impl Adapter {
         let text = settings.config.as_deref().map(read).transpose()?;
         let around = Around { settings: &settings, backends: &backends, clock: &clock };
         let file = || settings.config.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
-        let parsed = text.as_deref().map(config::parse).transpose();
+        let parsed = text.as_deref().map(config::parse).transpose().map_err(|error| vec![error]);
         let state = parsed
             .and_then(|parsed| assemble(&around, parsed.as_ref(), &cluster.kinds()))
             .map_err(|errors| AdapterError::Config { file: file(), errors })?;
@@ -245,7 +245,8 @@ impl Adapter {
                 self.tell(None);
                 continue;
             }
-            match config::parse(&text).and_then(|config| self.assembled(Some(&config))) {
+            let parsed = config::parse(&text).map_err(|error| vec![error]);
+            match parsed.and_then(|config| self.assembled(Some(&config))) {
                 Ok(state) => {
                     self.tell(None);
                     tracing::info!(file = %path.display(), "configuration in force");

@@ -67,11 +67,6 @@ impl<T: Weighed, E: Clone> Answers<T, E> {
         Answers { lifetime, state: Mutex::new(State { entries: HashMap::new() }) }
     }
 
-    /// How long answers are kept.
-    pub(crate) fn lifetime(&self) -> Duration {
-        self.lifetime
-    }
-
     /// The kept answer, else the one that `ask` finds. When the one who asks goes away, one of those who wait goes on.
     pub(crate) async fn get_or<F>(&self, question: &str, ask: impl FnOnce() -> F) -> Outcome<T, E>
     where
@@ -108,7 +103,8 @@ impl<T: Weighed, E: Clone> Answers<T, E> {
     }
 
     /// How many answers are kept.
-    pub(crate) fn len(&self) -> usize {
+    #[cfg(test)]
+    fn len(&self) -> usize {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).entries.len()
     }
 }

@@ -9,6 +9,7 @@ mod read;
 use std::collections::BTreeMap;
 
 pub use read::parse;
+pub(crate) use read::prometheus_duration_ms;
 use serde_saphyr::Spanned;
 use thiserror::Error;
 

@@ -2,11 +2,17 @@
 
 use std::sync::Arc;
 
-use flyball_model::selector::LabelSelector;
+use flyball_model::selector::{LabelSelector, Operator};
 use thiserror::Error;
 
+use super::catalogue::{Quantile, Source};
 use super::compiled::Rule;
+use super::query::{self, Conditions};
+use super::shared;
 use crate::kinds::GroupResource;
+
+/// Key of a metric selector that chooses the quantile of a histogram.
+pub const QUANTILE_KEY: &str = "quantile";
 
 /// What somebody asks for.
 #[derive(Debug, Clone, Copy)]
@@ -80,6 +86,14 @@ pub enum PlanError {
         /// Why.
         reason: String,
     },
+    /// A histogram was asked for without a quantile.
+    #[error(
+        "{metric} is a histogram: choose a quantile by the name ({metric}_p99) or by the metric selector (quantile=0.99)"
+    )]
+    QuantileNeeded {
+        /// The name.
+        metric: String,
+    },
     /// The rule gives no label for a resource, or its template no query.
     #[error("rule of line {line}: {reason}")]
     Rule {
@@ -88,4 +102,105 @@ pub enum PlanError {
         /// Why.
         reason: String,
     },
+}
+
+pub(super) fn custom(
+    source: &Source,
+    quantile: Option<Quantile>,
+    request: &CustomRequest<'_>,
+) -> Result<QueryPlan, PlanError> {
+    let rule = &source.rule;
+    let fault = |reason: String| PlanError::Rule { line: rule.line(), reason };
+    if request.names.is_empty() {
+        return Err(PlanError::NoObjects);
+    }
+    let (quantile, selector) = match quantile {
+        None => (None, request.metric_selector.clone()),
+        Some(Quantile::Fixed(quantile)) => (Some(quantile), request.metric_selector.clone()),
+        Some(Quantile::Asked) => {
+            let (quantile, rest) = asked_quantile(request)?;
+            (Some(quantile), rest)
+        }
+    };
+    let conditions = Conditions::of(&selector)?;
+    let label = |resource: &GroupResource| rule.labels.label_for(resource, &source.labels).map_err(fault);
+    let object_label = label(request.resource)?;
+    let namespace = match request.namespace {
+        Some(namespace) => Some((label(&GroupResource::new("", "namespaces"))?, namespace)),
+        None => None,
+    };
+    let render = |conditions: &Conditions, group_by: &[&str]| {
+        query::render(&rule.query, &source.series, conditions, group_by, quantile)
+    };
+    let mut exact = conditions.clone();
+    if let Some((label, namespace)) = &namespace {
+        exact.equal(label, namespace);
+    }
+    exact.one_of(&object_label, request.names);
+    let promql = render(&exact, &[&object_label]).map_err(fault)?;
+    let shared = widest(&conditions, namespace.as_ref(), &object_label, render);
+    Ok(QueryPlan { rule: rule.clone(), series: source.series.clone(), promql, object_label, shared })
+}
+
+/// The query for all objects of all namespaces, or for all objects of the namespace, when it answers for each.
+fn widest(
+    conditions: &Conditions,
+    namespace: Option<&(String, &str)>,
+    object_label: &str,
+    render: impl Fn(&Conditions, &[&str]) -> Result<String, String>,
+) -> Option<Shared> {
+    if let Some((label, _)) = namespace.filter(|(label, _)| label != object_label) {
+        let mut wide = conditions.clone();
+        wide.any(label);
+        wide.any(object_label);
+        let labels = [object_label, label];
+        if let Some(promql) =
+            render(&wide, &labels).ok().filter(|promql| shared::keeps_apart(promql, &labels))
+        {
+            return Some(Shared { promql, namespace_label: Some(label.clone()) });
+        }
+    }
+    let mut wide = conditions.clone();
+    if let Some((label, namespace)) = namespace {
+        wide.equal(label, namespace);
+    }
+    wide.any(object_label);
+    let promql = render(&wide, &[object_label]).ok()?;
+    shared::keeps_apart(&promql, &[object_label]).then_some(Shared { promql, namespace_label: None })
+}
+
+/// The quantile that a metric selector asks for, and the selector without it.
+fn asked_quantile(request: &CustomRequest<'_>) -> Result<(f64, LabelSelector), PlanError> {
+    let (asked, rest): (Vec<_>, Vec<_>) =
+        request.metric_selector.requirements().iter().cloned().partition(|r| r.key() == QUANTILE_KEY);
+    let [requirement] = asked.as_slice() else {
+        return Err(PlanError::QuantileNeeded { metric: request.metric.to_owned() });
+    };
+    let equals = matches!(requirement.operator(), Operator::Equals | Operator::DoubleEquals | Operator::In);
+    let quantile = match requirement.values() {
+        [value] if equals => value.parse::<f64>().ok().filter(|quantile| (0.0..=1.0).contains(quantile)),
+        _ => None,
+    };
+    let quantile = quantile.ok_or_else(|| PlanError::Selector {
+        selector: requirement.to_string(),
+        reason: "a quantile is one number from 0 to 1, as in quantile=0.99".into(),
+    })?;
+    Ok((quantile, LabelSelector::of(rest)))
+}
+
+pub(super) fn external(
+    source: &Source,
+    namespace: &str,
+    selector: &LabelSelector,
+) -> Result<ExternalPlan, PlanError> {
+    let rule = &source.rule;
+    let fault = |reason: String| PlanError::Rule { line: rule.line(), reason };
+    let mut conditions = Conditions::of(selector)?;
+    if rule.namespaced && !namespace.is_empty() {
+        let namespaces = GroupResource::new("", "namespaces");
+        let label = rule.labels.label_for(&namespaces, &source.labels).map_err(fault)?;
+        conditions.equal(&label, namespace);
+    }
+    let promql = query::render(&rule.query, &source.series, &conditions, &[], None).map_err(fault)?;
+    Ok(ExternalPlan { rule: rule.clone(), series: source.series.clone(), promql })
 }

@@ -16,7 +16,7 @@ use regex::RegexSet;
 
 pub use file::{ProxiedSettings, SourceKind, SourceSettings, SourcesError, parse};
 pub use listing::{Listing, RuleState};
-pub use proxied::{Group, Proxied};
+pub use proxied::{Group, Listed, Proxied, Sender};
 pub use queried::{Looks, Queried, QueriedParts, SourceError};
 
 /// A source.

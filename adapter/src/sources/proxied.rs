@@ -114,16 +114,17 @@ impl Proxied {
         self.groups.contains(&group) && self.metrics.hold(metric)
     }
 
-    /// The answer to the same request; `None` when there is no such metric.
+    /// The answer to the same request; `None` when there is no such metric. `path` is made of what was understood of the
+    /// request, so that nothing else is asked for.
     ///
     /// # Errors
     /// It does not answer.
-    pub async fn answer(&self, request: &ToHandOn) -> Result<Option<Response>, BackendError> {
-        let mut headers = request.headers.clone();
+    pub async fn answer(&self, path: &str, sender: &Sender) -> Result<Option<Response>, BackendError> {
+        let mut headers = sender.headers.clone();
         if self.front_proxy {
-            state_user(&request.user, &mut headers);
+            state_user(&sender.user, &mut headers);
         }
-        let path_and_query = request.path_and_query.clone();
+        let path_and_query = format!("{path}{}", sender.query);
         let method = Method::GET;
         let answered =
             self.http.send(Asked { method, path_and_query, headers, body: bytes::Bytes::new() }).await?;
@@ -202,17 +203,18 @@ impl std::fmt::Debug for Proxied {
     }
 }
 
-/// What of a request is handed on.
+/// Who asks, and what of the request beside its path is handed on.
 #[derive(Debug, Clone)]
-pub struct ToHandOn {
-    path_and_query: String,
+pub struct Sender {
+    /// With its question mark.
+    query: String,
     headers: HeaderMap,
     user: User,
 }
 
-impl ToHandOn {
-    /// Of this request; `path` says again what was understood of its path, so that nothing else is asked for.
-    pub fn of(request: &Request, path: String) -> ToHandOn {
+impl Sender {
+    /// Of this request.
+    pub fn of(request: &Request) -> Sender {
         let query = request.parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
         let mut headers = HeaderMap::new();
         for name in HANDED_ON {
@@ -220,7 +222,7 @@ impl ToHandOn {
                 headers.append(name.clone(), value.clone());
             }
         }
-        ToHandOn { path_and_query: path + &query, headers, user: request.user.clone() }
+        Sender { query, headers, user: request.user.clone() }
     }
 }
 

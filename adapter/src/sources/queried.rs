@@ -18,7 +18,7 @@ use super::{Names, SourceSettings};
 use crate::automatic::{self, TypedShape};
 use crate::backends::{Answer, Backend, BackendError, Found, Types};
 use crate::cache::{Answers, Choice, SharedUse, Weighed};
-use crate::kinds::Kinds;
+use crate::kinds::{GroupResource, Kinds};
 use crate::rules::{
     Catalogue, CustomRequest, ExternalPlan, Grouped, NonFinite, PlanError, QueryPlan, Rule, RuleSet, SeriesShape,
     ValueError, Values,
@@ -130,7 +130,7 @@ pub struct QueriedParts {
 impl Queried {
     /// A source that has not looked yet.
     pub fn new(settings: &SourceSettings, parts: QueriedParts) -> Queried {
-        let catalogue = Catalogue::of(&[], &[], &parts.kinds);
+        let catalogue = Catalogue::empty(&parts.kinds);
         Queried {
             name: settings.name.clone(),
             metrics: settings.metrics.clone(),
@@ -185,6 +185,12 @@ impl Queried {
     /// What becomes of values that are no numbers.
     pub fn non_finite(&self) -> NonFinite {
         self.non_finite
+    }
+
+    /// Whether a metric exists; where it does not, after a new look.
+    pub(crate) async fn has_custom(&self, resource: &GroupResource, namespaced: bool, metric: &str) -> bool {
+        let has = || self.listing().catalogue.find(resource, namespaced, metric).is_some();
+        has() || (self.look_again().await && has())
     }
 
     /// The query for a request; where none is known, after a new look.

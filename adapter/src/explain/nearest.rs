@@ -1,0 +1,99 @@
+//! One sentence for a metric that is not there, with the names that are near.
+
+use std::collections::BTreeSet;
+
+use crate::kinds::GroupResource;
+use crate::rules::Catalogue;
+
+/// Most names in a sentence.
+const SHOWN: usize = 3;
+/// Longest name that is compared letter by letter; beyond it only equal beginnings count.
+const MAX_COMPARED: usize = 200;
+
+/// The names nearest to one, the nearest first; none that is too far to be meant.
+pub fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    let close = (wanted.chars().count() / 2).max(2);
+    let mut ranked: Vec<(usize, &str)> = names
+        .into_iter()
+        .filter(|name| *name != wanted)
+        .map(|name| (distance(wanted, name), name))
+        .filter(|(distance, name)| *distance <= close || shares_words(wanted, name))
+        .collect();
+    ranked.sort_unstable();
+    ranked.dedup();
+    ranked.into_iter().take(SHOWN).map(|(_, name)| name).collect()
+}
+
+/// One of the names holds all words of the other, as `http_requests` and `http_requests_per_second` do.
+fn shares_words(a: &str, b: &str) -> bool {
+    let words = |text: &str| {
+        text.split('_').filter(|word| !word.is_empty()).map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    let (a, b) = (words(a), words(b));
+    !a.is_empty() && !b.is_empty() && (a.is_subset(&b) || b.is_subset(&a))
+}
+
+/// Letters to change, add or drop.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    if a.len().max(b.len()) > MAX_COMPARED {
+        return usize::MAX;
+    }
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.iter().enumerate() {
+        let mut diagonal = i;
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let change = diagonal + usize::from(from != to);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// Why a custom metric is not there, in one sentence.
+pub fn missing_custom(
+    catalogue: &Catalogue,
+    resource: &GroupResource,
+    namespaced: bool,
+    metric: &str,
+) -> String {
+    let Some(kind) = catalogue.kinds().of(resource) else {
+        return format!("the cluster has no resource {resource}");
+    };
+    let resource = kind.group_resource();
+    let same: Vec<_> = catalogue.custom_metrics().filter(|have| have.metric == metric).collect();
+    if same.iter().any(|have| have.resource == resource && have.namespaced != namespaced) {
+        let place = if namespaced { "is not in a namespace" } else { "is in a namespace" };
+        return format!("{metric} of {resource} {place}: ask for it there");
+    }
+    if !same.is_empty() {
+        let others: BTreeSet<String> = same.iter().map(|have| have.resource.to_string()).collect();
+        let others = others.into_iter().collect::<Vec<_>>().join(", ");
+        return format!("{metric} exists for {others}, but its series has no label that names {resource}");
+    }
+    let for_series = catalogue
+        .custom_sources()
+        .find(|(have, source)| source.series == metric && have.resource == resource);
+    if let Some((have, _)) = for_series {
+        return format!("the series {metric} is served for {resource} as {}", have.metric);
+    }
+    let of_resource = catalogue.custom_metrics().filter(|have| have.resource == resource);
+    let near = nearest(metric, of_resource.map(|have| have.metric.as_str()));
+    sentence(metric, &near, catalogue.custom_metrics().next().is_none())
+}
+
+/// Why an external metric is not there, in one sentence; `more` are names from elsewhere, as schedules.
+pub fn missing_external(catalogue: &Catalogue, metric: &str, more: &[&str]) -> String {
+    let names = || catalogue.external_metrics().chain(more.iter().copied());
+    sentence(metric, &nearest(metric, names()), names().next().is_none())
+}
+
+fn sentence(metric: &str, near: &[&str], empty: bool) -> String {
+    match near {
+        _ if empty => format!("no rule gives {metric}: no rule matches any series now"),
+        [] => format!("no rule gives {metric}, and no name is near it"),
+        near => format!("no rule gives {metric}; the nearest names are {}", near.join(", ")),
+    }
+}
