@@ -21,6 +21,7 @@ mod cache;
 pub mod cluster;
 pub mod config;
 pub mod explain;
+mod inspect;
 pub mod kinds;
 mod own_metrics;
 pub mod rules;
@@ -32,6 +33,7 @@ mod state;
 pub mod template;
 
 pub use api::{GROUPS, documents};
+pub use inspect::{Explained, Said};
 pub use server::{Adapter, AdapterError, Clock, run};
 pub use settings::{DEFAULT_PORT, OwnSeries, RATE_WINDOW, RELIST_INTERVAL, ServerSettings, Settings};
 pub use state::State;

@@ -104,10 +104,7 @@ pub fn add(
             maker.put(shape, &class, &objects, name, quantile);
         }
         borrowed.extend(
-            class
-                .borrowed_names(&shape.name)
-                .into_iter()
-                .map(|name| (name, shape, class, objects.clone())),
+            class.borrowed_names(&shape.name).into_iter().map(|name| (name, shape, class, objects.clone())),
         );
     }
     // What is a series' own name, or made by its type, comes first.

@@ -34,6 +34,8 @@ pub struct RuleCheck {
     pub without_objects: Vec<String>,
     /// Labels that have the form of the template, but no resource.
     pub unknown_labels: Vec<String>,
+    /// Series whose name in the API would be empty.
+    pub unnamed: Vec<String>,
     /// The metrics.
     pub metrics: Vec<Listed>,
     /// Queries that are no PromQL, each with what is wrong.
@@ -45,12 +47,16 @@ pub fn check(rule: &Arc<Rule>, shapes: &[SeriesShape], external: bool, kinds: &A
     let mut refused: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut without_objects = Vec::new();
     let mut unknown_labels = Vec::new();
+    let mut unnamed = Vec::new();
     let mut names: Vec<&str> = Vec::new();
     for shape in shapes {
         names.push(&shape.name);
         if let Some(filter) = rule.refuses(&shape.name) {
             refused.entry(filter.to_string()).or_default().push(shape.name.clone());
             continue;
+        }
+        if rule.metric_name(&shape.name).is_some_and(|metric| metric.is_empty()) {
+            unnamed.push(shape.name.clone());
         }
         if external {
             continue;
@@ -69,7 +75,7 @@ pub fn check(rule: &Arc<Rule>, shapes: &[SeriesShape], external: bool, kinds: &A
         if external { Catalogue::of(&[], &pairs, kinds) } else { Catalogue::of(&pairs, &[], kinds) };
     let metrics = super::list(&catalogue);
     let mut bad_queries: Vec<String> = metrics.iter().filter_map(bad_query).collect();
-    for list in [&mut without_objects, &mut unknown_labels, &mut bad_queries] {
+    for list in [&mut unnamed, &mut without_objects, &mut unknown_labels, &mut bad_queries] {
         list.sort_unstable();
         list.dedup();
     }
@@ -85,6 +91,7 @@ pub fn check(rule: &Arc<Rule>, shapes: &[SeriesShape], external: bool, kinds: &A
             .collect(),
         without_objects,
         unknown_labels,
+        unnamed,
         metrics,
         bad_queries,
     }
@@ -128,6 +135,13 @@ impl fmt::Display for RuleCheck {
         if !self.unknown_labels.is_empty() {
             let labels = some(&self.unknown_labels);
             writeln!(out, "  labels of the template's form that name no resource of the cluster: {labels}")?;
+        }
+        if !self.unnamed.is_empty() {
+            let series = some(&self.unnamed);
+            writeln!(
+                out,
+                "  name.as makes an empty name (a group followed by a word is ${{1}}_word): {series}"
+            )?;
         }
         for bad in &self.bad_queries {
             writeln!(out, "  not a query: {bad}")?;

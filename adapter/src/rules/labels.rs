@@ -25,6 +25,9 @@ struct Generic {
     template: Template,
     /// The template turned round: finds `resource` and maybe `group` in a label.
     inverse: Regex,
+    /// The label of namespaces. A template may make it in a form that its inverse does not find; upstream knows it all the
+    /// same, from the first query on, which asks for it.
+    namespace: Option<String>,
 }
 
 /// What a label stands for.
@@ -81,9 +84,11 @@ impl LabelMap {
         if let Some((_, resource)) = self.overrides.iter().find(|(have, _)| have == label) {
             return LabelMeaning::Resource(resource.clone());
         }
-        let Some(captures) = self.generic.as_ref().and_then(|generic| generic.inverse.captures(label)) else {
-            return LabelMeaning::Other;
-        };
+        let Some(generic) = &self.generic else { return LabelMeaning::Other };
+        if generic.namespace.as_deref() == Some(label) {
+            return LabelMeaning::Resource(GroupResource::new("", "namespaces"));
+        }
+        let Some(captures) = generic.inverse.captures(label) else { return LabelMeaning::Other };
         let part = |name: &str| captures.name(name).map_or("", |part| part.as_str());
         let found = GroupResource::new(part("group"), part("resource"));
         match self.kinds.of(&found) {
@@ -146,7 +151,8 @@ impl Generic {
         if !inverse.capture_names().flatten().any(|name| name == "resource") {
             return Err("it must have <<.Resource>> in it".into());
         }
-        Ok(Generic { template, inverse })
+        let namespace = render(&template, "", "namespace").ok().filter(|label| !label.is_empty());
+        Ok(Generic { template, inverse, namespace })
     }
 
     fn label(&self, group: &str, singular: &str) -> Result<String, String> {

@@ -172,6 +172,11 @@ impl Queried {
         self.listing.get()
     }
 
+    /// What the last look found for each selector of a rule.
+    pub fn shapes(&self) -> BTreeMap<String, Vec<SeriesShape>> {
+        self.last_shapes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Whether it may be asked for this metric.
     pub fn may_have(&self, metric: &str) -> bool {
         self.metrics.hold(metric)

@@ -244,9 +244,8 @@ fn fields(mut value: Value, names: &[String], line: usize) -> Result<Value, Temp
                 Some((_, value)) => value,
                 None => return Err(TemplateError::at(line, format!("there is no field .{name}"))),
             },
-            Value::Nil => {
-                return Err(TemplateError::at(line, format!("nil data; no entry for key {name:?}")));
-            }
+            // What a map does not hold has no fields either, and Go lets that pass.
+            Value::Nil => Value::Nil,
             other => {
                 let message = format!("can't evaluate field {name} in type {}", other.type_name());
                 return Err(TemplateError::at(line, message));

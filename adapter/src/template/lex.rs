@@ -65,7 +65,7 @@ pub(super) fn lex(template: &str) -> Result<Vec<Part>, TemplateError> {
         let Some(after) = after else { return Ok(parts) };
         let inner = if dashed { &after[1..] } else { after };
         let action = Action { text: inner, at: 0, line };
-        let (tokens, length, trims) = action.read()?;
+        let (tokens, length, trims) = action.read(dashed)?;
         if let Some(tokens) = tokens {
             parts.push(Part::Action(tokens));
         }
@@ -113,9 +113,10 @@ impl Action<'_> {
     }
 
     /// The tokens (none for a comment), the length with the delimiter, whether the text after it is trimmed.
-    fn read(mut self) -> Result<(Option<Vec<Token>>, usize, bool), TemplateError> {
+    fn read(mut self, dashed: bool) -> Result<(Option<Vec<Token>>, usize, bool), TemplateError> {
         let mut spaced = self.skip_space();
-        if self.rest().starts_with("/*") {
+        // A comment follows the delimiter at once; the space after a dash belongs to the delimiter.
+        if self.rest().starts_with("/*") && (dashed || !spaced) {
             let Some(end) = self.rest().find("*/") else { return Err(self.error("unclosed comment")) };
             self.at += end + 2;
             spaced = self.skip_space();

@@ -230,6 +230,10 @@ impl Parser {
         loop {
             let command = self.command(tokens)?;
             if command.is_empty() {
+                // Go takes a pipe with nothing after it for the end.
+                if !commands.is_empty() && tokens.kind() != Some(&Kind::Pipe) {
+                    break;
+                }
                 return Err(tokens.error(if commands.is_empty() {
                     "missing value"
                 } else {

@@ -25,6 +25,8 @@ pub(super) fn shown(value: &Value) -> String {
 /// Widest field, so that no format makes a text of any length.
 const MAX_WIDTH: usize = 1000;
 
+type Chars<'a> = std::iter::Peekable<std::str::Chars<'a>>;
+
 /// Between `%` and the verb.
 #[derive(Default)]
 struct Spec {
@@ -47,7 +49,7 @@ pub(super) fn printf(format: &str, values: &[Value]) -> String {
             out.push(character);
             continue;
         }
-        let spec = read_spec(&mut chars);
+        let spec = read_spec(&mut chars, values, &mut next);
         match chars.next() {
             None => out.push_str("%!(NOVERB)"),
             Some('%') => out.push('%'),
@@ -68,7 +70,7 @@ pub(super) fn printf(format: &str, values: &[Value]) -> String {
     out
 }
 
-fn read_spec(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Spec {
+fn read_spec(chars: &mut Chars<'_>, values: &[Value], next: &mut usize) -> Spec {
     let mut spec = Spec::default();
     while let Some(character) = chars.peek() {
         match character {
@@ -81,15 +83,45 @@ fn read_spec(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Spec {
         }
         chars.next();
     }
-    spec.width = read_number(chars);
+    choose_argument(chars, next);
+    spec.width = read_size(chars, values, next);
     if chars.peek() == Some(&'.') {
         chars.next();
-        spec.precision = Some(read_number(chars).unwrap_or(0));
+        choose_argument(chars, next);
+        spec.precision = Some(read_size(chars, values, next).unwrap_or(0));
     }
+    choose_argument(chars, next);
     spec
 }
 
-fn read_number(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<usize> {
+/// `[3]`: the next argument is the third.
+fn choose_argument(chars: &mut Chars<'_>, next: &mut usize) {
+    if chars.peek() == Some(&'[') {
+        let mut ahead = chars.clone();
+        ahead.next();
+        let number = read_number(&mut ahead);
+        if let (Some(number), Some(']')) = (number.and_then(|number| number.checked_sub(1)), ahead.next()) {
+            *next = number;
+            *chars = ahead;
+        }
+    }
+}
+
+/// A number, or `*` for the one that the next argument is.
+fn read_size(chars: &mut Chars<'_>, values: &[Value], next: &mut usize) -> Option<usize> {
+    if chars.peek() != Some(&'*') {
+        return read_number(chars);
+    }
+    chars.next();
+    let value = values.get(*next);
+    *next += 1;
+    match value {
+        Some(Value::Int(number)) => usize::try_from(*number).ok().map(|number| number.min(MAX_WIDTH)),
+        _ => None,
+    }
+}
+
+fn read_number(chars: &mut Chars<'_>) -> Option<usize> {
     let mut number = None;
     while let Some(digit) = chars.peek().and_then(|character| character.to_digit(10)) {
         number = Some((number.unwrap_or(0) * 10 + digit as usize).min(MAX_WIDTH));
@@ -196,7 +228,7 @@ fn exponent(number: f64, precision: usize) -> String {
     format!("{digits}e{sign}{power:0>2}")
 }
 
-/// `%g` (and `%v`, for which the exponent begins at 21): the shortest digits that read back.
+/// `%g` and `%v`: the shortest digits that read back, with an exponent below 1e-4 and from 1e6 on.
 pub(super) fn general(number: f64, precision: Option<usize>) -> String {
     if number.is_nan() {
         return "NaN".into();
@@ -209,7 +241,7 @@ pub(super) fn general(number: f64, precision: Option<usize>) -> String {
         Some(digits) => format!("{number:.0$e}", digits.max(1) - 1),
     };
     let power: i32 = shortest.split_once('e').and_then(|(_, power)| power.parse().ok()).unwrap_or(0);
-    let limit = precision.map_or(21, |digits| digits.max(1) as i32);
+    let limit = precision.map_or(6, |digits| digits.max(1) as i32);
     if power < -4 || power >= limit {
         let digits = shortest.split_once('e').map_or("", |(digits, _)| digits);
         let digits =

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::burn::BurnArgs;
 
+mod adapter;
 mod collector;
 mod doctor;
 mod explain;
@@ -18,6 +19,9 @@ mod kubelets;
 mod metrics_server;
 mod upstream;
 
+pub use adapter::{
+    AdapterArgs, AdapterCommand, BackendArgs, CheckArgs, ExplainAdapterArgs, ListArgs, PrometheusVerb,
+};
 pub use collector::CollectorArgs;
 pub use doctor::{DoctorArgs, DoctorCommand, DoctorKubeletsArgs};
 pub use explain::{ExplainArgs, LintArgs};
@@ -89,6 +93,19 @@ pub enum Command {
         log."
     )]
     MetricsServer(Box<MetricsServerArgs>),
+    /// Serve custom.metrics.k8s.io and external.metrics.k8s.io from a Prometheus: a drop-in for prometheus-adapter
+    #[command(
+        version = VERSION,
+        args_override_self = true,
+        after_help = "Examples:\n  \
+        flyball adapter --prometheus-url http://prometheus.monitoring:9090\n  \
+        flyball adapter --config config.yaml --prometheus-url https://thanos --prometheus-token-file token\n  \
+        flyball adapter list pods --prometheus-url http://localhost:9090\n  \
+        flyball adapter check config.yaml --prometheus-url http://localhost:9090\n  \
+        flyball adapter explain http_requests_per_second -n shop --prometheus-url http://localhost:9090\n\n\
+        Without --config every counter becomes a rate, every gauge its value and every histogram its quantiles."
+    )]
+    Adapter(Box<AdapterArgs>),
     /// Scale workloads by their HorizontalPodAutoscalers
     #[command(after_help = "Example:\n  flyball hpa --kubeconfig ~/.kube/config --mode shadow")]
     Hpa(HpaArgs),
@@ -145,6 +162,7 @@ impl Cli {
         };
         let verbosity = match &self.command {
             Command::MetricsServer(args) => args.limits.verbosity,
+            Command::Adapter(args) => args.limits.verbosity,
             _ => None,
         };
         self.log.clone().or_else(|| verbosity.map(|verbosity| by_verbosity(verbosity).to_owned()))
@@ -154,6 +172,7 @@ impl Cli {
     pub fn log_form(&self) -> LogFormat {
         match &self.command {
             Command::MetricsServer(args) => args.limits.logging_format.unwrap_or(self.log_format),
+            Command::Adapter(args) => args.limits.logging_format.unwrap_or(self.log_format),
             _ => self.log_format,
         }
     }

@@ -13,11 +13,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::flags::TlsArgs;
 
+mod adapter;
 mod collector;
 mod generic_server;
 mod hpa;
 mod metrics_server;
 
+pub use adapter::adapter;
 pub use collector::collector;
 pub use hpa::hpa;
 pub use metrics_server::{MetricsServerSetup, metrics_server};
