@@ -12,7 +12,7 @@ use flyball_apiserver::own_metrics::{OwnMetrics, ServerMetrics};
 use flyball_apiserver::probes::{Probe, Probes};
 use flyball_apiserver::standard::Standard;
 use flyball_apiserver::{
-    ApiserverError, DelegationMetrics, Handler, Live, Server, delegation, serve,
+    ApiserverError, DelegationMetrics, Handler, Live, Part, Server, delegation, serve,
 };
 use kube::Client;
 use tokio::net::TcpListener;
@@ -151,6 +151,23 @@ impl Adapter {
     /// Answers requests for resources of our groups, [`api::GROUPS`].
     pub fn handler(self: &Arc<Self>) -> Arc<dyn Handler> {
         Arc::new(api::Api(self.clone()))
+    }
+
+    /// What answers beside another server's own group, on its port.
+    pub fn part(self: &Arc<Self>) -> Part {
+        Part {
+            groups: self.groups(),
+            documents: api::documents(),
+            answers: api::GROUPS.iter().filter(|group| self.answers(group)).map(|group| (*group).to_owned()).collect(),
+            paths: Vec::new(),
+            permission: None,
+            handler: self.handler(),
+        }
+    }
+
+    /// Whether a group's requests are ours.
+    fn answers(&self, group: &str) -> bool {
+        self.settings.usage || group != api::USAGE
     }
 
     /// Adds our checks: every source that is asked in PromQL has been looked at, the pods are known.
@@ -422,7 +439,7 @@ impl Adapter {
             version: server.version.clone(),
             probes: probes.with_advice(self.settings.advice.clone()),
             metrics: self.own.clone(),
-            inner_groups: Some(api::GROUPS.map(str::to_owned).to_vec()),
+            inner_groups: Some(self.part().answers),
             inner_paths: Vec::new(),
             inner: self.handler(),
         })

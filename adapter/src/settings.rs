@@ -44,6 +44,8 @@ pub struct Settings {
     pub relist_interval: Duration,
     /// How old a series may be (`--metrics-max-age`). Default: as [`Settings::relist_interval`].
     pub max_age: Duration,
+    /// Whether `resourceRules` are served. Default: yes; not beside a metrics server, which is better at it.
+    pub usage: bool,
     /// What becomes of NaN. Default: left out.
     pub non_finite: NonFinite,
     /// Holds what is wrong around the server; shown in `/readyz?verbose`.
@@ -58,6 +60,7 @@ impl Default for Settings {
             config: None,
             relist_interval: RELIST_INTERVAL,
             max_age: RELIST_INTERVAL,
+            usage: true,
             non_finite: NonFinite::default(),
             advice: Advice::new(),
         }

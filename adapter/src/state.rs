@@ -16,6 +16,8 @@ use crate::sources::{Looks, Proxied, Queried, QueriedParts, Source, SourceKind};
 
 /// How often the own store has new values for our purpose: it answers so fast that nothing is gained by keeping longer.
 const OWN_INTERVAL: Duration = Duration::from_secs(1);
+/// A look at the own store costs little, so what discovery lists need not be old.
+const OWN_LOOK: Duration = Duration::from_secs(30);
 /// Least time between two looks at the own store, and at another one.
 const OWN_MISS: Duration = Duration::from_secs(1);
 const REMOTE_MISS: Duration = Duration::from_secs(10);
@@ -27,6 +29,8 @@ const PROXIED_INTERVAL: Duration = Duration::from_secs(60);
 pub(crate) struct Asked {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) interval: Duration,
+    /// Looked at no less often than this.
+    pub(crate) look: Duration,
     pub(crate) at_miss: Duration,
 }
 
@@ -46,12 +50,12 @@ pub(crate) fn backends(settings: &Settings) -> Result<Backends, String> {
                     return Err(format!("source {:?}: this program has no store of its own", source.name));
                 };
                 let backend = Arc::new(OwnStore::new(&source.name, series.clone(), types.clone()));
-                Asked { backend, interval: OWN_INTERVAL, at_miss: OWN_MISS }
+                Asked { backend, interval: OWN_INTERVAL, look: OWN_LOOK, at_miss: OWN_MISS }
             }
             SourceKind::Prometheus { http, .. } => {
                 let interval = http.scrape_interval;
                 let backend = Arc::new(Prometheus::new(&source.name, (**http).clone()));
-                Asked { backend, interval, at_miss: REMOTE_MISS.min(interval) }
+                Asked { backend, interval, look: Duration::MAX, at_miss: REMOTE_MISS.min(interval) }
             }
             SourceKind::Server(_) => continue,
         };
@@ -118,7 +122,7 @@ pub(crate) fn assemble(
             automatic: automatic.unwrap_or(config.is_none()).then_some(automatic::Options { rate_window_ms }),
             kinds: kinds.clone(),
             looks: Looks {
-                interval: around.settings.relist_interval,
+                interval: around.settings.relist_interval.min(asked.look),
                 at_miss: asked.at_miss,
                 max_age: around.settings.max_age,
             },
@@ -132,7 +136,8 @@ pub(crate) fn assemble(
         Source::Queried(source) if source.name() == first => Some(source.clone()),
         _ => None,
     });
-    Ok(State { sources, schedules, usage: rules.resource.clone().zip(queried) })
+    let usage = rules.resource.clone().filter(|_| around.settings.usage).zip(queried);
+    Ok(State { sources, schedules, usage })
 }
 
 fn unknown_sources(rules: &RuleSet, backends: &Backends) -> Result<(), Vec<ConfigError>> {

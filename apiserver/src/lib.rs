@@ -11,6 +11,7 @@ pub mod api_error;
 pub mod attributes;
 pub mod authentication;
 pub mod authorization;
+pub mod beside;
 pub mod body;
 pub mod cache;
 pub mod certs;
@@ -46,6 +47,7 @@ pub use authentication::{
     TokenVerifier,
 };
 pub use authorization::{AllowedPaths, Authorizer, Decision, DenyAnonymous};
+pub use beside::{AskedAs, Beside, Part};
 pub use body::{Body, BoxError, LimitedBody, empty, full, stream};
 pub use certs::{CertificateAuthority, Issued, ReloadingCertificate};
 pub use delegated::{Delegated, DelegatedTokens, DelegationMetrics};

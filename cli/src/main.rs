@@ -9,6 +9,7 @@ mod doctor;
 mod explain;
 mod explain_metric;
 mod flags;
+mod history;
 mod lint;
 mod onemachine;
 mod output;
@@ -62,6 +63,7 @@ fn run(command: Command) -> anyhow::Result<()> {
     if let Command::Completion { shell } = command {
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut Cli::command(), "flyball", &mut script);
+        script.extend_from_slice(history::completion(shell).as_bytes());
         // The library panics on a closed pipe; here it is an error like any other.
         return std::io::stdout().write_all(&script).context("cannot print the script");
     }
@@ -77,10 +79,13 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Collector(args) => parts::collector(args, shutdown).await,
             Command::MetricsServer(args) => parts::metrics_server(*args, shutdown).await,
             Command::Adapter(args) => parts::adapter(*args, shutdown).await,
+            Command::Server(args) => parts::server(*args, shutdown).await,
             Command::Hpa(args) => parts::hpa(args, shutdown).await,
             Command::Explain(args) => explain::run(args).await,
             Command::Lint(args) => lint::run(args).await,
             Command::Top(args) => top::run(args).await,
+            Command::Query(args) => history::query(args).await,
+            Command::Tsdb(args) => history::tsdb(args).await,
             Command::ExplainMetric(args) => explain_metric::run(*args).await,
             Command::Doctor(args) => match args.command {
                 DoctorCommand::Kubelets(args) => doctor::kubelets(args).await,
@@ -100,6 +105,8 @@ fn start_logging(cli: &Cli) -> anyhow::Result<()> {
         cli.command,
         Command::Demo(_)
             | Command::Top(_)
+            | Command::Query(_)
+            | Command::Tsdb(_)
             | Command::Explain(_)
             | Command::Lint(_)
             | Command::ExplainMetric(_)

@@ -1,8 +1,8 @@
 //! The one-machine cluster with all parts around it: what `local` runs and `demo` plays on.
 //!
 //! The cluster itself (API server, controllers, processes) comes from `flyball_local`; the collector, the metrics
-//! server with its scrape loop and the autoscaler are the real parts, each with an identity, a certificate and an
-//! address of its own, talking to one another over TLS as they would in a cluster.
+//! server with its scrape loop and history (what `flyball server` runs) and the autoscaler are the real parts, each with
+//! an identity, a certificate and an address of its own, talking to one another over TLS as they would in a cluster.
 
 #![allow(clippy::disallowed_methods, reason = "a composition: it starts and stops the parts' tasks")]
 
@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::flags::LocalArgs;
-use crate::parts::{API_VERSION, MetricsServerSetup, listen};
+use crate::parts::{AdapterBeside, API_VERSION, HistorySetup, MetricsServerSetup, listen};
 
 /// Set in the environment of the program that already runs in a scope of its own.
 const IN_SCOPE: &str = "FLYBALL_IN_SCOPE";
@@ -185,6 +185,8 @@ impl OneMachine {
         let trust = Trust::Roots(self.cluster.authorities()?);
         let token = Token::Fixed(self.cluster.service_account_token(PartNames::METRICS_SERVER)?);
         let endpoint = Endpoint { transport: Transport::Tls(TlsSettings::new(trust)), token };
+        let scrape = flyball_scrape::Config::new(endpoint.clone(), endpoint);
+        let history = HistorySetup::in_folder(&self.cluster.history(), &scrape)?;
         let setup = MetricsServerSetup {
             client: self.cluster.service_account_client(PartNames::METRICS_SERVER)?,
             listener: listen(self.cluster.metrics_server_address()).await?,
@@ -192,7 +194,9 @@ impl OneMachine {
                 kubelet: KubeletAddress { use_node_status_port: true, ..KubeletAddress::default() },
                 ..Discovery::default()
             },
-            scrape: flyball_scrape::Config::new(endpoint.clone(), endpoint),
+            scrape,
+            history: Some(history),
+            adapter: Some(AdapterBeside::default()),
             config: flyball_metrics_server::Config {
                 store: StoreSettings::default(),
                 server: Generic {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use flyball_apiserver::standard::VersionInfo;
-use flyball_apiserver::{Advice, Generic};
+use flyball_apiserver::{Advice, Generic, Part};
 use flyball_model::selector::LabelSelector;
 
 use crate::peers::Peers;
@@ -35,6 +35,8 @@ pub struct Config {
     pub advice: Advice,
     /// What `/version` says.
     pub version: VersionInfo,
+    /// What else answers on the same port. Default: nothing.
+    pub beside: Vec<Part>,
 }
 
 impl Default for Config {
@@ -49,6 +51,7 @@ impl Default for Config {
             surroundings: None,
             advice: Advice::new(),
             version: VersionInfo::new(1, 34, ""),
+            beside: Vec::new(),
         }
     }
 }

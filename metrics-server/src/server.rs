@@ -15,8 +15,8 @@ use flyball_apiserver::own_metrics::{OwnMetrics, ServerMetrics};
 use flyball_apiserver::probes::{Probe, Probes};
 use flyball_apiserver::standard::Standard;
 use flyball_apiserver::{
-    Advice, AnyOf, ApiserverError, Authorizer, DelegationMetrics, Handler, Live,
-    Request, Response, Server, Status, TokenVerifier, delegation, serve,
+    Advice, AnyOf, ApiserverError, AskedAs, Authorizer, Beside, DelegationMetrics, Handler, Live, Request,
+    Response, Server, Status, TokenVerifier, delegation, serve,
 };
 use futures_util::future::BoxFuture;
 use http::Method;
@@ -182,16 +182,55 @@ impl MetricsServer {
 
     /// The handler with the paths that all servers share. `address` is `host:port` for discovery; the host may be empty.
     pub fn handler(self: &Arc<Self>, address: &str) -> Arc<dyn Handler> {
+        self.handler_with(Live::new(self.discovery(address)))
+    }
+
+    /// What we and the parts beside us serve now.
+    fn discovery(&self, address: &str) -> Discovery {
+        let mut groups = vec![group()];
+        for part in &self.config.beside {
+            groups.extend(part.groups.borrow().iter().cloned());
+        }
+        Discovery::new(&groups, address)
+    }
+
+    fn handler_with(self: &Arc<Self>, discovery: Arc<Live<Discovery>>) -> Arc<dyn Handler> {
+        let parts = self.config.beside.clone();
+        let mut documents = openapi::documents();
+        let mut answered = vec![GROUP.to_owned()];
+        let mut paths = vec![peers::PATH.to_owned()];
+        for part in &parts {
+            // Each part's documents have those that every server has; ours are as good.
+            for (key, document) in &part.documents {
+                documents.entry(key.clone()).or_insert_with(|| document.clone());
+            }
+            answered.extend(part.answers.iter().cloned());
+            paths.extend(part.paths.iter().cloned());
+        }
         Arc::new(Standard {
-            discovery: Live::new(Discovery::new(&[group()], address)),
-            openapi: Live::new(OpenApi::new(openapi::TITLE, openapi::documents())),
+            discovery,
+            openapi: Live::new(OpenApi::new(openapi::TITLE, documents)),
             version: self.config.version.clone(),
             probes: self.probes(),
             metrics: self.own.clone(),
-            inner_groups: Some(vec![GROUP.to_owned()]),
-            inner_paths: vec![peers::PATH.to_owned()],
-            inner: Arc::new(Api(self.clone())),
+            inner_groups: Some(answered),
+            inner_paths: paths,
+            inner: Arc::new(Beside { parts, own: Arc::new(Api(self.clone())) }),
         })
+    }
+}
+
+/// Writes discovery anew whenever a part's groups change.
+async fn follow_groups(server: Arc<MetricsServer>, discovery: Arc<Live<Discovery>>, address: String) {
+    let mut parts: Vec<_> = server.config.beside.iter().map(|part| part.groups.clone()).collect();
+    while !parts.is_empty() {
+        discovery.set(server.discovery(&address));
+        let changes = parts.iter_mut().map(|groups| Box::pin(groups.changed()));
+        let (changed, index, _) = futures_util::future::select_all(changes).await;
+        if changed.is_err() {
+            // Nobody is left who could change them.
+            drop(parts.swap_remove(index));
+        }
     }
 }
 
@@ -302,11 +341,18 @@ async fn serve_until(
     };
     let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
     let port = address.rsplit(':').next().unwrap_or_default();
+    let public = format!(":{port}");
+    let discovery = Live::new(server.discovery(&public));
+    let following = follow_groups(server.clone(), discovery.clone(), public);
+    tasks.spawn(stop.clone().run_until_cancelled_owned(following));
     let served = Server {
         tls,
         authenticators,
-        authorizer: config.server.authorizer.clone().unwrap_or_else(delegated),
-        handler: server.handler(&format!(":{port}")),
+        authorizer: Arc::new(AskedAs::new(
+            &config.beside,
+            config.server.authorizer.clone().unwrap_or_else(delegated),
+        )),
+        handler: server.handler_with(discovery),
         limits: config.server.limits,
         metrics: ServerMetrics::register(&server.own),
     };

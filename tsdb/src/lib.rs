@@ -5,7 +5,9 @@
 //! * [`chunk`] is how samples become bytes; `docs/storage-format.md` gives every byte that is kept;
 //! * [`memory`] holds series in memory, for tests and for small sets;
 //! * [`promql`] is the query language: parsed, checked, evaluated;
-//! * [`api`] is Prometheus' HTTP API over them.
+//! * [`api`] is Prometheus' HTTP API over them;
+//! * [`ingest`] brings what nodes say into the store;
+//! * [`server`] is all of it in a running process, and the API group `history.flyball.io`.
 
 pub mod api;
 mod block;
@@ -13,9 +15,13 @@ pub mod chunk;
 pub mod disk;
 mod frame;
 mod head;
+pub mod ingest;
 mod log;
 mod matchers;
 pub mod memory;
 pub mod promql;
+mod restricted;
 pub mod series;
+pub mod server;
 pub mod store;
+mod threads;

@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 use serde_json::{Value, json};
 
 /// Every overlay, and how many objects of these kinds it has: Deployment, DaemonSet, APIService.
-const OVERLAYS: [(&str, [usize; 3]); 8] = [
+const OVERLAYS: [(&str, [usize; 3]); 9] = [
     ("collector", [0, 1, 0]),
     ("everything", [2, 1, 3]),
     ("high-availability", [2, 1, 3]),
@@ -22,7 +22,10 @@ const OVERLAYS: [(&str, [usize; 3]); 8] = [
     ("hpa-replace", [1, 0, 1]),
     ("hpa-shadow", [1, 0, 1]),
     ("metrics-server", [1, 0, 1]),
+    ("server", [2, 1, 4]),
 ];
+/// What may be written to: overlay, and name of the volume.
+const WRITTEN: [(&str, &str); 2] = [("metrics-server", "tmp-dir"), ("server", "history")];
 /// The host's folders that are mounted, all of them: workload and path.
 const HOST_PATHS: [(&str, &str); 1] = [("flyball-collector", "/sys/fs/cgroup")];
 /// The only rules that name resources by a wildcard: group, resource, verb. Kinds with a scale subresource and names of
@@ -152,7 +155,7 @@ fn every_container_is_restricted_and_the_collector_differs_by_its_host_path_alon
                 if let Some(path) = volume["hostPath"]["path"].as_str() {
                     host_paths.push((name, path));
                 }
-                let kinds = ["hostPath", "secret", "emptyDir", "projected"];
+                let kinds = ["hostPath", "secret", "emptyDir", "projected", "persistentVolumeClaim"];
                 assert!(kinds.iter().any(|kind| !volume[kind].is_null()), "{at}: {volume}");
                 for source in list(&volume["projected"]["sources"]) {
                     // A token for the API server is where pods have it anyway.
@@ -168,7 +171,8 @@ fn every_container_is_restricted_and_the_collector_differs_by_its_host_path_alon
                 assert_eq!(container["securityContext"], security, "{at}");
                 for mount in list(&container["volumeMounts"]) {
                     let written = mount["readOnly"] != true;
-                    assert!(!written || mount["name"] == "tmp-dir", "{at}: {mount} can be written to");
+                    let known = WRITTEN.contains(&(*overlay, text(&mount["name"])));
+                    assert!(!written || known, "{at}: {mount} can be written to");
                 }
             }
         }
@@ -314,6 +318,10 @@ fn names_agree() {
                 let theirs = ["system:auth-delegator", "extension-apiserver-authentication-reader"];
                 assert!(ours || theirs.contains(&text(&role["name"])), "{at}: {role}");
             }
+            for volume in list(&object["spec"]["template"]["spec"]["volumes"]) {
+                let claim = &volume["persistentVolumeClaim"]["claimName"];
+                assert!(claim.is_null() || has("PersistentVolumeClaim", namespace, claim), "{at}: {volume}");
+            }
             if object["kind"] == "APIService" {
                 let service = &object["spec"]["service"];
                 assert!(has("Service", &service["namespace"], &service["name"]), "{at}");
@@ -373,6 +381,34 @@ fn high_availability_has_two_of_each_and_keeps_one() {
         });
         assert_eq!(budget.unwrap()["spec"]["minAvailable"], 1);
     }
+}
+
+#[test]
+fn history_is_read_by_those_who_may_view_and_copied_by_nobody() {
+    let Some(built) = overlays() else { return };
+    let objects = &built["server"];
+    let of = |name: &str| -> BTreeSet<(String, String)> {
+        let role = format!("ClusterRole {name}");
+        let all = rules(objects).into_iter().filter(|rule| rule.0 == role);
+        all.map(|(_, _, resource, verb)| (verb, resource)).collect()
+    };
+    let (viewers, readers) = (of("flyball:aggregated-history-reader"), of("flyball:history-reader"));
+    let may = |verb: &str, resource: &str| (verb.to_owned(), resource.to_owned());
+    for needed in [may("list", "query"), may("create", "query_range"), may("get", "label/values")] {
+        assert!(viewers.contains(&needed) && readers.contains(&needed), "{needed:?}");
+    }
+    // What says something of all namespaces is not for those who see one.
+    assert!(
+        !viewers.iter().any(|(_, resource)| ["targets", "metadata", "status"].contains(&resource.as_str()))
+    );
+    assert!(readers.contains(&may("get", "status")) && readers.contains(&may("list", "targets")));
+    assert!(!rules(objects).iter().any(|(_, _, resource, _)| resource.starts_with("admin")));
+    assert!(!objects.iter().any(|object| object["roleRef"]["name"] == "flyball:history-reader"));
+    let args = workloads(objects).find_map(|(object, template)| {
+        (object["metadata"]["name"] == "flyball-metrics-server")
+            .then(|| template["spec"]["containers"][0]["args"].clone())
+    });
+    assert_eq!(args.unwrap()[0], "server");
 }
 
 /// Files below a folder, manifests only.

@@ -14,7 +14,7 @@ use flyball_adapter::{Adapter, AdapterError, Settings};
 use flyball_apiserver::own_metrics::OwnMetrics;
 use flyball_apiserver::{Handler as _, LimitedBody, Request, User};
 use flyball_model::labels::Labels;
-use flyball_tsdb::api::facts::{Facts, Metadata, Runtime, Target};
+use flyball_tsdb::api::facts::{Dropped, Facts, Metadata, Runtime, Target};
 use flyball_tsdb::api::serve::{Limits, QueryServer};
 use flyball_tsdb::memory::MemorySource;
 use flyball_tsdb::promql::engine::Options;
@@ -90,7 +90,8 @@ impl Simulated {
             Arc::new(NoFacts),
             Options::default(),
             Limits::default(),
-        );
+        )
+        .unwrap();
         let (server, listener) = (Arc::new(server), TcpListener::bind("127.0.0.1:0").await.unwrap());
         let url = format!("http://{}", listener.local_addr().unwrap());
         let noted = asked.clone();
@@ -106,7 +107,7 @@ impl Simulated {
                         noted.lock().unwrap().push(Asked { method, path: path.clone(), headers });
                         let request =
                             Request::new(parts, User::default(), LimitedBody::new(body, 1 << 20));
-                        Ok::<_, Infallible>(server.answer(request, &format!("/{path}")).await)
+                        Ok::<_, Infallible>(server.answer(request, &format!("/{path}"), None).await)
                     }
                 });
                 tokio::spawn(
@@ -139,6 +140,10 @@ struct NoFacts;
 impl Facts for NoFacts {
     fn targets(&self) -> Vec<Target> {
         Vec::new()
+    }
+
+    fn dropped(&self) -> Dropped {
+        Dropped::default()
     }
 
     fn metadata(&self) -> BTreeMap<String, Vec<Metadata>> {

@@ -21,6 +21,9 @@ pub struct AdapterArgs {
     /// Where values come from.
     #[command(flatten)]
     pub backend: BackendArgs,
+    /// Which metrics are made of them.
+    #[command(flatten)]
+    pub rules: RuleArgs,
     /// Connections.
     #[command(flatten)]
     pub serving: ServingArgs,
@@ -100,7 +103,14 @@ pub struct BackendArgs {
     /// How often Prometheus has new values: answers are kept so long.
     #[arg(long, global = true, default_value = "15s", value_parser = parse_duration, value_name = "DURATION")]
     pub prometheus_scrape_interval: Duration,
-    /// File that lists several sources instead: Prometheus-compatible servers and other metrics servers, in order.
+}
+
+/// Which metrics are made of what the backends have.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Custom and external metrics")]
+pub struct RuleArgs {
+    /// File that lists the sources, in order: the own store (of `flyball server`), Prometheus-compatible servers, other
+    /// metrics servers. Unset: one source.
     #[arg(long, global = true, value_name = "FILE")]
     pub sources: Option<PathBuf>,
     /// prometheus-adapter's configuration file; read again when it changes. Unset: metrics are made from what is scraped.
@@ -124,7 +134,7 @@ pub enum AdapterCommand {
     /// Print which metrics there are, of which objects, by which query
     List(ListArgs),
     /// Check a configuration file, and print what each of its rules matches now
-    Check(CheckArgs),
+    Check(CheckRulesArgs),
     /// Walk the way of one metric: rule, label, query, answer, what the autoscaler sees
     Explain(ExplainAdapterArgs),
 }
@@ -144,7 +154,7 @@ pub struct ListArgs {
 
 /// Flags of `adapter check`.
 #[derive(Debug, Args)]
-pub struct CheckArgs {
+pub struct CheckRulesArgs {
     /// The configuration file.
     pub file: PathBuf,
     /// Do not ask the backend: only read the file.
@@ -208,7 +218,7 @@ mod tests {
         ])
         .expect("upstream's flags");
         assert_eq!(args.backend.prometheus_url, "https://prometheus.monitoring.svc:9090/");
-        assert_eq!(args.backend.metrics_relist_interval, Duration::from_secs(60));
+        assert_eq!(args.rules.metrics_relist_interval, Duration::from_secs(60));
         assert!(args.disable_http2 && args.command.is_none());
         assert_eq!(args.limits.ignored.0, ["--logtostderr"]);
     }

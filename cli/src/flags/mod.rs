@@ -14,19 +14,24 @@ mod doctor;
 mod explain;
 mod explain_metric;
 mod generic_server;
+mod history;
 mod hpa;
 mod kubelets;
 mod metrics_server;
 mod upstream;
 
 pub use adapter::{
-    AdapterArgs, AdapterCommand, BackendArgs, CheckArgs, ExplainAdapterArgs, ListArgs, PrometheusVerb,
+    AdapterArgs, AdapterCommand, BackendArgs, CheckRulesArgs, ExplainAdapterArgs, ListArgs, PrometheusVerb, RuleArgs,
 };
 pub use collector::CollectorArgs;
 pub use doctor::{DoctorArgs, DoctorCommand, DoctorKubeletsArgs};
 pub use explain::{ExplainArgs, LintArgs};
 pub use explain_metric::ExplainMetricArgs;
 pub use generic_server::{DelegationArgs, LimitArgs, ServingArgs};
+pub use history::{
+    CheckArgs, HistoryArgs, OnFull, QueryArgs, QueryOutput, ServerArgs, SnapshotArgs, TsdbArgs, TsdbCommand,
+    write_span,
+};
 pub use hpa::{Compat, HpaArgs, LeaderElectionArgs, Mode, SwitchArgs};
 pub use kubelets::KubeletArgs;
 pub use metrics_server::MetricsServerArgs;
@@ -106,6 +111,17 @@ pub enum Command {
         Without --config every counter becomes a rate, every gauge its value and every histogram its quantiles."
     )]
     Adapter(Box<AdapterArgs>),
+    /// Serve metrics.k8s.io and keep its history: metrics-server, store and queries in one process
+    #[command(
+        version = VERSION,
+        args_override_self = true,
+        after_help = "Example:\n  \
+        flyball server --kubeconfig ~/.kube/config --storage.tsdb.path /var/lib/flyball\n\n\
+        Takes all flags of metrics-server, and Prometheus' flags of the store and of queries. Serves Prometheus' HTTP API at \
+        /api/v1 (a Prometheus data source for Grafana) and, through the API server, as API group history.flyball.io, which \
+        `flyball query` asks."
+    )]
+    Server(Box<ServerArgs>),
     /// Scale workloads by their HorizontalPodAutoscalers
     #[command(after_help = "Example:\n  flyball hpa --kubeconfig ~/.kube/config --mode shadow")]
     Hpa(HpaArgs),
@@ -125,6 +141,18 @@ pub enum Command {
     #[command(after_help = "Examples:\n  flyball top nodes\n  flyball top pods -A --sort-by cpu\n  \
         flyball top pods -n shop -l app=cart --containers")]
     Top(TopArgs),
+    /// Ask the history in PromQL
+    #[command(
+        after_help = "Examples:\n  flyball query 'sum by (namespace) (rate(container_cpu_usage_seconds_total[2m]))'\n  \
+        flyball query 'container_memory_working_set_bytes{pod=\"cart-0\"}' --since 1h -o chart\n  \
+        flyball query up --start 2026-01-02T03:00:00Z --end 2026-01-02T04:00:00Z --step 1m -o csv\n  \
+        flyball query -n shop 'sum(container_memory_working_set_bytes)'\n\n\
+        Needs `flyball server` in the cluster, and permission to list (and create) query and query_range of API group \
+        history.flyball.io; in one namespace with -n, else in the cluster."
+    )]
+    Query(QueryArgs),
+    /// Look after a store of history
+    Tsdb(TsdbArgs),
     /// Show where a value comes from: files, lines, formula, two readings
     #[command(
         name = "explain-metric",
@@ -163,6 +191,7 @@ impl Cli {
         let verbosity = match &self.command {
             Command::MetricsServer(args) => args.limits.verbosity,
             Command::Adapter(args) => args.limits.verbosity,
+            Command::Server(args) => args.metrics_server.limits.verbosity,
             _ => None,
         };
         self.log.clone().or_else(|| verbosity.map(|verbosity| by_verbosity(verbosity).to_owned()))
@@ -173,6 +202,7 @@ impl Cli {
         match &self.command {
             Command::MetricsServer(args) => args.limits.logging_format.unwrap_or(self.log_format),
             Command::Adapter(args) => args.limits.logging_format.unwrap_or(self.log_format),
+            Command::Server(args) => args.metrics_server.limits.logging_format.unwrap_or(self.log_format),
             _ => self.log_format,
         }
     }

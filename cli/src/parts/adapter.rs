@@ -13,8 +13,8 @@ use flyball_adapter::explain::Explanation;
 use flyball_adapter::kinds::GroupResource;
 use flyball_adapter::rules::NonFinite;
 use flyball_adapter::sources::{self, Names, SourceKind, SourceSettings};
-use flyball_adapter::{Adapter, Explained, ServerSettings, Settings};
-use flyball_apiserver::Generic;
+use flyball_adapter::{Adapter, Explained, OwnSeries, ServerSettings, Settings};
+use flyball_apiserver::{Advice, Generic};
 use flyball_apiserver::own_metrics::OwnMetrics;
 use flyball_apiserver::standard::VersionInfo;
 use flyball_model::selector::LabelSelector;
@@ -25,8 +25,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{API_VERSION, generic_server};
 use crate::flags::{
-    AdapterArgs, AdapterCommand, BackendArgs, CheckArgs, ClusterArgs, ExplainAdapterArgs, ListArgs, Output,
-    PrometheusVerb,
+    AdapterArgs, AdapterCommand, BackendArgs, CheckRulesArgs, ClusterArgs, ExplainAdapterArgs, ListArgs, Output,
+    PrometheusVerb, RuleArgs,
 };
 use crate::{output, query};
 
@@ -63,12 +63,10 @@ async fn serve(args: AdapterArgs, shutdown: CancellationToken) -> anyhow::Result
     }
     let client = Client::try_from(query::config(&cluster_args).await?)?;
     let cluster = Arc::new(Cluster::default());
-    if args.backend.config.is_some()
-        && let Err(reason) = cluster.learn_kinds(&client).await
-    {
-        tracing::warn!(reason, "rules are read with the kinds that every cluster has");
+    if args.rules.config.is_some() {
+        learn_kinds(&cluster, &client).await;
     }
-    let adapter = Adapter::new(settings(&args.backend).await?, cluster, OwnMetrics::new())?;
+    let adapter = Adapter::new(settings(&args).await?, cluster, OwnMetrics::new())?;
     let listener = generic_server::listen(&args.serving)?;
     let version = VersionInfo::new(API_VERSION.0, API_VERSION.1, env!("FLYBALL_COMMIT"));
     let server = ServerSettings { generic, version };
@@ -76,7 +74,19 @@ async fn serve(args: AdapterArgs, shutdown: CancellationToken) -> anyhow::Result
 }
 
 /// What the flags say.
-async fn settings(args: &BackendArgs) -> anyhow::Result<Settings> {
+async fn settings(args: &AdapterArgs) -> anyhow::Result<Settings> {
+    let mut settings = of_rules(&args.rules)?;
+    if settings.sources.is_empty() {
+        let http = Box::new(http(&args.backend).await?);
+        let kind = SourceKind::Prometheus { http, automatic: None };
+        settings.sources =
+            vec![SourceSettings { name: "prometheus".to_owned(), kind, metrics: Names::default() }];
+    }
+    Ok(settings)
+}
+
+/// What the flags say about rules; without a file of sources there are none.
+fn of_rules(args: &RuleArgs) -> anyhow::Result<Settings> {
     let max_age = args.metrics_max_age.unwrap_or(args.metrics_relist_interval);
     if max_age < args.metrics_relist_interval {
         bail!(
@@ -85,22 +95,65 @@ async fn settings(args: &BackendArgs) -> anyhow::Result<Settings> {
             args.metrics_relist_interval
         );
     }
-    let sources = match &args.sources {
-        Some(file) => sources_of(file)?,
-        None => {
-            let http = Box::new(http(args).await?);
-            let kind = SourceKind::Prometheus { http, automatic: None };
-            vec![SourceSettings { name: "prometheus".to_owned(), kind, metrics: Names::default() }]
-        }
-    };
     Ok(Settings {
-        sources,
+        sources: args.sources.as_deref().map(sources_of).transpose()?.unwrap_or_default(),
         config: args.config.clone(),
         relist_interval: args.metrics_relist_interval,
         max_age,
         non_finite: if args.nan_is_zero { NonFinite::NanIsZero } else { NonFinite::LeaveOut },
         ..Settings::default()
     })
+}
+
+/// The adapter beside a metrics server and its history: the own store comes first unless a file of sources says otherwise.
+pub struct AdapterBeside(Settings);
+
+impl AdapterBeside {
+    /// What the flags say.
+    ///
+    /// # Errors
+    /// A file that cannot be used.
+    pub fn of_flags(args: &RuleArgs) -> anyhow::Result<AdapterBeside> {
+        let mut settings = of_rules(args)?;
+        if settings.sources.is_empty() {
+            settings.sources = Self::default().0.sources;
+        }
+        Ok(AdapterBeside(Settings { usage: false, ..settings }))
+    }
+
+    /// The adapter over the own store, in a cluster whose kinds are asked for.
+    ///
+    /// # Errors
+    /// The configuration cannot be used.
+    pub(super) async fn start(
+        self,
+        own: OwnSeries,
+        client: &Client,
+        metrics: &OwnMetrics,
+        advice: &Advice,
+    ) -> anyhow::Result<Arc<Adapter>> {
+        let settings = Settings { own: Some(own), advice: advice.clone(), ..self.0 };
+        let cluster = Arc::new(Cluster::default());
+        if settings.config.is_some() {
+            learn_kinds(&cluster, client).await;
+        }
+        Ok(Adapter::new(settings, cluster, metrics.clone())?)
+    }
+}
+
+impl Default for AdapterBeside {
+    /// Metrics made from what is in the own store.
+    fn default() -> AdapterBeside {
+        let kind = SourceKind::Store { automatic: None };
+        let own = SourceSettings { name: "store".to_owned(), kind, metrics: Names::default() };
+        AdapterBeside(Settings { sources: vec![own], usage: false, ..Settings::default() })
+    }
+}
+
+async fn learn_kinds(cluster: &Cluster, client: &Client) {
+    if let Err(reason) = cluster.learn_kinds(client).await {
+        tracing::warn!(reason, "rules are read with the kinds that every cluster has");
+    }
 }
 
 fn sources_of(file: &Path) -> anyhow::Result<Vec<SourceSettings>> {
@@ -214,7 +267,7 @@ async fn looked(args: &AdapterArgs, settings: Settings) -> anyhow::Result<(Arc<A
 }
 
 async fn list(args: &AdapterArgs, list: &ListArgs) -> anyhow::Result<()> {
-    let (adapter, _) = looked(args, settings(&args.backend).await?).await?;
+    let (adapter, _) = looked(args, settings(args).await?).await?;
     let listed = adapter.list();
     if listed.is_empty() && !adapter.failures().is_empty() {
         bail!("no source could be asked");
@@ -256,8 +309,8 @@ async fn list(args: &AdapterArgs, list: &ListArgs) -> anyhow::Result<()> {
     output::table(&["METRIC", "OF", "SOURCE", "RULE", "QUERY"], rows.collect(), list.no_headers)
 }
 
-async fn check(args: &AdapterArgs, check: &CheckArgs) -> anyhow::Result<()> {
-    let settings = Settings { config: Some(check.file.clone()), ..settings(&args.backend).await? };
+async fn check(args: &AdapterArgs, check: &CheckRulesArgs) -> anyhow::Result<()> {
+    let settings = Settings { config: Some(check.file.clone()), ..settings(args).await? };
     if check.offline {
         Adapter::new(settings, Arc::new(Cluster::default()), OwnMetrics::new())?;
         return output::text(&format!("{}: good\n", check.file.display()));
@@ -278,7 +331,7 @@ async fn check(args: &AdapterArgs, check: &CheckArgs) -> anyhow::Result<()> {
 }
 
 async fn explain(args: &AdapterArgs, explain: &ExplainAdapterArgs) -> anyhow::Result<()> {
-    let (adapter, client) = looked(args, settings(&args.backend).await?).await?;
+    let (adapter, client) = looked(args, settings(args).await?).await?;
     let selector = |flag: &str, text: &str| {
         LabelSelector::parse(text).with_context(|| format!("{flag} {text:?} is not a label selector"))
     };

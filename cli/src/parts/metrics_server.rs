@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use flyball_apiserver::certs::secret::KeptSecret;
+use flyball_adapter::Adapter;
 use flyball_apiserver::own_metrics::OwnMetrics;
 use flyball_apiserver::standard::VersionInfo;
 use flyball_metrics_server::peers::Peers;
 use flyball_metrics_server::surroundings::{COLLECTOR_NAME, ServiceName, Surroundings};
 use flyball_metrics_server::{MetricsServer, StoreSettings};
+use flyball_model::batch::Sink;
 use flyball_model::selector::LabelSelector;
 use flyball_scrape::discover::{self, Discovery};
 use flyball_scrape::node::KubeletAddress;
@@ -25,7 +27,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{API_VERSION, generic_server, milliseconds};
+use super::history::{HistorySetup, RunningHistory};
+use super::{API_VERSION, AdapterBeside, generic_server, milliseconds};
 use crate::flags::{KubeletArgs, MetricsServerArgs};
 use crate::query;
 
@@ -37,6 +40,11 @@ const POD_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
 /// Runs the metrics server with its scrape loops.
 pub async fn metrics_server(args: MetricsServerArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
+    setup(args).await?.run(shutdown).await
+}
+
+/// What the flags say, checked.
+pub(super) async fn setup(args: MetricsServerArgs) -> anyhow::Result<MetricsServerSetup> {
     let kube = query::config(&args.cluster).await?;
     let node_selector = LabelSelector::parse(&args.node_selector)
         .with_context(|| format!("--node-selector {:?} is not a label selector", args.node_selector))?;
@@ -66,14 +74,15 @@ pub async fn metrics_server(args: MetricsServerArgs, shutdown: CancellationToken
     generic_server::serving(&args.serving, &mut config.server)?;
     generic_server::delegation(&args.delegation, &mut config.server).await?;
     generic_server::limits(&args.limits, &mut config.server);
-    let setup = MetricsServerSetup {
+    Ok(MetricsServerSetup {
         client: Client::try_from(kube)?,
         listener: generic_server::listen(&args.serving)?,
         discovery: Discovery { node_selector, kubelet: kubelet_address(&args.kubelets) },
         scrape,
         config,
-    };
-    setup.run(shutdown).await
+        history: None,
+        adapter: None,
+    })
 }
 
 /// A Secret to keep, and who is told of the authorities in it.
@@ -187,27 +196,54 @@ pub struct MetricsServerSetup {
     pub scrape: flyball_scrape::Config,
     /// How the API is served.
     pub config: flyball_metrics_server::Config,
+    /// The store and the queries, where history is kept: `server` and `local`.
+    pub history: Option<HistorySetup>,
+    /// Custom and external metrics out of history; without history there are none.
+    pub adapter: Option<AdapterBeside>,
 }
 
 impl MetricsServerSetup {
-    /// Discovers, scrapes and serves until `shutdown`.
+    /// Discovers, scrapes and serves until `shutdown`. Everything that answers beside the metrics server on its port, and
+    /// everybody who wants the nodes' batches, is put together here.
     ///
     /// # Errors
     /// The certificate or the cluster's authentication settings cannot be used; the listener fails.
-    pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+    pub async fn run(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let own = OwnMetrics::new();
         let metrics = Arc::new(Metrics::default());
         metrics.register(&mut own.registry());
-        let server = MetricsServer::new(self.config, own);
         let (sender, targets) = watch::channel(Targets::default());
         let stop = shutdown.child_token();
         let tasks = TaskTracker::new();
+        let history = match self.history {
+            Some(setup) => Some(setup.start(&targets, &own, &self.config.advice, &tasks, &stop)?),
+            None => None,
+        };
+        let adapter = match (self.adapter, &history) {
+            (Some(adapter), Some(history)) => {
+                let advice = &self.config.advice;
+                Some(adapter.start(history.series(), &self.client, &own, advice).await?)
+            }
+            _ => None,
+        };
+        // Parts that answer beside metrics.k8s.io: history, and the adapter's groups.
+        self.config.beside.extend(history.iter().map(RunningHistory::part));
+        self.config.beside.extend(adapter.iter().map(Adapter::part));
+        let server = MetricsServer::new(self.config, own);
+        let mut sinks: Vec<Arc<dyn Sink>> = vec![server.store()];
+        sinks.extend(history.iter().map(RunningHistory::sink));
+        if let Some(adapter) = adapter {
+            tasks.spawn(adapter.work(self.client.clone(), stop.clone()));
+        }
         tasks.spawn(discover::follow(self.client.clone(), self.discovery, sender, stop.clone()));
-        tasks.spawn(flyball_scrape::run(self.scrape, targets, vec![server.store()], metrics, stop.clone()));
+        tasks.spawn(flyball_scrape::run(self.scrape, targets, sinks, metrics, stop.clone()));
         let outcome = flyball_metrics_server::run(server, self.client, self.listener, stop.clone()).await;
         stop.cancel();
         tasks.close();
         tasks.wait().await;
+        if let Some(history) = history {
+            history.stop().await;
+        }
         Ok(outcome?)
     }
 }

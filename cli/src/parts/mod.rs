@@ -16,14 +16,18 @@ use crate::flags::TlsArgs;
 mod adapter;
 mod collector;
 mod generic_server;
+mod history;
 mod hpa;
 mod metrics_server;
+mod server;
 
-pub use adapter::adapter;
+pub use adapter::{AdapterBeside, adapter};
 pub use collector::collector;
+pub use history::HistorySetup;
 pub use hpa::hpa;
 pub use metrics_server::{MetricsServerSetup, metrics_server};
 pub(crate) use metrics_server::{kubelet_address, kubelet_endpoint};
+pub use server::server;
 
 /// Kubernetes version whose API the servers speak.
 pub const API_VERSION: (u32, u32) = (1, 34);

@@ -123,8 +123,10 @@ fn pods_are_admitted_under_restricted_and_would_not_be_otherwise() {
     let everything = Overlay::named("everything").objects(kubectl);
     make_namespaces(kubectl, &everything);
     let drop_in = Overlay::named("metrics-server").objects(kubectl);
+    let server = Overlay::named("server").objects(kubectl);
     let place = kubectl.in_namespace(SYSTEM);
-    for workload in of_kind(&everything, "Deployment").chain(of_kind(&drop_in, "Deployment")) {
+    let deployments = [&everything, &drop_in, &server].map(|objects| of_kind(objects, "Deployment"));
+    for workload in deployments.into_iter().flatten() {
         let pod = pod_of(workload, SYSTEM);
         make_account(kubectl, &pod, SYSTEM);
         let said = warnings(&place, &TRY_POD, &pod.to_string());
@@ -161,7 +163,7 @@ fn pods_are_admitted_under_restricted_and_would_not_be_otherwise() {
 fn what_is_installed_works_and_applying_again_changes_nothing() {
     let Some(plane) = Plane::shared(Needs::light().no_hpa_loop().own_control_plane()) else { return };
     let kubectl = &installer(&plane);
-    let overlays = ["everything", "high-availability"].map(Overlay::named);
+    let overlays = ["everything", "high-availability", "server"].map(Overlay::named);
     for overlay in &overlays {
         // Without nodes no pod becomes ready, so a Deployment that changed would keep its old ones: each starts afresh.
         let _installed = Installed(kubectl, overlay);

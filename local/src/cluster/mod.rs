@@ -198,6 +198,12 @@ impl Cluster {
         self.dir.join("kubeconfig")
     }
 
+    /// Where the history of this cluster is kept.
+    #[must_use]
+    pub fn history(&self) -> PathBuf {
+        self.dir.join("history")
+    }
+
     /// Name of the Node object.
     #[must_use]
     pub fn node_name(&self) -> &str {

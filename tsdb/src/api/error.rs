@@ -18,6 +18,8 @@ pub enum ErrorType {
     Internal,
     /// The store is not there yet, or too many ask.
     Unavailable,
+    /// Another method is asked for.
+    MethodNotAllowed,
 }
 
 /// An error of the API.
@@ -49,13 +51,14 @@ impl ApiError {
             ErrorType::Canceled => 499,
             ErrorType::Timeout | ErrorType::Unavailable => 503,
             ErrorType::Internal => 500,
+            ErrorType::MethodNotAllowed => 405,
         }
     }
 
     /// The name that clients match on.
     pub fn name(&self) -> &'static str {
         match self.kind {
-            ErrorType::BadData => "bad_data",
+            ErrorType::BadData | ErrorType::MethodNotAllowed => "bad_data",
             ErrorType::Execution => "execution",
             ErrorType::Canceled => "canceled",
             ErrorType::Timeout => "timeout",

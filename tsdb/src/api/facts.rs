@@ -9,6 +9,9 @@ pub trait Facts: Send + Sync {
     /// Everything that is scraped.
     fn targets(&self) -> Vec<Target>;
 
+    /// What relabelling dropped.
+    fn dropped(&self) -> Dropped;
+
     /// What the targets say about their metrics, by name.
     fn metadata(&self) -> BTreeMap<String, Vec<Metadata>>;
 
@@ -51,6 +54,25 @@ pub struct Target {
     pub scrape_interval: String,
     /// Longest time of one, as a duration.
     pub scrape_timeout: String,
+}
+
+/// Targets that relabelling dropped.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Dropped {
+    /// Those that are remembered.
+    pub targets: Vec<DroppedTarget>,
+    /// How many there are, by job.
+    pub counts: BTreeMap<String, usize>,
+}
+
+/// A target that relabelling dropped.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DroppedTarget {
+    /// Labels before relabelling.
+    pub discovered_labels: BTreeMap<String, String>,
+    /// The job.
+    pub scrape_pool: String,
 }
 
 /// Whether the last scrape worked.

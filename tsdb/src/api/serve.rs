@@ -19,7 +19,9 @@ use super::error::{ApiError, ErrorType};
 use super::facts::Facts;
 use super::{Answer, Api, Params, json};
 use crate::promql::engine::{Options, Stop, Watch};
+use crate::restricted::Restricted;
 use crate::series::SeriesSource;
+use crate::threads::QueryThreads;
 
 /// Where the API begins.
 pub const PREFIX: &str = "/api/v1";
@@ -51,22 +53,31 @@ pub struct QueryServer {
     options: Options,
     limits: Limits,
     slots: Arc<Semaphore>,
+    threads: QueryThreads,
 }
+
+/// Threads for requests that wait for no slot.
+const SPARE_THREADS: usize = 2;
 
 impl QueryServer {
     /// Serves what a source holds.
+    ///
+    /// # Errors
+    /// The threads that queries run on cannot be had.
     pub fn new(
         source: Arc<dyn SeriesSource>,
         facts: Arc<dyn Facts>,
         options: Options,
         limits: Limits,
-    ) -> QueryServer {
+    ) -> std::io::Result<QueryServer> {
         let slots = Arc::new(Semaphore::new(limits.concurrent));
-        QueryServer { source, facts, options, limits, slots }
+        let threads = QueryThreads::new(limits.concurrent.saturating_add(SPARE_THREADS))?;
+        Ok(QueryServer { source, facts, options, limits, slots, threads })
     }
 
-    /// Answers a request whose path behind the API's own prefix is given, so that the same can stand elsewhere too.
-    pub async fn answer(&self, request: Request, path: &str) -> Response {
+    /// Answers a request whose path behind the API's own prefix is given, decoded, so that the same can stand elsewhere too. With a
+    /// namespace, nothing but the series of that namespace exists.
+    pub async fn answer(&self, request: Request, path: &str, namespace: Option<&str>) -> Response {
         let takes_gzip = takes_gzip(&request);
         let url = request.parts.uri.query().unwrap_or_default().to_owned();
         let method = request.method().as_str().to_owned();
@@ -79,15 +90,23 @@ impl QueryServer {
         } else {
             String::new()
         };
-        let Some(path) = flyball_apiserver::query::decode(path, false) else {
-            return written(failed(ErrorType::BadData, "the path is not percent-encoded"), takes_gzip);
+        let path = path.to_owned();
+        let source: Arc<dyn SeriesSource> = match namespace {
+            Some(namespace) => Arc::new(Restricted::to_namespace(self.source.clone(), namespace)),
+            None => self.source.clone(),
         };
-        let answer = self.run(method, path, Params::new(&form, &url)).await;
+        let answer = self.run(source, method, path, Params::new(&form, &url)).await;
         written(answer, takes_gzip)
     }
 
     /// Runs a request on a thread that may block. When the client goes away, the query stops.
-    async fn run(&self, method: String, path: String, params: Params) -> Answer {
+    async fn run(
+        &self,
+        source: Arc<dyn SeriesSource>,
+        method: String,
+        path: String,
+        params: Params,
+    ) -> Answer {
         let timeout = match params.duration_ms("timeout") {
             Ok(millis) if millis > 0 => self.limits.timeout.min(Duration::from_millis(millis.unsigned_abs())),
             _ => self.limits.timeout,
@@ -103,8 +122,8 @@ impl QueryServer {
                 Err(_) => return failed(ErrorType::Timeout, "query timed out in query queue"),
             }
         };
-        let (source, facts, options) = (Arc::clone(&self.source), Arc::clone(&self.facts), self.options);
-        let job = tokio::task::spawn_blocking(move || {
+        let (facts, options) = (Arc::clone(&self.facts), self.options);
+        let job = self.threads.spawn(move || {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
             let api = Api { source: &*source, facts: &*facts, options, now_ms, watch: &*deadline };
@@ -112,6 +131,7 @@ impl QueryServer {
             drop(permit);
             answer
         });
+        let Some(job) = job else { return failed(ErrorType::Unavailable, "the server is being stopped") };
         match job.await {
             Ok(answer) => answer,
             Err(_) => failed(ErrorType::Internal, "the query failed unexpectedly"),
@@ -122,9 +142,11 @@ impl QueryServer {
 impl Handler for QueryServer {
     fn handle<'a>(&'a self, request: Request) -> BoxFuture<'a, Response> {
         Box::pin(async move {
-            let path = request.path().to_owned();
+            let Some(path) = flyball_apiserver::query::decode(request.path(), false) else {
+                return refused(ErrorType::BadData, "the path is not percent-encoded");
+            };
             match path.strip_prefix(PREFIX) {
-                Some(rest) => self.answer(request, rest).await,
+                Some(rest) => self.answer(request, rest, None).await,
                 None => written(
                     Answer { code: 404, is_json: false, body: b"404 page not found\n".to_vec() },
                     false,
@@ -156,6 +178,17 @@ impl Drop for TellWhenDropped {
     fn drop(&mut self) {
         self.0.gone.store(true, Ordering::Relaxed);
     }
+}
+
+/// An answer of a success, for those who answer beside the API; the data are JSON.
+pub(crate) fn succeeded(json: &str) -> Response {
+    let data = super::Data::of(json);
+    written(Answer { code: 200, is_json: true, body: json::success(&data) }, false)
+}
+
+/// An answer of a failure, for those who answer beside the API.
+pub(crate) fn refused(kind: ErrorType, message: &str) -> Response {
+    written(failed(kind, message), false)
 }
 
 fn failed(kind: ErrorType, message: &str) -> Answer {
@@ -200,7 +233,7 @@ mod tests {
     use flyball_model::labels::Labels;
     use http_body_util::BodyExt as _;
 
-    use super::super::facts::{Metadata, Runtime, Target};
+    use super::super::facts::{Dropped, Metadata, Runtime, Target};
     use super::*;
     use crate::memory::MemorySource;
     use crate::series::Point;
@@ -210,6 +243,10 @@ mod tests {
     impl Facts for NoFacts {
         fn targets(&self) -> Vec<Target> {
             Vec::new()
+        }
+
+        fn dropped(&self) -> Dropped {
+            Dropped::default()
         }
 
         fn metadata(&self) -> BTreeMap<String, Vec<Metadata>> {
@@ -250,7 +287,7 @@ mod tests {
             let labels = Labels::from_pairs([("__name__", "x"), ("i", &index.to_string())]).unwrap();
             source.add(&Arc::new(labels), Point { timestamp_ms: 0, value: 1.0 });
         }
-        QueryServer::new(Arc::new(source), Arc::new(NoFacts), Options::default(), limits)
+        QueryServer::new(Arc::new(source), Arc::new(NoFacts), Options::default(), limits).unwrap()
     }
 
     fn request(method: &str, uri: &str, body: &str) -> Request {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::error::ApiError;
-use super::facts::Target;
+use super::facts::{Dropped, DroppedTarget, Target};
 use super::{Api, Data, Outcome, Params};
 use crate::series::METRIC_NAME;
 
@@ -32,7 +32,7 @@ impl Api<'_> {
         #[serde(rename_all = "camelCase")]
         struct Targets {
             active_targets: Vec<Target>,
-            dropped_targets: [(); 0],
+            dropped_targets: Vec<DroppedTarget>,
             dropped_target_counts: BTreeMap<String, usize>,
         }
         let state = params.first("state").to_ascii_lowercase();
@@ -41,8 +41,16 @@ impl Api<'_> {
         active_targets.retain(|target| {
             matches!(state.as_str(), "" | "any" | "active") && (pool.is_empty() || target.scrape_pool == pool)
         });
-        let counts = BTreeMap::new();
-        Ok(written(&Targets { active_targets, dropped_targets: [], dropped_target_counts: counts }))
+        // Like Prometheus: what is not asked for is an empty list.
+        let mut dropped = if matches!(state.as_str(), "" | "any" | "dropped") {
+            self.facts.dropped()
+        } else {
+            Dropped::default()
+        };
+        dropped.targets.retain(|target| pool.is_empty() || target.scrape_pool == pool);
+        dropped.counts.retain(|job, _| pool.is_empty() || job == pool);
+        let Dropped { targets: dropped_targets, counts: dropped_target_counts } = dropped;
+        Ok(written(&Targets { active_targets, dropped_targets, dropped_target_counts }))
     }
 
     /// `/scrape_pools`

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use flyball_model::labels::Labels;
 
-use super::facts::{Health, Metadata, Runtime, Target};
+use super::facts::{Dropped, DroppedTarget, Health, Metadata, Runtime, Target};
 use super::*;
 use crate::memory::MemorySource;
 use crate::promql::engine::Unwatched;
@@ -28,6 +28,12 @@ impl Facts for TestFacts {
             scrape_interval: "15s".into(),
             scrape_timeout: "10s".into(),
         }]
+    }
+
+    fn dropped(&self) -> Dropped {
+        let discovered_labels = BTreeMap::from([("__address__".into(), "10.0.0.2:80".into())]);
+        let target = DroppedTarget { discovered_labels, scrape_pool: "pods".into() };
+        Dropped { targets: vec![target], counts: BTreeMap::from([("pods".into(), 3)]) }
     }
 
     fn metadata(&self) -> BTreeMap<String, Vec<Metadata>> {
@@ -296,7 +302,12 @@ fn the_status_pages() {
         "state=active",
         r#"{"activeTargets":[{"discoveredLabels":{"__address__":"10.0.0.1:80"},"labels":{"job":"pods"},"scrapePool":"pods","scrapeUrl":"http://10.0.0.1:80/metrics","globalUrl":"http://10.0.0.1:80/metrics","lastError":"","lastScrape":"2026-01-02T03:04:05Z","lastScrapeDuration":0.25,"health":"up","scrapeInterval":"15s","scrapeTimeout":"10s"}],"droppedTargets":[],"droppedTargetCounts":{}}"#,
     );
-    get("/targets", "state=dropped", r#"{"activeTargets":[],"droppedTargets":[],"droppedTargetCounts":{}}"#);
+    get(
+        "/targets",
+        "state=dropped",
+        r#"{"activeTargets":[],"droppedTargets":[{"discoveredLabels":{"__address__":"10.0.0.2:80"},"scrapePool":"pods"}],"droppedTargetCounts":{"pods":3}}"#,
+    );
+    get("/targets", "scrapePool=x", r#"{"activeTargets":[],"droppedTargets":[],"droppedTargetCounts":{}}"#);
     get("/scrape_pools", "", r#"{"scrapePools":["pods"]}"#);
     get("/status/flags", "", r#"{"query.timeout":"2m"}"#);
     get("/status/config", "", r#"{"yaml":"scrape_configs: []\n"}"#);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{BlockReader, BlockWriter, Disk, DiskError, Write};
+use crate::frame;
 
 type Values = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -53,6 +54,20 @@ impl MemoryDisk {
         };
         let mut found = values.iter_mut().filter(|(key, _)| pick(key));
         found.next().and_then(|(_, value)| value.last_mut()).map(|byte| *byte ^= 0x55).is_some()
+    }
+
+    /// Puts a value whose frame is sound, whatever its body: what a program with a fault could have written. Into the hot
+    /// database or, with a block, into that block.
+    pub fn put_framed(&self, block: Option<u64>, key: &[u8], body: &[u8]) {
+        let value = frame::close(key, body);
+        let mut held = self.held();
+        match block {
+            None => drop(held.hot.insert(key.to_vec(), value)),
+            Some(block) => {
+                let values = held.blocks.entry(block).or_default().get_or_insert_default();
+                Arc::make_mut(values).insert(key.to_vec(), value);
+            }
+        }
     }
 
     /// A copy of its own of everything that is here now.

@@ -41,6 +41,7 @@ pub use crate::head::index::SeriesRef;
 pub use append::{AppendError, AppendReport, Incoming};
 pub use check::{CheckReport, Loss};
 pub use report::{BlockReport, StoreReport};
+pub(crate) use service::now_ms;
 pub use service::{FLUSH_INTERVAL, Service};
 pub use settings::{OnFull, Settings};
 

@@ -145,6 +145,11 @@ impl StoreReport {
 }
 
 impl Store {
+    /// What is lost: where, and what.
+    pub fn damage(&self) -> BTreeMap<String, String> {
+        lock(&self.damage).clone()
+    }
+
     /// What the store says of itself.
     ///
     /// # Errors

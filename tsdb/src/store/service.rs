@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use super::{Store, lock};
+use crate::threads::step_back;
 
 /// How often everything appended goes to the disk unless told otherwise: what a crash may cost.
 pub const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
@@ -35,7 +36,7 @@ impl Stop {
 }
 
 /// Now, as Unix milliseconds.
-fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
@@ -69,6 +70,7 @@ impl Service {
     ) -> std::io::Result<()> {
         let stop = self.stop.clone();
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            step_back();
             while stop.pause(interval) {
                 run();
             }

@@ -1,0 +1,86 @@
+//! What the API tells about the process.
+#![allow(clippy::disallowed_methods, reason = "edge: looks at this process and at the clock")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::{Arc, Weak};
+
+use flyball_model::time::rfc3339_seconds;
+
+use super::Shared;
+use crate::api::facts::{Dropped, Facts, Metadata, Runtime, Target};
+use crate::store::now_ms;
+
+/// What whoever scrapes knows.
+pub trait Scraped: Send + Sync {
+    /// Everything that is scraped.
+    fn targets(&self) -> Vec<Target>;
+
+    /// What relabelling dropped.
+    fn dropped(&self) -> Dropped;
+
+    /// What the targets say about their metrics, by name.
+    fn metadata(&self) -> BTreeMap<String, Vec<Metadata>>;
+}
+
+/// How the process was started, for those who ask.
+pub struct About {
+    /// Who scrapes.
+    pub scraped: Arc<dyn Scraped>,
+    /// Flags with their values.
+    pub flags: BTreeMap<String, String>,
+    /// The scrape configuration, as YAML.
+    pub config: String,
+    /// How long and how much is kept, in words.
+    pub retention: String,
+}
+
+/// The facts of a running server.
+pub(super) struct ProcessFacts {
+    pub(super) about: Arc<About>,
+    pub(super) started_ms: i64,
+    pub(super) shared: Weak<Shared>,
+}
+
+impl Facts for ProcessFacts {
+    fn targets(&self) -> Vec<Target> {
+        self.about.scraped.targets()
+    }
+
+    fn dropped(&self) -> Dropped {
+        self.about.scraped.dropped()
+    }
+
+    fn metadata(&self) -> BTreeMap<String, Vec<Metadata>> {
+        self.about.scraped.metadata()
+    }
+
+    fn runtime(&self) -> Runtime {
+        let damage =
+            self.shared.upgrade().and_then(|shared| shared.store()).map(|store| store.damage().len());
+        Runtime {
+            start_time: rfc3339_seconds(self.started_ms),
+            folder: std::env::current_dir().map(|dir| dir.display().to_string()).unwrap_or_default(),
+            hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            server_time: rfc3339_seconds(now_ms()),
+            reload_config_success: true,
+            last_config_time: rfc3339_seconds(self.started_ms),
+            corruption_count: damage.unwrap_or(0) as u64,
+            threads: fs::read_dir("/proc/self/task").map_or(0, Iterator::count),
+            processors: std::thread::available_parallelism().map_or(1, Into::into),
+            storage_retention: self.about.retention.clone(),
+        }
+    }
+
+    fn flags(&self) -> BTreeMap<String, String> {
+        self.about.flags.clone()
+    }
+
+    fn config(&self) -> String {
+        self.about.config.clone()
+    }
+
+    fn chunks(&self) -> Option<u64> {
+        None
+    }
+}
