@@ -170,7 +170,7 @@ impl Adapter {
         self.settings.usage || group != api::USAGE
     }
 
-    /// Adds our checks: every source that is asked in PromQL has been looked at, the pods are known.
+    /// Adds our check: every source that is asked in PromQL has been looked at, whatever came of it.
     pub fn add_probes(self: &Arc<Self>, probes: &mut Probes) {
         let adapter = self.clone();
         probes.add(&[Probe::Ready], "metrics-listed", move || {
@@ -180,11 +180,6 @@ impl Adapter {
                 _ => None,
             });
             waiting.map_or(Ok(()), |name| Err(format!("source {name} has not been looked at yet")))
-        });
-        let adapter = self.clone();
-        probes.add(&[Probe::Ready], "pods-listed", move || match adapter.cluster.has_pods() {
-            true => Ok(()),
-            false => Err("the pods of the cluster are not known yet".to_owned()),
         });
     }
 
