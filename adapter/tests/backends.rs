@@ -139,6 +139,7 @@ async fn a_dead_or_slow_server_costs_its_time_out_and_no_more() {
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             tokio::spawn(async move {
+                let _ = stream.read(&mut [0; 4096]).await;
                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
                 while stream.write_all(b"1\r\n \r\n").await.is_ok() {
                     tokio::time::sleep(Duration::from_millis(20)).await;
@@ -169,6 +170,7 @@ async fn answers_without_end_are_cut_off() {
         while let Ok((mut stream, _)) = listener.accept().await {
             tokio::spawn(async move {
                 let chunk = [b"10000\r\n".as_slice(), &[b' '; 0x10000], b"\r\n"].concat();
+                let _ = stream.read(&mut [0; 4096]).await;
                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
                 while stream.write_all(&chunk).await.is_ok() {}
             });

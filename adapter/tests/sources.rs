@@ -49,7 +49,7 @@ async fn many_autoscalers_on_one_rule_cost_one_query_per_interval() {
 async fn a_dead_source_and_a_bad_rule_affect_only_themselves() {
     let simulated = Simulated::of(SERIES).await;
     let config = format!(
-        "{CONFIG}\n- seriesQuery: 'up'\n  source: dead\n  metricsQuery: 'up'\n- seriesQuery: '{{__name__=~\"jobs.*\"}}'\n  name: {{as: broken}}\n  metricsQuery: 'sum(('\n"
+        "{CONFIG}\n- seriesQuery: 'up'\n  source: dead\n  metricsQuery: 'up'\n- seriesQuery: '{{__name__=~\"jobs.*\"}}'\n  name: {{as: broken}}\n  resources: {{namespaced: false}}\n  metricsQuery: 'sum(('\n"
     );
     let (_folder, path) = file(&config);
     let mut dead = prometheus("dead", "http://127.0.0.1:1");
