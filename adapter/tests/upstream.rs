@@ -1,7 +1,7 @@
 //! Against upstream itself: what Go's text/template and prometheus-adapter's packages made of the same inputs, recorded by
 //! `e2e/peers/prometheus-adapter` (its README says how).
 
-#![allow(clippy::disallowed_methods, reason = "reads test data, asks a program")]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "reads test data, asks a program")]
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
