@@ -307,3 +307,22 @@ fn usage_of_pods_and_nodes() {
     assert_eq!((nodes[0].cpu_milli, nodes[0].memory_milli), (2000, 7000));
     assert_eq!(usage.pods("shop", &[]).unwrap_err(), PlanError::NoObjects);
 }
+
+#[test]
+fn groups_with_dots_are_found_in_labels() {
+    let text = "rules:\n- {seriesQuery: x, resources: {template: 'k8s_<<.Group>>_<<.Resource>>'}, metricsQuery: '<<.LabelMatchers>>'}\n";
+    let rule = rules(text).custom[0].clone();
+    assert_eq!(
+        rule.meaning("k8s_networking_k8s_io_ingress"),
+        LabelMeaning::Resource(GroupResource::new("networking.k8s.io", "ingresses"))
+    );
+    assert_eq!(
+        rule.meaning("k8s_apps_deployment"),
+        LabelMeaning::Resource(GroupResource::new("apps", "deployments"))
+    );
+    assert_eq!(
+        rule.meaning("k8s_apps_thing"),
+        LabelMeaning::UnknownResource(GroupResource::new("apps", "thing"))
+    );
+    assert_eq!(rule.meaning("color"), LabelMeaning::Other);
+}
