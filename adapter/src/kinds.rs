@@ -177,8 +177,7 @@ impl Kinds {
             return core.or_else(|| self.0.iter().find(named));
         }
         let exact = self.0.iter().find(|kind| kind.group == group && named(kind));
-        // A label cannot hold the dots and dashes of a group, so it has it with underscores.
-        let begins = |kind: &&Kind| kind.group.starts_with(group) || label_group(&kind.group) == group;
+        let begins = |kind: &&Kind| kind.group.starts_with(group);
         exact.or_else(|| self.0.iter().find(|kind| begins(kind) && named(kind)))
     }
 

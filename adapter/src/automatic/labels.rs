@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use crate::kinds::GroupResource;
 
 /// Group, resource, labels from the most to the least wanted; whether scrapers give targets such labels.
-const OBJECTS: &[(&str, &str, &[&str], bool)] = &[
+pub(super) const OBJECTS: &[(&str, &str, &[&str], bool)] = &[
     ("", "pods", &["pod", "pod_name", "kubernetes_pod_name", "kubernetes_pod", "k8s_pod_name"], true),
     ("", "namespaces", &["namespace", "kubernetes_namespace", "k8s_namespace_name", "pod_namespace"], true),
     ("", "services", &["service", "service_name", "kubernetes_service_name", "kubernetes_name"], true),
@@ -28,6 +28,23 @@ const OBJECTS: &[(&str, &str, &[&str], bool)] = &[
     ("networking.k8s.io", "ingresses", &["ingress"], false),
     ("autoscaling", "horizontalpodautoscalers", &["horizontalpodautoscaler"], false),
     ("policy", "poddisruptionbudgets", &["poddisruptionbudget"], false),
+];
+
+/// Selectors that together find every series with a label by which an object can be asked for: one that names a
+/// namespace, or an object outside of namespaces.
+pub const SELECTORS: &[&str] = &[
+    "{namespace!=\"\"}",
+    "{node!=\"\"}",
+    "{kubernetes_namespace!=\"\"}",
+    "{k8s_namespace_name!=\"\"}",
+    "{pod_namespace!=\"\"}",
+    "{node_name!=\"\"}",
+    "{kubernetes_node!=\"\"}",
+    "{kubernetes_node_name!=\"\"}",
+    "{k8s_node_name!=\"\"}",
+    "{persistentvolume!=\"\"}",
+    "{exported_namespace!=\"\"}",
+    "{exported_node!=\"\"}",
 ];
 
 /// Labels that name objects, at most one for each resource.

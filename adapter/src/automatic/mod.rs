@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use classify::Class;
 use flyball_model::exposition::MetricType;
+pub use labels::SELECTORS;
 
 use crate::kinds::{GroupResource, Kinds};
 use crate::rules::{Catalogue, CustomMetric, LabelMap, Quantile, Rule, SeriesShape, Source};
@@ -85,16 +86,10 @@ pub fn add(
     for typed in sorted {
         let shape = &typed.shape;
         let objects = labels::objects(&shape.labels);
-        let class = match classify::class(shape, typed.kind, &names) {
-            Ok(class) if !objects.is_empty() => class,
-            Ok(_) => {
-                skipped.push(Skipped {
-                    series: shape.name.clone(),
-                    why: "none of its labels names an object (pod, namespace, service, node, deployment, …)"
-                        .into(),
-                });
-                continue;
-            }
+        let found =
+            classify::class(shape, typed.kind, &names).and_then(|class| addressable(&objects, kinds, class));
+        let class = match found {
+            Ok(class) => class,
             Err(why) => {
                 skipped.push(Skipped { series: shape.name.clone(), why: why.into() });
                 continue;
@@ -113,6 +108,20 @@ pub fn add(
     }
     skipped.dedup();
     skipped
+}
+
+/// Whether one of the objects can be asked for: an object in a namespace needs a label that names the namespace.
+fn addressable(objects: &Objects, kinds: &Kinds, class: Class) -> Result<Class, &'static str> {
+    let root = |resource: &GroupResource| kinds.of(resource).is_some_and(|kind| !kind.namespaced);
+    match () {
+        () if objects.is_empty() => {
+            Err("none of its labels names an object (pod, namespace, service, node, deployment, …)")
+        }
+        () if !objects.iter().any(|(_, resource)| root(resource)) => {
+            Err("its labels name objects, but none names their namespace")
+        }
+        () => Ok(class),
+    }
 }
 
 /// Labels that name objects, one for each resource.

@@ -148,3 +148,6 @@ pub struct ResourceRule {
     /// Label that names the container.
     pub container_label: String,
 }
+
+#[cfg(test)]
+mod tests;

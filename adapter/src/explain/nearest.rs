@@ -12,7 +12,7 @@ const MAX_COMPARED: usize = 200;
 
 /// The names nearest to one, the nearest first; none that is too far to be meant.
 pub fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
-    let close = (wanted.chars().count() / 2).max(2);
+    let close = (wanted.chars().count() / 3).max(2);
     let mut ranked: Vec<(usize, &str)> = names
         .into_iter()
         .filter(|name| *name != wanted)

@@ -25,9 +25,8 @@ struct Generic {
     template: Template,
     /// The template turned round: finds `resource` and maybe `group` in a label.
     inverse: Regex,
-    /// The label of namespaces. A template may make it in a form that its inverse does not find; upstream knows it all the
-    /// same, from the first query on, which asks for it.
-    namespace: Option<String>,
+    /// Labels that the template makes and its inverse does not lead back from.
+    known: Vec<(String, GroupResource)>,
 }
 
 /// What a label stands for.
@@ -60,7 +59,7 @@ impl LabelMap {
         }
         let generic = match mapping.template.value.as_str() {
             "" => None,
-            text => Generic::compile(text)
+            text => Generic::compile(text, kinds)
                 .map_err(|reason| {
                     let message = format!("resources.template: {reason}");
                     errors.push(ConfigError { line: mapping.template.line, message });
@@ -85,8 +84,8 @@ impl LabelMap {
             return LabelMeaning::Resource(resource.clone());
         }
         let Some(generic) = &self.generic else { return LabelMeaning::Other };
-        if generic.namespace.as_deref() == Some(label) {
-            return LabelMeaning::Resource(GroupResource::new("", "namespaces"));
+        if let Some((_, resource)) = generic.known.iter().find(|(have, _)| have == label) {
+            return LabelMeaning::Resource(resource.clone());
         }
         let Some(captures) = generic.inverse.captures(label) else { return LabelMeaning::Other };
         let part = |name: &str| captures.name(name).map_or("", |part| part.as_str());
@@ -141,7 +140,7 @@ impl LabelMap {
 }
 
 impl Generic {
-    fn compile(text: &str) -> Result<Generic, String> {
+    fn compile(text: &str, kinds: &Kinds) -> Result<Generic, String> {
         let template = Template::parse(text).map_err(|error| error.to_string())?;
         let form = render(&template, "(?P<group>.+?)", "(?P<resource>.+?)")?;
         if form.is_empty() {
@@ -151,14 +150,28 @@ impl Generic {
         if !inverse.capture_names().flatten().any(|name| name == "resource") {
             return Err("it must have <<.Resource>> in it".into());
         }
-        let namespace = render(&template, "", "namespace").ok().filter(|label| !label.is_empty());
-        Ok(Generic { template, inverse, namespace })
+        let known = known_labels(&template, kinds);
+        Ok(Generic { template, inverse, known })
     }
 
     fn label(&self, group: &str, singular: &str) -> Result<String, String> {
         let label = render(&self.template, &label_group(group), singular)?;
         if label.is_empty() { Err("resources.template makes an empty label".into()) } else { Ok(label) }
     }
+}
+
+/// The label of namespaces, which upstream knows in whatever form from the first query on, for that asks for it; and those of
+/// groups with dots, whose underscores an inverse takes for the end of the group.
+fn known_labels(template: &Template, kinds: &Kinds) -> Vec<(String, GroupResource)> {
+    let label = |group: &str, singular: &str| {
+        render(template, group, singular).ok().filter(|label| !label.is_empty())
+    };
+    let namespaces = label("", "namespace").map(|label| (label, GroupResource::new("", "namespaces")));
+    let dotted = kinds.iter().filter(|kind| label_group(&kind.group) != kind.group).filter_map(|kind| {
+        let with_group = label(&label_group(&kind.group), &kind.singular)?;
+        (Some(&with_group) != label("", &kind.singular).as_ref()).then(|| (with_group, kind.group_resource()))
+    });
+    namespaces.into_iter().chain(dotted).collect()
 }
 
 fn render(template: &Template, group: &str, resource: &str) -> Result<String, String> {

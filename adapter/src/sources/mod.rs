@@ -9,6 +9,7 @@ mod file;
 mod listing;
 mod proxied;
 mod queried;
+mod unwritten;
 
 use std::sync::Arc;
 

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::listing::{Listing, RuleState};
+use super::unwritten::Unwritten;
 use super::{Names, SourceSettings};
 use crate::automatic::{self, TypedShape};
 use crate::backends::{Answer, Backend, BackendError, Found, Types};
@@ -91,6 +92,7 @@ pub struct Queried {
     metrics: Names,
     rules: RuleSet,
     automatic: Option<automatic::Options>,
+    unwritten: Option<Unwritten>,
     kinds: Arc<Kinds>,
     looks: Looks,
     non_finite: NonFinite,
@@ -137,6 +139,13 @@ impl Queried {
             backend: parts.backend,
             rules: parts.rules,
             automatic: parts.automatic,
+            unwritten: parts.automatic.and_then(|options| match Unwritten::new(options, &parts.kinds) {
+                Ok(unwritten) => Some(unwritten),
+                Err(errors) => {
+                    tracing::error!(?errors, "no external metrics are made from what is scraped");
+                    None
+                }
+            }),
             kinds: parts.kinds,
             looks: parts.looks,
             non_finite: parts.non_finite,
@@ -317,7 +326,15 @@ impl Queried {
         let shapes = self.remember(&found);
         let of = |rule: &Arc<Rule>| (rule.clone(), shapes.get(rule.series_query()).cloned().unwrap_or_default());
         let custom: Vec<_> = self.rules.custom.iter().map(of).collect();
-        let external: Vec<_> = self.rules.external.iter().map(of).collect();
+        let mut external: Vec<_> = self.rules.external.iter().map(of).collect();
+        let typed = match self.automatic {
+            Some(_) => self.typed(&shapes).await,
+            None => Vec::new(),
+        };
+        if let Some(unwritten) = &self.unwritten {
+            // A rule that was written takes the place of one that was not.
+            external.splice(0..0, unwritten.of(&typed));
+        }
         let mut catalogue = Catalogue::of(&custom, &external, &self.kinds);
         let mut states: Vec<RuleState> = rules
             .iter()
@@ -328,7 +345,6 @@ impl Queried {
             })
             .collect();
         if let Some(options) = self.automatic {
-            let typed = self.typed(&shapes).await;
             automatic::add(&mut catalogue, &typed, options, &self.kinds);
             states.extend(AUTOMATIC_SELECTORS.map(|selector| RuleState {
                 line: 0,

@@ -72,6 +72,8 @@ type Answer struct {
 	Error    string   `json:"error,omitempty"`
 	Custom   []Metric `json:"custom"`
 	External []Metric `json:"external"`
+	// Usage holds the queries of each request for pods' CPU and memory, then nodes'; nothing without resourceRules.
+	Usage []Query `json:"usage"`
 }
 
 func mapper(kinds []Kind) apimeta.RESTMapper {
@@ -109,7 +111,44 @@ func answer(text string, input Input, mapper apimeta.RESTMapper) Answer {
 	// Upstream's converters keep the labels that queries asked for, and then find them in series too: the first round makes
 	// them know what they know after a while of running.
 	ask(custom, external, input)
-	return ask(custom, external, input)
+	answer := ask(custom, external, input)
+	if cfg.ResourceRules != nil {
+		answer.Usage, err = usage(cfg.ResourceRules, input, mapper)
+		if err != nil {
+			return Answer{Error: err.Error()}
+		}
+	}
+	return answer
+}
+
+func usage(rules *config.ResourceRules, input Input, mapper apimeta.RESTMapper) ([]Query, error) {
+	var queries []Query
+	pods, nodes := schema.GroupResource{Resource: "pods"}, schema.GroupResource{Resource: "nodes"}
+	for _, ofNodes := range []bool{false, true} {
+		for _, rule := range []config.ResourceRule{rules.CPU, rules.Memory} {
+			converter, err := naming.NewResourceConverter(rule.Resources.Template, rule.Resources.Overrides, mapper)
+			if err != nil {
+				return nil, err
+			}
+			containers, err := naming.NewMetricsQuery(rule.ContainerQuery, converter)
+			if err != nil {
+				return nil, err
+			}
+			wholes, err := naming.NewMetricsQuery(rule.NodeQuery, converter)
+			if err != nil {
+				return nil, err
+			}
+			for _, request := range input.Requests {
+				if ofNodes {
+					queries = append(queries, query(wholes.Build("", nodes, "", nil, labels.Everything(), request.Names...)))
+				} else {
+					extra := []string{rule.ContainerLabel}
+					queries = append(queries, query(containers.Build("", pods, request.Namespace, extra, labels.Everything(), request.Names...)))
+				}
+			}
+		}
+	}
+	return queries, nil
 }
 
 func ask(custom, external []naming.MetricNamer, input Input) Answer {
