@@ -125,7 +125,9 @@ impl Adapter {
         let first = resources.next();
         let external = listed.iter().any(|said| said.what.metric == metric && said.what.resource.is_none());
         match (first, external) {
-            (Some(first), _) => Some(if first == pods || resources.any(|one| one == pods) { pods } else { first }),
+            (Some(first), _) => {
+                Some(if first == pods || resources.any(|one| one == pods) { pods } else { first })
+            }
             (None, true) => None,
             (None, false) => Some(pods),
         }
@@ -181,7 +183,9 @@ impl Adapter {
             // The explanation says it itself.
             Err(error) => Err(error.to_string()),
         };
-        Ok(explain_custom(&listing.catalogue, &rules, &question, source.non_finite(), |_| borrowed(&answered)))
+        Ok(explain_custom(&listing.catalogue, &rules, &question, source.non_finite(), |_| {
+            borrowed(&answered)
+        }))
     }
 
     async fn explained_names(
@@ -237,6 +241,7 @@ async fn samples(source: &Queried, promql: &str) -> Result<Vec<Sample>, String> 
 fn rules_with_shapes(source: &Queried, external: bool) -> Vec<(Arc<Rule>, Vec<SeriesShape>)> {
     let shapes = source.shapes();
     let rules = if external { &source.rules().external } else { &source.rules().custom };
-    let with = |rule: &Arc<Rule>| (rule.clone(), shapes.get(rule.series_query()).cloned().unwrap_or_default());
+    let with =
+        |rule: &Arc<Rule>| (rule.clone(), shapes.get(rule.series_query()).cloned().unwrap_or_default());
     rules.iter().map(with).collect()
 }

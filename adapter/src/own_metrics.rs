@@ -20,7 +20,8 @@ const FRESHNESS_START_S: f64 = 1.0;
 const FRESHNESS_FACTOR: f64 = 1.364;
 const FRESHNESS_BUCKETS: usize = 20;
 /// Upper bounds of backends' times in seconds: upstream's range.
-const DURATION_BOUNDS_S: [f64; 12] = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0];
+const DURATION_BOUNDS_S: [f64; 12] =
+    [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct QuestionLabels {
@@ -91,7 +92,8 @@ impl AdapterMetrics {
     /// The same backends, measured.
     pub(crate) fn measured(&self, backends: Backends) -> Backends {
         let measured = backends.into_iter().map(|(name, asked)| {
-            let backend: Arc<dyn Backend> = Arc::new(Measured { inner: asked.backend, metrics: self.clone() });
+            let backend: Arc<dyn Backend> =
+                Arc::new(Measured { inner: asked.backend, metrics: self.clone() });
             (name, Asked { backend, ..asked })
         });
         measured.collect::<BTreeMap<_, _>>()

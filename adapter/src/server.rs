@@ -1,5 +1,8 @@
 //! The adapter put together: sources, configuration, cluster, API; and the process around it.
-#![allow(clippy::disallowed_methods, reason = "an edge: reads the clock and the configuration file, starts tasks")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "an edge: reads the clock and the configuration file, starts tasks"
+)]
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,9 +14,7 @@ use flyball_apiserver::openapi::OpenApi;
 use flyball_apiserver::own_metrics::{OwnMetrics, ServerMetrics};
 use flyball_apiserver::probes::{Probe, Probes};
 use flyball_apiserver::standard::Standard;
-use flyball_apiserver::{
-    ApiserverError, DelegationMetrics, Handler, Live, Part, Server, delegation, serve,
-};
+use flyball_apiserver::{ApiserverError, DelegationMetrics, Handler, Live, Part, Server, delegation, serve};
 use kube::Client;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
@@ -93,7 +94,11 @@ impl Adapter {
     ///
     /// # Errors
     /// The configuration or the sources cannot be used.
-    pub fn new(settings: Settings, cluster: Arc<Cluster>, own: OwnMetrics) -> Result<Arc<Adapter>, AdapterError> {
+    pub fn new(
+        settings: Settings,
+        cluster: Arc<Cluster>,
+        own: OwnMetrics,
+    ) -> Result<Arc<Adapter>, AdapterError> {
         Adapter::with_clock(settings, cluster, own, Arc::new(unix_ms))
     }
 
@@ -158,7 +163,11 @@ impl Adapter {
         Part {
             groups: self.groups(),
             documents: api::documents(),
-            answers: api::GROUPS.iter().filter(|group| self.answers(group)).map(|group| (*group).to_owned()).collect(),
+            answers: api::GROUPS
+                .iter()
+                .filter(|group| self.answers(group))
+                .map(|group| (*group).to_owned())
+                .collect(),
             paths: Vec::new(),
             permission: None,
             handler: self.handler(),

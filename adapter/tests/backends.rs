@@ -74,7 +74,10 @@ async fn queries_by_both_verbs_and_long_ones_as_forms() {
         let backend = asked(settings);
         assert_eq!(values(&backend, "sum(queue_depth)").await, [1500.0]);
         let names = vec!["a-very-long-name-of-a-pod"; 500].join("|");
-        assert_eq!(values(&backend, &format!("count(http_requests_total{{pod=~\"{names}|cart-1\"}})")).await, [3.0]);
+        assert_eq!(
+            values(&backend, &format!("count(http_requests_total{{pod=~\"{names}|cart-1\"}})")).await,
+            [3.0]
+        );
     }
     let asked = simulated.asked.lock().unwrap().clone();
     let methods: Vec<_> = asked.iter().map(|one| one.method.as_str()).collect();
@@ -231,7 +234,8 @@ async fn tls_with_an_authority_a_client_certificate_and_a_name() {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority.certificate_pem().as_bytes()).unwrap()).unwrap();
-    let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+    let verifier =
+        rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()

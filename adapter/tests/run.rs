@@ -47,8 +47,7 @@ async fn serves_and_drains() {
     let simulated = Simulated::of(SERIES).await;
     let (_folder, path) = file(CONFIG);
     let sources = vec![prometheus("prom", &simulated.url)];
-    let adapter =
-        common::unlooked(Settings { sources, config: Some(path), ..Settings::default() }).unwrap();
+    let adapter = common::unlooked(Settings { sources, config: Some(path), ..Settings::default() }).unwrap();
     let generic = Generic {
         authentication: Flags {
             anonymous: true,
@@ -72,19 +71,34 @@ async fn serves_and_drains() {
         while get(&unknown, "/readyz").await.is_err() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        for path in ["/apis/custom.metrics.k8s.io/v1beta1", "/metrics", "/apis/external.metrics.k8s.io/v1beta1/namespaces/shop/jobs_waiting"] {
+        for path in [
+            "/apis/custom.metrics.k8s.io/v1beta1",
+            "/metrics",
+            "/apis/external.metrics.k8s.io/v1beta1/namespaces/shop/jobs_waiting",
+        ] {
             let error = get(&unknown, path).await.unwrap_err();
-            assert!(matches!(&error, kube::Error::Api(status) if [401, 403].contains(&status.code)), "{path}: {error}");
+            assert!(
+                matches!(&error, kube::Error::Api(status) if [401, 403].contains(&status.code)),
+                "{path}: {error}"
+            );
         }
         let groups = json(&known, "/apis").await;
-        let names: Vec<_> = groups["groups"].as_array().unwrap().iter().map(|group| group["name"].as_str().unwrap()).collect();
+        let names: Vec<_> = groups["groups"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|group| group["name"].as_str().unwrap())
+            .collect();
         assert_eq!(names, ["custom.metrics.k8s.io", "external.metrics.k8s.io"]);
         for version in ["v1beta1", "v1beta2"] {
             loop {
                 let list = json(&known, &format!("/apis/custom.metrics.k8s.io/{version}")).await;
                 let resources = list["resources"].as_array().unwrap().clone();
                 if let Some(found) = resources.iter().find(|one| one["name"] == "pods/http_requests") {
-                    assert_eq!((&found["kind"], &found["verbs"]), (&"MetricValueList".into(), &serde_json::json!(["get"])));
+                    assert_eq!(
+                        (&found["kind"], &found["verbs"]),
+                        (&"MetricValueList".into(), &serde_json::json!(["get"]))
+                    );
                     break;
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -93,10 +107,14 @@ async fn serves_and_drains() {
         let accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
         let request = http::Request::get("/apis").header("accept", accept).body(Vec::new()).unwrap();
         let aggregated = known.request_text(request).await.unwrap();
-        assert!(aggregated.contains("APIGroupDiscoveryList") && aggregated.contains("pods/http_requests"), "{aggregated}");
+        assert!(
+            aggregated.contains("APIGroupDiscoveryList") && aggregated.contains("pods/http_requests"),
+            "{aggregated}"
+        );
         let openapi = json(&known, "/openapi/v3").await;
         assert!(openapi["paths"]["apis/external.metrics.k8s.io/v1beta1"].is_object(), "{openapi}");
-        let values = json(&known, "/apis/custom.metrics.k8s.io/v1beta2/namespaces/shop/pods/*/http_requests").await;
+        let values =
+            json(&known, "/apis/custom.metrics.k8s.io/v1beta2/namespaces/shop/pods/*/http_requests").await;
         assert_eq!(values["items"].as_array().unwrap().len(), 2);
         let page = get(&known, "/metrics").await.unwrap();
         for name in [

@@ -1,5 +1,9 @@
 //! Many clients on one rule, several sources behind one API, and what happens when one of them fails.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests with servers and files of their own")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests with servers and files of their own"
+)]
 
 mod common;
 
@@ -38,7 +42,8 @@ async fn many_autoscalers_on_one_rule_cost_one_query_per_interval() {
         assert_eq!(get(&adapter, target).await.0, 200, "{target}");
     }
     assert_eq!(simulated.count("query"), 2);
-    let all = futures_util::future::join_all((0..1000).map(|number| get(&adapter, &targets[number % 4]))).await;
+    let all =
+        futures_util::future::join_all((0..1000).map(|number| get(&adapter, &targets[number % 4]))).await;
     assert!(all.iter().all(|(code, _)| *code == 200));
     assert_eq!(simulated.count("query"), 2, "the answer for all is kept");
     let (_, body) = get(&adapter, &targets[2]).await;
@@ -99,11 +104,16 @@ async fn the_first_source_that_knows_a_metric_answers() {
 #[tokio::test]
 async fn a_rule_names_its_source_and_an_unknown_one_is_refused() {
     let simulated = Simulated::of(SERIES).await;
-    let (_folder, path) = file(&CONFIG.replace("externalRules:\n- ", "externalRules:\n- source: nowhere\n  "));
+    let (_folder, path) =
+        file(&CONFIG.replace("externalRules:\n- ", "externalRules:\n- source: nowhere\n  "));
     let sources = vec![prometheus("prom", &simulated.url)];
-    let error = unlooked(Settings { sources, config: Some(path), ..Settings::default() }).unwrap_err().to_string();
+    let error =
+        unlooked(Settings { sources, config: Some(path), ..Settings::default() }).unwrap_err().to_string();
     assert!(error.contains("line 13") && error.contains("\"nowhere\"") && error.contains("prom"), "{error}");
-    let settings = Settings { sources: vec![source("own", SourceKind::Store { automatic: None })], ..Settings::default() };
+    let settings = Settings {
+        sources: vec![source("own", SourceKind::Store { automatic: None })],
+        ..Settings::default()
+    };
     assert!(unlooked(settings).unwrap_err().to_string().contains("no store of its own"));
 }
 
@@ -127,11 +137,16 @@ async fn keda() -> (String, Got) {
                         200,
                         json!({"kind": "APIResourceList", "resources": [{"name": "externalmetrics", "namespaced": true}]}),
                     ),
-                    path if path.ends_with("/s0-queue") => {
-                        (200, json!({"kind": "ExternalMetricValueList", "items": [{"metricName": "s0-queue", "value": "5"}]}))
+                    path if path.ends_with("/s0-queue") => (
+                        200,
+                        json!({"kind": "ExternalMetricValueList", "items": [{"metricName": "s0-queue", "value": "5"}]}),
+                    ),
+                    path if path.ends_with("/s1-forbidden") => {
+                        (403, json!({"kind": "Status", "message": "no"}))
                     }
-                    path if path.ends_with("/s1-forbidden") => (403, json!({"kind": "Status", "message": "no"})),
-                    path if path.ends_with("/s2-broken") => (500, json!({"kind": "Status", "message": "broken"})),
+                    path if path.ends_with("/s2-broken") => {
+                        (500, json!({"kind": "Status", "message": "broken"}))
+                    }
                     _ => (404, json!({"kind": "Status"})),
                 };
                 let response = http::Response::builder()
@@ -158,10 +173,8 @@ async fn another_metrics_server_stands_behind_the_same_api() {
     let server = ProxiedSettings { http, front_proxy: false, groups: vec![Group::External] };
     let mut as_proxy = server.clone();
     as_proxy.front_proxy = true;
-    let sources = vec![
-        prometheus("prom", &simulated.url),
-        source("keda", SourceKind::Server(Box::new(server))),
-    ];
+    let sources =
+        vec![prometheus("prom", &simulated.url), source("keda", SourceKind::Server(Box::new(server)))];
     let adapter = adapter(Settings { sources, config: Some(path.clone()), ..Settings::default() }).await;
     let groups = adapter.groups().borrow().clone();
     let external: Vec<_> = groups[1].versions[0].resources.iter().map(|one| one.name.as_str()).collect();
@@ -203,15 +216,20 @@ async fn a_changed_configuration_is_taken_and_a_bad_one_is_not() {
     let (_folder, path) = file(CONFIG);
     let advice = flyball_apiserver::Advice::new();
     let sources = vec![prometheus("prom", &simulated.url)];
-    let settings = Settings { sources, config: Some(path.clone()), advice: advice.clone(), ..Settings::default() };
+    let settings =
+        Settings { sources, config: Some(path.clone()), advice: advice.clone(), ..Settings::default() };
     let adapter = adapter(settings).await;
     let stop = CancellationToken::new();
     let working = tokio::spawn(adapter.clone().work(nobody(), stop.clone()));
     let story = async {
         std::fs::write(&path, CONFIG.replace("metricsQuery", "metricQuery")).unwrap();
-        until(|| advice.of("configuration").is_some_and(|text| text.contains("line ") && text.contains("stays"))).await;
+        until(|| {
+            advice.of("configuration").is_some_and(|text| text.contains("line ") && text.contains("stays"))
+        })
+        .await;
         assert_eq!(get(&adapter, &format!("{EXTERNAL}/namespaces/shop/jobs_waiting")).await.0, 200);
-        let renamed = CONFIG.replace("{__name__=\"jobs_waiting\"}'", "{__name__=\"jobs_waiting\"}'\n  name: {as: renamed}");
+        let renamed = CONFIG
+            .replace("{__name__=\"jobs_waiting\"}'", "{__name__=\"jobs_waiting\"}'\n  name: {as: renamed}");
         std::fs::write(&path, renamed).unwrap();
         let mut groups = adapter.groups();
         while get(&adapter, &format!("{EXTERNAL}/namespaces/shop/renamed")).await.0 != 200 {

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context;
-use flyball_apiserver::{Generic, Serving, ServingTls};
 use flyball_apiserver::standard::VersionInfo;
+use flyball_apiserver::{Generic, Serving, ServingTls};
 use flyball_collector::SourceChoice;
 use flyball_collector::name_source::Clients;
 use flyball_hpa::Observation;
@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::flags::LocalArgs;
-use crate::parts::{AdapterBeside, API_VERSION, HistorySetup, MetricsServerSetup, listen};
+use crate::parts::{API_VERSION, AdapterBeside, HistorySetup, MetricsServerSetup, listen};
 
 /// Set in the environment of the program that already runs in a scope of its own.
 const IN_SCOPE: &str = "FLYBALL_IN_SCOPE";

@@ -50,7 +50,8 @@ fn an_autoscaler_on_each_kind_of_metric_scales_and_kubectl_reads_each_path() {
     let described = json!({"apiVersion": "v1", "kind": "Namespace", "name": "default"});
     let object = json!({"type": "Object", "object": {
         "metric": {"name": MEMORY}, "describedObject": described, "target": {"type": "Value", "value": "1"}}});
-    let external = json!({"type": "External", "external": {"metric": {"name": MEMORY}, "target": target("1")}});
+    let external =
+        json!({"type": "External", "external": {"metric": {"name": MEMORY}, "target": target("1")}});
     for (workload, metric) in [("by-pods", pods), ("by-object", object), ("by-external", external)] {
         kubectl.apply(&hpa(workload, workload, 1, 2, &metric));
     }
@@ -59,7 +60,9 @@ fn an_autoscaler_on_each_kind_of_metric_scales_and_kubectl_reads_each_path() {
             let deployment = kubectl.json(&["get", "deployment", workload]);
             match deployment["spec"]["replicas"].as_i64() {
                 Some(2) => Ok(()),
-                other => Err(format!("{other:?} replicas: {}", kubectl.json(&["get", "hpa", workload])["status"])),
+                other => {
+                    Err(format!("{other:?} replicas: {}", kubectl.json(&["get", "hpa", workload])["status"]))
+                }
             }
         });
     }
@@ -70,7 +73,8 @@ fn an_autoscaler_on_each_kind_of_metric_scales_and_kubectl_reads_each_path() {
         let found = items(&local, &path)?;
         if found.len() == 2 { Ok(()) } else { Err(format!("{found:?}")) }
     });
-    let all = items(&local, &format!("{CUSTOM}/v1beta1/namespaces/default/pods/%2A/{MEMORY}")).expect("values");
+    let all =
+        items(&local, &format!("{CUSTOM}/v1beta1/namespaces/default/pods/%2A/{MEMORY}")).expect("values");
     assert!(all.len() >= 4 && all.iter().all(|item| item["metricName"] == MEMORY), "{all:?}");
     let pod = name(&all[0]).to_owned();
     for version in ["v1beta1", "v1beta2"] {

@@ -427,7 +427,11 @@ fn the_adapter_reads_names_and_labels_only() {
         of.map(|object| text(&object["metadata"]["name"]).to_owned()).collect()
     };
     for overlay in ["adapter", "server"] {
-        for name in ["v1beta1.custom.metrics.k8s.io", "v1beta2.custom.metrics.k8s.io", "v1beta1.external.metrics.k8s.io"] {
+        for name in [
+            "v1beta1.custom.metrics.k8s.io",
+            "v1beta2.custom.metrics.k8s.io",
+            "v1beta1.external.metrics.k8s.io",
+        ] {
             assert!(registered(overlay).contains(name), "{overlay}: {name}");
         }
     }

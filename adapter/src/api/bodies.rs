@@ -226,10 +226,12 @@ mod tests {
 
     #[test]
     fn a_number_has_no_labels() {
-        let value =
-            ExternalValue { labels: Default::default(), milli: 1_000_000, timestamp_ms: 0 };
-        let list = |scalar| serde_json::to_string(&external("m", std::slice::from_ref(&value), scalar)).unwrap();
-        assert!(list(true).contains(r#""metricLabels":null,"timestamp":"1970-01-01T00:00:00Z","value":"1k""#));
+        let value = ExternalValue { labels: Default::default(), milli: 1_000_000, timestamp_ms: 0 };
+        let list =
+            |scalar| serde_json::to_string(&external("m", std::slice::from_ref(&value), scalar)).unwrap();
+        assert!(
+            list(true).contains(r#""metricLabels":null,"timestamp":"1970-01-01T00:00:00Z","value":"1k""#)
+        );
         assert!(list(false).contains(r#""metricLabels":{}"#));
     }
 }

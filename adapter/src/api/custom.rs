@@ -131,9 +131,8 @@ impl Asked<'_> {
         }
         let names =
             self.adapter.cluster.names(self.kind, wanted.namespace.as_deref(), &self.selectors.objects).await;
-        let names = names.map_err(|error| {
-            Status::internal(format!("unable to list matching resources: {error}"))
-        })?;
+        let names =
+            names.map_err(|error| Status::internal(format!("unable to list matching resources: {error}")))?;
         match names.is_empty() {
             false => Ok(Ok(names)),
             true => {

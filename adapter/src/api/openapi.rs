@@ -174,9 +174,9 @@ fn get(tag: &str, id: &str, description: &str, path: &str, answer: &str, in_quer
         .into_iter()
         .filter(|name| path.contains(&format!("{{{name}}}")))
         .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string", "uniqueItems": true}}));
-    let in_query = in_query.iter().map(|name| {
-        json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}})
-    });
+    let in_query = in_query
+        .iter()
+        .map(|name| json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}}));
     let content = json!({"schema": reference(answer)});
     json!({"get": {
         "tags": [tag],

@@ -90,7 +90,9 @@ pub(crate) fn of(attributes: &Attributes) -> Option<Wanted> {
                 path: joined(EXTERNAL, VERSION, &["namespaces", namespace, metric]),
             }))
         }
-        [group, version, inner @ ..] if *group == USAGE && *version == VERSION => usage(inner).map(Wanted::Usage),
+        [group, version, inner @ ..] if *group == USAGE && *version == VERSION => {
+            usage(inner).map(Wanted::Usage)
+        }
         _ => None,
     }
 }
@@ -206,7 +208,8 @@ mod tests {
             ("/apis/external.metrics.k8s.io/v1beta1/namespaces/ns/m", "m", "", ""),
         ] {
             let attributes = flyball_apiserver::attributes::of(&http::Method::GET, path, &Query::default());
-            let seen = (attributes.resource.as_str(), attributes.name.as_str(), attributes.subresource.as_str());
+            let seen =
+                (attributes.resource.as_str(), attributes.name.as_str(), attributes.subresource.as_str());
             assert_eq!(seen, (resource, name, subresource), "{path}");
             assert!(of(&attributes).is_some(), "{path}");
         }

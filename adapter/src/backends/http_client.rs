@@ -103,7 +103,8 @@ impl HttpClient {
     pub(crate) async fn send(&self, asked: Asked) -> Result<Answered, BackendError> {
         let after = self.settings.timeout;
         let work = async {
-            let _permit = self.permits.acquire().await.map_err(|_| self.unreachable("it is being stopped"))?;
+            let _permit =
+                self.permits.acquire().await.map_err(|_| self.unreachable("it is being stopped"))?;
             self.exchange(asked).await
         };
         let late = |_| Err(BackendError::Timeout { backend: self.name.clone(), after });
@@ -126,10 +127,9 @@ impl HttpClient {
         *request.uri_mut() = uri;
         let headers = request.headers_mut();
         *headers = asked.headers;
-        headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(concat!(
-            "flyball-adapter/",
-            env!("CARGO_PKG_VERSION")
-        )));
+        headers
+            .entry(header::USER_AGENT)
+            .or_insert(HeaderValue::from_static(concat!("flyball-adapter/", env!("CARGO_PKG_VERSION"))));
         if let Some(token) = self.token.now().map_err(|reason| self.wrong_settings(reason))? {
             headers.insert(header::AUTHORIZATION, self.secret(format!("Bearer {token}"))?);
         } else if let Some(basic) = self.settings.basic() {
@@ -142,8 +142,9 @@ impl HttpClient {
     }
 
     fn secret(&self, text: String) -> Result<HeaderValue, BackendError> {
-        let mut value = HeaderValue::from_str(&text)
-            .map_err(|_| self.wrong_settings("the credentials have characters that no header can have".into()))?;
+        let mut value = HeaderValue::from_str(&text).map_err(|_| {
+            self.wrong_settings("the credentials have characters that no header can have".into())
+        })?;
         value.set_sensitive(true);
         Ok(value)
     }
@@ -230,8 +231,11 @@ impl HttpClient {
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(self.settings.timeout));
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
         Ok(Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)

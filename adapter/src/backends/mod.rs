@@ -64,11 +64,8 @@ pub trait Backend: Send + Sync {
     fn query<'a>(&'a self, query: &'a str, time_ms: i64) -> BoxFuture<'a, Result<Answer, BackendError>>;
 
     /// Metrics of the series that a selector matches and that had a sample since then, Unix milliseconds.
-    fn discover<'a>(
-        &'a self,
-        selector: &'a str,
-        since_ms: i64,
-    ) -> BoxFuture<'a, Result<Found, BackendError>>;
+    fn discover<'a>(&'a self, selector: &'a str, since_ms: i64)
+    -> BoxFuture<'a, Result<Found, BackendError>>;
 
     /// What the scraped targets say their metrics are; empty where the other side does not know.
     fn types(&self) -> BoxFuture<'_, Result<Types, BackendError>>;

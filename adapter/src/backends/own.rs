@@ -1,5 +1,8 @@
 //! The own store, asked in process. Queries run on threads that may block, a few at a time; one that takes too long stops.
-#![allow(clippy::disallowed_methods, reason = "an edge: runs queries on threads of their own, and keeps their time")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "an edge: runs queries on threads of their own, and keeps their time"
+)]
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -138,12 +141,13 @@ fn evaluate(
     let parsed = flyball_tsdb::promql::parse(query)
         .map_err(|error| OwnStore::refused(name, "bad_data", error.to_string()))?;
     let options = Options { max_series: SERIES_LIMIT, max_samples: VALUES_LIMIT, ..Options::default() };
-    let outcome = engine::instant(source, &parsed, time_ms, &options, deadline).map_err(|error| match error {
-        engine::Error::TimedOut | engine::Error::Canceled => {
-            BackendError::Timeout { backend: name.to_owned(), after: TIMEOUT }
-        }
-        other => OwnStore::refused(name, "execution", other.to_string()),
-    })?;
+    let outcome =
+        engine::instant(source, &parsed, time_ms, &options, deadline).map_err(|error| match error {
+            engine::Error::TimedOut | engine::Error::Canceled => {
+                BackendError::Timeout { backend: name.to_owned(), after: TIMEOUT }
+            }
+            other => OwnStore::refused(name, "execution", other.to_string()),
+        })?;
     match outcome.value {
         Value::Scalar(Point { timestamp_ms, value }) => Ok(Answer::Scalar { value, timestamp_ms }),
         Value::Vector(series) => {

@@ -154,8 +154,7 @@ impl Prometheus {
         let start = seconds(since_ms);
         let limit = (NAMES_LIMIT + 1).to_string();
         let parameters = [("match[]", selector), ("start", start.as_str()), ("limit", &limit)];
-        let (mut names, _): (Vec<String>, _) =
-            self.ask("label/__name__/values", &parameters, false).await?;
+        let (mut names, _): (Vec<String>, _) = self.ask("label/__name__/values", &parameters, false).await?;
         if names.len() > NAMES_LIMIT {
             tracing::warn!(
                 backend = self.http.name(),
@@ -325,7 +324,10 @@ mod tests {
 
     #[test]
     fn parameters_are_encoded() {
-        assert_eq!(encoded(&[("match[]", "{a=\"b c\"}"), ("x", "é+&")]), "match%5B%5D=%7Ba%3D%22b%20c%22%7D&x=%C3%A9%2B%26");
+        assert_eq!(
+            encoded(&[("match[]", "{a=\"b c\"}"), ("x", "é+&")]),
+            "match%5B%5D=%7Ba%3D%22b%20c%22%7D&x=%C3%A9%2B%26"
+        );
         assert_eq!((seconds(1_500), seconds(-1)), ("1.500".to_owned(), "-1.999".to_owned()));
     }
 }

@@ -113,7 +113,8 @@ impl HttpSettings {
             url: url.rsplit_once('@').map_or(url, |(_, behind)| behind).to_owned(),
             reason: reason.to_owned(),
         };
-        let uri: Uri = url.trim().parse().map_err(|error: http::uri::InvalidUri| refuse(&error.to_string()))?;
+        let uri: Uri =
+            url.trim().parse().map_err(|error: http::uri::InvalidUri| refuse(&error.to_string()))?;
         let scheme = uri.scheme_str().unwrap_or_default();
         if !["http", "https"].contains(&scheme) {
             return Err(refuse("it has to begin with http:// or https://"));
@@ -201,7 +202,11 @@ mod tests {
     fn addresses() {
         for (url, path, expected) in [
             ("http://prometheus:9090", "/api/v1/query", "http://prometheus:9090/api/v1/query"),
-            ("https://mimir/prometheus/", "/api/v1/query?query=a", "https://mimir/prometheus/api/v1/query?query=a"),
+            (
+                "https://mimir/prometheus/",
+                "/api/v1/query?query=a",
+                "https://mimir/prometheus/api/v1/query?query=a",
+            ),
             ("http://user:pa%3Ass@host", "/x", "http://host/x"),
             ("http://[::1]:9090/", "/x", "http://[::1]:9090/x"),
         ] {

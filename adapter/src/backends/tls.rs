@@ -43,9 +43,7 @@ impl Material {
             .with_safe_default_protocol_versions()
             .map_err(|error| error.to_string())?;
         let builder = match (insecure, &self.ca) {
-            (true, _) => {
-                builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider)))
-            }
+            (true, _) => builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider))),
             (false, Some(pem)) => builder.with_root_certificates(given(pem)?),
             (false, None) => builder.with_root_certificates(of_the_system()?),
         };

@@ -143,7 +143,9 @@ impl QueryData {
                 }
                 _ => Err("a scalar that is no pair of a time and a value".to_owned()),
             },
-            other => Err(format!("the query yields a {other}; it has to yield an instant vector or a scalar")),
+            other => {
+                Err(format!("the query yields a {other}; it has to yield an instant vector or a scalar"))
+            }
         }
     }
 }
@@ -155,7 +157,9 @@ fn sample(element: Element) -> Option<Result<Sample, String>> {
     };
     let (seconds, value) = series.value?;
     Some(match (number(&value), milliseconds(seconds), Labels::from_pairs(series.labels)) {
-        (Ok(value), Ok(timestamp_ms), Ok(labels)) => Ok(Sample { labels: Arc::new(labels), value, timestamp_ms }),
+        (Ok(value), Ok(timestamp_ms), Ok(labels)) => {
+            Ok(Sample { labels: Arc::new(labels), value, timestamp_ms })
+        }
         (Err(reason), ..) | (_, Err(reason), _) => Err(reason),
         (.., Err(error)) => Err(error.to_string()),
     })
@@ -322,7 +326,8 @@ mod tests {
 
     #[test]
     fn series_become_names() {
-        let text = r#"[{"__name__":"a","pod":"1"},{"__name__":"a","node":"2"},{"x":"unnamed"},{"__name__":"b"}]"#;
+        let text =
+            r#"[{"__name__":"a","pod":"1"},{"__name__":"a","node":"2"},{"x":"unnamed"},{"__name__":"b"}]"#;
         let data: SeriesData = serde_json::from_str(text).unwrap();
         let names: Vec<(&str, Vec<&str>)> = data
             .found

@@ -95,7 +95,9 @@ impl<T: Weighed, E: Clone> Answers<T, E> {
     fn make_room(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let weight = |state: &State<T, E>| state.entries.values().map(Entry::weight).sum::<usize>();
-        while state.entries.len() > ENTRIES_LIMIT || (state.entries.len() > 1 && weight(&state) > WEIGHT_LIMIT) {
+        while state.entries.len() > ENTRIES_LIMIT
+            || (state.entries.len() > 1 && weight(&state) > WEIGHT_LIMIT)
+        {
             let oldest = state.entries.iter().min_by_key(|(_, entry)| entry.asked);
             let Some(question) = oldest.map(|(question, _)| question.clone()) else { break };
             state.entries.remove(&question);
@@ -158,10 +160,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_who_goes_away_takes_nobody_along() {
         let (answers, calls) = (Answers::new(LIFETIME), AtomicUsize::new(0));
-        let first = tokio::time::timeout(
-            Duration::from_millis(10),
-            answers.get_or("q", || slow(&calls, Ok(1))),
-        );
+        let first =
+            tokio::time::timeout(Duration::from_millis(10), answers.get_or("q", || slow(&calls, Ok(1))));
         let second = answers.get_or("q", || slow(&calls, Ok(2)));
         let (first, second) = tokio::join!(first, second);
         assert!(first.is_err());

@@ -77,7 +77,10 @@ pub(super) async fn follow(client: Client, kinds: &watch::Sender<Arc<Kinds>>, as
             Ok(()) => told = None,
             Err(reason) => {
                 if told.as_ref() != Some(&reason) {
-                    tracing::warn!(reason, "the kinds of the cluster cannot be asked for; the known ones stay");
+                    tracing::warn!(
+                        reason,
+                        "the kinds of the cluster cannot be asked for; the known ones stay"
+                    );
                     told = Some(reason);
                 }
             }
@@ -117,7 +120,8 @@ async fn ask(client: &Client, path: &str) -> Result<Groups, String> {
         .map_err(|error| error.to_string())?;
     let answer = tokio::time::timeout(TIMEOUT, client.request::<Groups>(request)).await;
     let answer = answer.map_err(|_| format!("{path}: no answer within {} s", TIMEOUT.as_secs()))?;
-    let groups = answer.map_err(|error| format!("{path}: {}", flyball_apiserver::api_error::causes(&error)))?;
+    let groups =
+        answer.map_err(|error| format!("{path}: {}", flyball_apiserver::api_error::causes(&error)))?;
     match groups.kind.as_str() {
         "APIGroupDiscoveryList" => Ok(groups),
         _ => Err(format!("{path}: the API server has no aggregated discovery")),
@@ -173,7 +177,9 @@ mod tests {
         let kinds = kinds_of(serde_json::from_str(text).unwrap());
         let short: Vec<_> = kinds
             .iter()
-            .map(|kind| (kind.version.as_str(), kind.plural.as_str(), kind.singular.as_str(), kind.namespaced))
+            .map(|kind| {
+                (kind.version.as_str(), kind.plural.as_str(), kind.singular.as_str(), kind.namespaced)
+            })
             .collect();
         assert_eq!(short, [("v2", "queues", "queue", true), ("v1", "farms", "farm", false)]);
         let all = Kinds::builtin().with(kinds);

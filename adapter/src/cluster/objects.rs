@@ -149,13 +149,7 @@ impl Objects {
         tokio::time::timeout(TIMEOUT, work).await.unwrap_or(Err(timeout))
     }
 
-    async fn page(
-        &self,
-        client: &Client,
-        path: &str,
-        next: &str,
-        what: &str,
-    ) -> Result<List, ObjectsError> {
+    async fn page(&self, client: &Client, path: &str, next: &str, what: &str) -> Result<List, ObjectsError> {
         let mut path = path.to_owned();
         if !next.is_empty() {
             path.push_str("&continue=");

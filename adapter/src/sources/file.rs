@@ -164,12 +164,18 @@ fn source(entry: Entry) -> Result<SourceSettings, String> {
             }
             let front_proxy = server.front_proxy;
             if front_proxy && server.cert_file.is_none() {
-                return Err("server.frontProxy: it needs certFile and keyFile, by which the other server knows \
+                return Err(
+                    "server.frontProxy: it needs certFile and keyFile, by which the other server knows \
                             that it may believe us"
-                    .to_owned());
+                        .to_owned(),
+                );
             }
             let http = http("server", server)?;
-            SourceKind::Server(Box::new(ProxiedSettings { http, front_proxy, groups: groups(&entry.groups)? }))
+            SourceKind::Server(Box::new(ProxiedSettings {
+                http,
+                front_proxy,
+                groups: groups(&entry.groups)?,
+            }))
         }
         _ => return Err("exactly one of store, prometheus and server has to be given".to_owned()),
     };
@@ -258,10 +264,16 @@ sources:
   groups: [external.metrics.k8s.io]
 "#;
         let sources = parse(text).unwrap();
-        assert_eq!(sources.iter().map(|source| source.name.as_str()).collect::<Vec<_>>(), ["own", "mimir", "keda"]);
+        assert_eq!(
+            sources.iter().map(|source| source.name.as_str()).collect::<Vec<_>>(),
+            ["own", "mimir", "keda"]
+        );
         assert!(sources[1].metrics.hold("shop_carts") && !sources[1].metrics.hold("my_shop_carts"));
         let SourceKind::Prometheus { http, automatic: Some(true) } = &sources[1].kind else { panic!() };
-        assert_eq!((http.timeout.as_secs(), http.max_connections, http.scrape_interval.as_secs()), (5, 4, 30));
+        assert_eq!(
+            (http.timeout.as_secs(), http.max_connections, http.scrape_interval.as_secs()),
+            (5, 4, 30)
+        );
         let SourceKind::Server(server) = &sources[2].kind else { panic!() };
         assert_eq!(server.groups, [Group::External]);
     }
@@ -276,7 +288,10 @@ sources:
             ("{name: x, prometheus: {url: y}}", "prometheus.url"),
             ("{name: x, prometheus: {url: \"http://y\", verb: PUT}}", "prometheus.verb"),
             ("{name: x, prometheus: {url: \"http://y\", timeout: soon}}", "prometheus.timeout"),
-            ("{name: x, prometheus: {url: \"http://y\", keyFile: k}}", "certFile and keyFile belong together"),
+            (
+                "{name: x, prometheus: {url: \"http://y\", keyFile: k}}",
+                "certFile and keyFile belong together",
+            ),
             ("{name: x, prometheus: {url: \"http://y\", maxConnections: 0}}", "maxConnections"),
             ("{name: x, prometheus: {url: \"http://y\", uri: z}}", "uri"),
             ("{name: x, store: {}, metrics: [\"(\"]}", "metrics: "),

@@ -14,8 +14,8 @@ use serde::Deserialize;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::file::{ProxiedSettings, SourceSettings};
 use super::Names;
+use super::file::{ProxiedSettings, SourceSettings};
 use crate::backends::{Answered, Asked, BackendError, HttpClient};
 
 /// Most metrics of such a server that our discovery lists.

@@ -21,8 +21,8 @@ use crate::backends::{Answer, Backend, BackendError, Found, Types};
 use crate::cache::{Answers, Choice, SharedUse, Weighed};
 use crate::kinds::{GroupResource, Kinds};
 use crate::rules::{
-    Catalogue, CustomRequest, ExternalPlan, Grouped, NonFinite, PlanError, QueryPlan, Rule, RuleSet, SeriesShape,
-    ValueError, Values,
+    Catalogue, CustomRequest, ExternalPlan, Grouped, NonFinite, PlanError, QueryPlan, Rule, RuleSet,
+    SeriesShape, ValueError, Values,
 };
 use crate::server::Clock;
 
@@ -30,8 +30,8 @@ use crate::server::Clock;
 const DISCOVERIES_AT_ONCE: usize = 4;
 /// How long a request for an unknown metric waits for a new look.
 const MISS_PATIENCE: Duration = Duration::from_secs(2);
-/// Metrics made from what is scraped are of objects, and no object is named without one of these labels.
-const AUTOMATIC_SELECTORS: [&str; 2] = ["{namespace!=\"\"}", "{node!=\"\"}"];
+/// Metrics are made from everything that is scraped: many labels can name an object.
+const AUTOMATIC_SELECTOR: &str = "{__name__!=\"\"}";
 
 /// Why a source has no values.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -318,13 +318,15 @@ impl Queried {
     /// Looks once. What cannot be asked keeps what it had.
     pub async fn look(&self) {
         let now_ms = (self.clock)();
-        let since_ms = now_ms.saturating_sub(i64::try_from(self.looks.max_age.as_millis()).unwrap_or(i64::MAX));
+        let since_ms =
+            now_ms.saturating_sub(i64::try_from(self.looks.max_age.as_millis()).unwrap_or(i64::MAX));
         let rules: Vec<&Arc<Rule>> = self.rules.custom.iter().chain(&self.rules.external).collect();
         let mut selectors: BTreeSet<&str> = rules.iter().map(|rule| rule.series_query()).collect();
-        selectors.extend(self.automatic.iter().flat_map(|_| AUTOMATIC_SELECTORS));
+        selectors.extend(self.automatic.map(|_| AUTOMATIC_SELECTOR));
         let found = self.discover(selectors, since_ms).await;
         let shapes = self.remember(&found);
-        let of = |rule: &Arc<Rule>| (rule.clone(), shapes.get(rule.series_query()).cloned().unwrap_or_default());
+        let of =
+            |rule: &Arc<Rule>| (rule.clone(), shapes.get(rule.series_query()).cloned().unwrap_or_default());
         let custom: Vec<_> = self.rules.custom.iter().map(of).collect();
         let mut external: Vec<_> = self.rules.external.iter().map(of).collect();
         let typed = match self.automatic {
@@ -346,11 +348,11 @@ impl Queried {
             .collect();
         if let Some(options) = self.automatic {
             automatic::add(&mut catalogue, &typed, options, &self.kinds);
-            states.extend(AUTOMATIC_SELECTORS.map(|selector| RuleState {
+            states.push(RuleState {
                 line: 0,
-                series_query: selector.to_owned(),
-                found: state(&found, selector),
-            }));
+                series_query: AUTOMATIC_SELECTOR.to_owned(),
+                found: state(&found, AUTOMATIC_SELECTOR),
+            });
         }
         let listing = Listing { catalogue, rules: states, at_ms: now_ms.max(1) };
         self.advice.set(&format!("source-{}", self.name), listing.failure());
@@ -375,7 +377,10 @@ impl Queried {
     }
 
     /// Shapes by selector: those found now, else those found before.
-    fn remember(&self, found: &BTreeMap<String, Result<Found, BackendError>>) -> BTreeMap<String, Vec<SeriesShape>> {
+    fn remember(
+        &self,
+        found: &BTreeMap<String, Result<Found, BackendError>>,
+    ) -> BTreeMap<String, Vec<SeriesShape>> {
         let mut last = self.last_shapes.lock().unwrap_or_else(PoisonError::into_inner);
         for (selector, found) in found {
             let Ok(found) = found else { continue };
@@ -397,16 +402,9 @@ impl Queried {
                 Default::default()
             }
         };
-        let mut merged: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-        for selector in AUTOMATIC_SELECTORS {
-            for shape in shapes.get(selector).into_iter().flatten() {
-                merged.entry(&shape.name).or_default().extend(shape.labels.iter().cloned());
-            }
-        }
-        let typed = merged.into_iter().map(|(name, labels)| TypedShape {
-            kind: kind_of(&types, name),
-            shape: SeriesShape { name: name.to_owned(), labels },
-        });
+        let shapes = shapes.get(AUTOMATIC_SELECTOR).into_iter().flatten();
+        let typed =
+            shapes.map(|shape| TypedShape { kind: kind_of(&types, &shape.name), shape: shape.clone() });
         typed.collect()
     }
 }
@@ -440,8 +438,7 @@ fn state(found: &BTreeMap<String, Result<Found, BackendError>>, selector: &str) 
 
 /// The type of a series: what was said about its family, whose name lacks the suffix of a part.
 fn kind_of(types: &Types, series: &str) -> Option<MetricType> {
-    let family = || {
-        ["_bucket", "_count", "_sum", "_total"].into_iter().find_map(|suffix| series.strip_suffix(suffix))
-    };
+    let family =
+        || ["_bucket", "_count", "_sum", "_total"].into_iter().find_map(|suffix| series.strip_suffix(suffix));
     types.get(series).or_else(|| types.get(family()?)).copied()
 }

@@ -34,7 +34,8 @@ impl Unwritten {
         let rate = format!("sum(rate(<<.Series>>{{<<.LabelMatchers>>}}[{window_ms}ms]))");
         let rule = |matches: &str, name: &str, query: &str| {
             let text = |value: &str| Text { value: value.to_owned(), line: 0 };
-            let namespace = ConfiguredResource { resource: NAMESPACE.to_owned(), ..ConfiguredResource::default() };
+            let namespace =
+                ConfiguredResource { resource: NAMESPACE.to_owned(), ..ConfiguredResource::default() };
             let rule = DiscoveryRule {
                 series_query: text("{namespace!=\"\"}"),
                 resources: ResourceMapping {

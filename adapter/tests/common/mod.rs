@@ -85,13 +85,9 @@ impl Simulated {
     /// Serves what is in memory.
     pub async fn of_source(source: MemorySource) -> Simulated {
         let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
-        let server = QueryServer::new(
-            Arc::new(source),
-            Arc::new(NoFacts),
-            Options::default(),
-            Limits::default(),
-        )
-        .unwrap();
+        let server =
+            QueryServer::new(Arc::new(source), Arc::new(NoFacts), Options::default(), Limits::default())
+                .unwrap();
         let (server, listener) = (Arc::new(server), TcpListener::bind("127.0.0.1:0").await.unwrap());
         let url = format!("http://{}", listener.local_addr().unwrap());
         let noted = asked.clone();
@@ -105,13 +101,13 @@ impl Simulated {
                         let path = parts.uri.path().split("/api/v1/").nth(1).unwrap_or("").to_owned();
                         let (method, headers) = (parts.method.to_string(), parts.headers.clone());
                         noted.lock().unwrap().push(Asked { method, path: path.clone(), headers });
-                        let request =
-                            Request::new(parts, User::default(), LimitedBody::new(body, 1 << 20));
+                        let request = Request::new(parts, User::default(), LimitedBody::new(body, 1 << 20));
                         Ok::<_, Infallible>(server.answer(request, &format!("/{path}"), None).await)
                     }
                 });
                 tokio::spawn(
-                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
+                    hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service),
                 );
             }
         });
@@ -189,9 +185,12 @@ pub fn file(text: &str) -> (tempfile::TempDir, std::path::PathBuf) {
 /// The pods of the tests.
 pub fn cluster() -> Arc<Cluster> {
     let cluster = Arc::new(Cluster::default());
-    for (namespace, name, app) in
-        [("shop", "cart-1", "cart"), ("shop", "cart-2", "cart"), ("shop", "web-1", "web"), ("other", "cart-1", "cart")]
-    {
+    for (namespace, name, app) in [
+        ("shop", "cart-1", "cart"),
+        ("shop", "cart-2", "cart"),
+        ("shop", "web-1", "web"),
+        ("other", "cart-1", "cart"),
+    ] {
         cluster.set_pod(namespace, name, BTreeMap::from([("app".to_owned(), app.to_owned())]));
     }
     cluster

@@ -46,7 +46,8 @@ impl Backend {
                 let state = shared.clone();
                 let service = service_fn(move |request| answer(state.clone(), request));
                 tokio::spawn(
-                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
+                    hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service),
                 );
             }
         });

@@ -46,8 +46,9 @@ impl Child {
             .context("the adapter cannot be started")?;
         let pid = process.id().context("the adapter has ended")?;
         let out = process.stdout.take().context("the adapter says nothing")?;
-        let line = BufReader::new(out).lines().next_line();
-        let url = tokio::time::timeout(PATIENCE, line).await??.context("the adapter has ended")?;
+        let mut lines = BufReader::new(out).lines();
+        let url =
+            tokio::time::timeout(PATIENCE, lines.next_line()).await??.context("the adapter has ended")?;
         Ok(Child { process, pid, url })
     }
 

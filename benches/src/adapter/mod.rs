@@ -76,8 +76,8 @@ pub async fn figures(program: &Path, plan: Plan) -> anyhow::Result<Vec<Figure>> 
         Figure::new(ROW, "queries to the backend per rule and interval", per_rule, "queries")
             .promise("≤ 1")
             .beside(format!("{asked} queries, {narrow} of them for one autoscaler alone")),
-        Figure::new(ROW, "resident memory of the adapter", resident_mb, "MB")
-            .promise("≤ 50 MB")
-            .beside(format!("{:.1} m CPU; the answer to one query is {:.1} MB", cpu * 1e3, backend.answer_mb())),
+        Figure::new(ROW, "resident memory of the adapter", resident_mb, "MB").promise("≤ 50 MB").beside(
+            format!("{:.1} m CPU; the answer to one query is {:.1} MB", cpu * 1e3, backend.answer_mb()),
+        ),
     ])
 }

@@ -21,7 +21,8 @@ mod metrics_server;
 mod upstream;
 
 pub use adapter::{
-    AdapterArgs, AdapterCommand, BackendArgs, CheckRulesArgs, ExplainAdapterArgs, ListArgs, PrometheusVerb, RuleArgs,
+    AdapterArgs, AdapterCommand, BackendArgs, CheckRulesArgs, ExplainAdapterArgs, ListArgs, PrometheusVerb,
+    RuleArgs,
 };
 pub use collector::CollectorArgs;
 pub use doctor::{DoctorArgs, DoctorCommand, DoctorKubeletsArgs};

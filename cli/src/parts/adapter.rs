@@ -14,9 +14,9 @@ use flyball_adapter::kinds::GroupResource;
 use flyball_adapter::rules::NonFinite;
 use flyball_adapter::sources::{self, Names, SourceKind, SourceSettings};
 use flyball_adapter::{Adapter, Explained, OwnSeries, ServerSettings, Settings};
-use flyball_apiserver::{Advice, Generic};
 use flyball_apiserver::own_metrics::OwnMetrics;
 use flyball_apiserver::standard::VersionInfo;
+use flyball_apiserver::{Advice, Generic};
 use flyball_model::selector::LabelSelector;
 use kube::Client;
 use kube::config::AuthInfo;
@@ -25,8 +25,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{API_VERSION, generic_server};
 use crate::flags::{
-    AdapterArgs, AdapterCommand, BackendArgs, CheckRulesArgs, ClusterArgs, ExplainAdapterArgs, ListArgs, Output,
-    PrometheusVerb, RuleArgs,
+    AdapterArgs, AdapterCommand, BackendArgs, CheckRulesArgs, ClusterArgs, ExplainAdapterArgs, ListArgs,
+    Output, PrometheusVerb, RuleArgs,
 };
 use crate::{output, query};
 
@@ -279,7 +279,8 @@ async fn list(args: &AdapterArgs, list: &ListArgs) -> anyhow::Result<()> {
             Some(adapter.cluster().kind(&asked).map_or(asked, |kind| kind.group_resource()))
         }
     });
-    let chosen = listed.iter().filter(|said| wanted.as_ref().is_none_or(|wanted| said.what.resource == *wanted));
+    let chosen =
+        listed.iter().filter(|said| wanted.as_ref().is_none_or(|wanted| said.what.resource == *wanted));
     if list.output != Output::Table {
         let items: Vec<Value> = chosen
             .map(|said| {

@@ -108,10 +108,7 @@ pub(super) fn limits(args: &LimitArgs, config: &mut Generic) {
     };
     config.shutdown_delay = args.shutdown_delay_duration;
     if !args.ignored.0.is_empty() {
-        tracing::warn!(
-            "flags of upstream's program without effect here: {}",
-            args.ignored.0.join(", ")
-        );
+        tracing::warn!("flags of upstream's program without effect here: {}", args.ignored.0.join(", "));
     }
 }
 

@@ -167,8 +167,10 @@ impl RunningHistory {
     /// What the store holds, for who asks in this process.
     pub(super) fn series(&self) -> OwnSeries {
         // The same table as for those who ask for metadata; it does not change.
-        let types: Types =
-            flyball_collector::resource::metrics().into_iter().map(|row| (row.name.to_owned(), row.kind)).collect();
+        let types: Types = flyball_collector::resource::metrics()
+            .into_iter()
+            .map(|row| (row.name.to_owned(), row.kind))
+            .collect();
         OwnSeries { series: Arc::new(self.0.appender()), types: Arc::new(move || types.clone()) }
     }
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use flyball_apiserver::certs::secret::KeptSecret;
 use flyball_adapter::Adapter;
+use flyball_apiserver::certs::secret::KeptSecret;
 use flyball_apiserver::own_metrics::OwnMetrics;
 use flyball_apiserver::standard::VersionInfo;
 use flyball_metrics_server::peers::Peers;
