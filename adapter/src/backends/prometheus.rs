@@ -34,11 +34,14 @@ const LABELS_LIFETIME: Duration = Duration::from_secs(600);
 /// What a server says when it cut a list at `limit`.
 const TRUNCATED: &str = "results truncated due to limit";
 
+/// When, and which.
+type KnownLabels = BTreeMap<(String, String), (Instant, BTreeSet<String>)>;
+
 /// A server.
 pub struct Prometheus {
     http: HttpClient,
     /// Label names that were asked for one by one, by selector and metric.
-    labels: Mutex<BTreeMap<(String, String), (Instant, BTreeSet<String>)>>,
+    labels: Mutex<KnownLabels>,
 }
 
 impl Prometheus {
