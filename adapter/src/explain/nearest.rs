@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::automatic::split_quantile;
 use crate::kinds::GroupResource;
 use crate::rules::Catalogue;
 
@@ -78,6 +79,11 @@ pub fn missing_custom(
         .find(|(have, source)| source.series == metric && have.resource == resource);
     if let Some((have, _)) = for_series {
         return format!("the series {metric} is served for {resource} as {}", have.metric);
+    }
+    let meant = [Some(metric), split_quantile(metric).map(|(name, _)| name)];
+    let skipped = catalogue.skipped().iter().find(|skipped| meant.contains(&Some(skipped.series.as_str())));
+    if let Some(skipped) = skipped {
+        return format!("the series {} gives no metric: {}", skipped.series, skipped.why);
     }
     let of_resource = catalogue.custom_metrics().filter(|have| have.resource == resource);
     let near = nearest(metric, of_resource.map(|have| have.metric.as_str()));
