@@ -114,7 +114,7 @@ fn shared_answers_are_the_exact_ones() {
     let kinds = Arc::new(Kinds::builtin());
     let mut random = fastrand::Rng::with_seed(7);
     let (mut compared, mut with_values, mut alone) = (0, 0, 0);
-    for _ in 0..150 {
+    for _ in 0..60 {
         let store = series(&mut random);
         let template = query(&mut random, 2).replace('M', "<<.LabelMatchers>>").replace('G', "<<.GroupBy>>");
         let text = format!(
@@ -157,7 +157,7 @@ fn shared_answers_are_the_exact_ones() {
             }
         }
     }
-    assert!(compared > 200 && with_values > 50 && alone > 200, "{compared}, {with_values}, {alone}");
+    assert!(compared > 80 && with_values > 20 && alone > 80, "{compared}, {with_values}, {alone}");
 }
 
 /// NaN is unequal to itself, so values are compared as text.
