@@ -248,10 +248,12 @@ fn fields(mut value: Value, names: &[String], line: usize) -> Result<Value, Temp
     for name in names {
         value = match value {
             Value::Map(mut map) => map.remove(name).map_or(Value::Nil, Value::Text),
-            Value::Struct(fields) => match fields.into_iter().find(|(have, _)| have == name) {
-                Some((_, value)) => value,
-                None => return Err(TemplateError::at(line, format!("there is no field .{name}"))),
-            },
+            Value::Struct(fields) | Value::Named(_, fields) => {
+                match fields.into_iter().find(|(have, _)| have == name) {
+                    Some((_, value)) => value,
+                    None => return Err(TemplateError::at(line, format!("there is no field .{name}"))),
+                }
+            }
             // What a map does not hold has no fields either, and Go lets that pass.
             Value::Nil => Value::Nil,
             other => {

@@ -161,12 +161,12 @@ fn plain_text(verb: char, spec: &Spec, value: &Value) -> Option<String> {
     };
     Some(match (verb, value) {
         ('v', Value::Text(text)) if spec.sharp => quote(text),
-        ('v' | 's', Value::Text(text)) => cut(text),
+        ('v' | 's', Value::Text(text) | Value::Named(text, _)) => cut(text),
         ('v' | 'd', Value::Int(number)) => signed(spec, number.to_string()),
         ('v' | 'g', Value::Float(number)) => signed(spec, general(*number, spec.precision)),
         ('v', value) => shown(value),
         ('q', Value::Text(text)) if spec.sharp && !text.contains('`') => format!("`{text}`"),
-        ('q', Value::Text(text)) => quote(&cut(text)),
+        ('q', Value::Text(text) | Value::Named(text, _)) => quote(&cut(text)),
         ('q', Value::Int(number)) => quoted_character(char::from_u32(u32::try_from(*number).ok()?)?),
         ('x', Value::Text(text)) => text.bytes().map(|byte| format!("{byte:02x}")).collect(),
         ('X', Value::Text(text)) => text.bytes().map(|byte| format!("{byte:02X}")).collect(),
