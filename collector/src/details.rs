@@ -241,6 +241,40 @@ impl Details {
         Details { hugetlb: huge_page_sizes.iter().map(empty).collect(), ..Details::default() }
     }
 
+    /// Becomes the same as another, and keeps its own buffers for it.
+    pub fn copy_from(&mut self, other: &Details) {
+        let Details {
+            unix_ms,
+            cpu,
+            per_cpu_ns,
+            memory,
+            cpu_pressure,
+            memory_pressure,
+            io_pressure,
+            tasks,
+            io,
+            disks,
+            hugetlb,
+            network,
+        } = other;
+        (self.unix_ms, self.cpu, self.memory, self.tasks) = (*unix_ms, *cpu, *memory, *tasks);
+        self.cpu_pressure = *cpu_pressure;
+        self.memory_pressure = *memory_pressure;
+        self.io_pressure = *io_pressure;
+        self.per_cpu_ns.clone_from(per_cpu_ns);
+        self.io.clone_from(io);
+        self.disks.clone_from(disks);
+        self.hugetlb.clone_from(hugetlb);
+        self.network.clone_from(network);
+    }
+
+    /// Forgets what is added up or listed by each pass, whichever files it reads.
+    pub fn clear_lists(&mut self) {
+        self.io.clear();
+        self.disks.clear();
+        self.network.clear();
+    }
+
     /// Forgets everything but limits, which are read more rarely. Keeps its buffers.
     pub fn clear_all_but_limits(&mut self) {
         let CpuDetails { period_us, quota_us, shares, .. } = self.cpu;
@@ -253,11 +287,9 @@ impl Details {
         self.cpu_pressure = None;
         self.memory_pressure = None;
         self.io_pressure = None;
-        self.io.clear();
-        self.disks.clear();
+        self.clear_lists();
         for pages in &mut self.hugetlb {
             (pages.usage_bytes, pages.max_usage_bytes, pages.limit_hits) = (None, None, None);
         }
-        self.network.clear();
     }
 }

@@ -46,6 +46,8 @@ pub struct GroupFiles {
     swap: Option<OwnedFd>,
     last_usage_bytes: Option<u64>,
     last_cpu_ns: Option<u64>,
+    /// The last sweep in which CPU or memory usage was another than in the one before, or could not be read.
+    changed_sequence: Option<u64>,
     stat: MemoryStat,
     stat_sequence: u64,
     swap_unaccounted: bool,
@@ -86,6 +88,7 @@ impl GroupFiles {
             swap: None,
             last_usage_bytes: None,
             last_cpu_ns: None,
+            changed_sequence: None,
             stat: MemoryStat::default(),
             stat_sequence: 0,
             swap_unaccounted: false,
@@ -108,8 +111,9 @@ impl GroupFiles {
             .memory_usage
             .and_then(|(tree, file)| self.number(ctx, Which::MemoryUsage, tree, file, &mut values.gone));
         let t2 = ctx.clock.monotonic_ns();
+        let idle = self.is_idle(cpu_ns, usage, ctx.sequence);
         let Some(usage_bytes) = usage else { return values };
-        self.refresh_stat(ctx, usage_bytes, cpu_ns, &mut values.gone);
+        self.refresh_stat(ctx, idle, &mut values.gone);
         let unix_ms = ctx.anchor.middle_unix_ms(t1, t2);
         values.memory = Some(Memory {
             usage_bytes: Some(usage_bytes),
@@ -123,6 +127,24 @@ impl GroupFiles {
         let limit_bytes = self.swap_limit;
         values.swap = self.stat.swap_bytes.map(|usage_bytes| Swap { usage_bytes, limit_bytes, unix_ms });
         values
+    }
+
+    /// Whether neither value moved since the sweep before.
+    fn is_idle(&mut self, cpu_ns: Option<u64>, usage_bytes: Option<u64>, sequence: u64) -> bool {
+        let idle = cpu_ns.is_some()
+            && usage_bytes.is_some()
+            && self.last_cpu_ns == cpu_ns
+            && self.last_usage_bytes == usage_bytes;
+        (self.last_cpu_ns, self.last_usage_bytes) = (cpu_ns, usage_bytes);
+        if !idle {
+            self.changed_sequence = Some(sequence);
+        }
+        idle
+    }
+
+    /// Whether CPU and memory usage stood still in every sweep from `sequence` on; never of a group that no sweep read.
+    pub fn is_still_since(&self, sequence: u64) -> bool {
+        self.changed_sequence.is_some_and(|changed| changed < sequence)
     }
 
     /// CPU time alone.
@@ -162,11 +184,8 @@ impl GroupFiles {
 
     /// `memory.stat` (with the swap files of v2) costs more than the counters together. While neither CPU nor usage moved by a byte nothing in it
     /// can have moved much, so the last one is used again, for at most [`SLOW_TIER_SWEEPS`].
-    fn refresh_stat(&mut self, ctx: &mut SweepContext<'_>, usage: u64, cpu_ns: Option<u64>, gone: &mut bool) {
+    fn refresh_stat(&mut self, ctx: &mut SweepContext<'_>, idle: bool, gone: &mut bool) {
         let Some((tree, file, keys)) = ctx.plan.memory_stat else { return };
-        let idle = self.last_usage_bytes == Some(usage) && self.last_cpu_ns == cpu_ns;
-        self.last_usage_bytes = Some(usage);
-        self.last_cpu_ns = cpu_ns;
         let age = ctx.sequence.saturating_sub(self.stat_sequence);
         if idle && self.stat.inactive_file_bytes.is_some() && age < SLOW_TIER_SWEEPS {
             return;

@@ -5,7 +5,7 @@
 //! exceptions: what a machine does not have is absent, never 0, and devices come from the kernel's numbers, so none is
 //! left out for its name.
 
-use crate::details::{Details, DeviceIo, HugePages};
+use crate::details::{Details, DeviceIo, HugePages, MemoryDetails};
 use crate::parse::{self, Limit};
 
 /// Clock ticks of `cpuacct.stat` in nanoseconds: USER_HZ is 100 on every architecture.
@@ -18,7 +18,10 @@ pub const DEVICES_LIMIT: usize = 256;
 /// How often a file is read; see [`crate::slow`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
-    /// With every pass of the slower tier.
+    /// With every pass of the slower tier in which the group may have done something: these values move only when its own
+    /// processes run or memory is charged to it, which each sweep sees in the two values it reads.
+    Active,
+    /// With every pass of the slower tier: others move these values, or waiting does.
     Slow,
     /// Limits, which only the kubelet changes: with every few passes.
     Rare,
@@ -92,12 +95,16 @@ pub fn per_cpu(tree: usize) -> Reader {
         to.per_cpu_ns.clear();
         to.per_cpu_ns.extend(parse::numbers(text).take(CPUS_LIMIT));
     };
-    Reader { tree, file: "cpuacct.usage_percpu".to_owned(), pace: Pace::Slow, take, argument: 0 }
+    Reader { tree, file: "cpuacct.usage_percpu".to_owned(), pace: Pace::Active, take, argument: 0 }
 }
 
 struct Plan(Vec<Reader>);
 
 impl Plan {
+    fn active(&mut self, tree: usize, file: &str, take: Take) {
+        self.0.push(Reader { tree, file: file.to_owned(), pace: Pace::Active, take, argument: 0 });
+    }
+
     fn slow(&mut self, tree: usize, file: &str, take: Take) {
         self.0.push(Reader { tree, file: file.to_owned(), pace: Pace::Slow, take, argument: 0 });
     }
@@ -109,8 +116,8 @@ impl Plan {
     fn cpu(&mut self, accounting: Place, limits: Place) {
         match accounting {
             // With the cpu controller it has the throttling too.
-            Some((tree, true)) => self.slow(tree, "cpu.stat", cpu_stat_v2),
-            Some((tree, false)) => self.slow(tree, "cpuacct.stat", cpuacct_stat),
+            Some((tree, true)) => self.active(tree, "cpu.stat", cpu_stat_v2),
+            Some((tree, false)) => self.active(tree, "cpuacct.stat", cpuacct_stat),
             None => {}
         }
         match limits {
@@ -123,7 +130,7 @@ impl Plan {
                 });
             }
             Some((tree, false)) => {
-                self.slow(tree, "cpu.stat", cpu_stat_v1);
+                self.active(tree, "cpu.stat", cpu_stat_v1);
                 self.rare(tree, "cpu.cfs_period_us", |text, _, to| to.cpu.period_us = parse::number(text));
                 self.rare(tree, "cpu.cfs_quota_us", |text, _, to| to.cpu.quota_us = parse::limit_v1(text));
                 self.rare(tree, "cpu.shares", |text, _, to| to.cpu.shares = parse::number(text));
@@ -136,22 +143,22 @@ impl Plan {
         let Some((tree, unified)) = place else { return };
         if unified {
             self.slow(tree, "memory.stat", memory_stat_v2);
-            self.slow(tree, "memory.events", memory_events);
-            self.slow(tree, "memory.peak", |text, _, to| to.memory.max_usage_bytes = parse::number(text));
+            self.active(tree, "memory.events", memory_events);
+            self.active(tree, "memory.peak", |text, _, to| to.memory.max_usage_bytes = parse::number(text));
             self.rare(tree, "memory.max", |text, _, to| to.memory.limit = parse::limit(text));
             self.rare(tree, "memory.min", |text, _, to| to.memory.reservation = parse::limit(text));
             self.rare(tree, "memory.swap.max", |text, _, to| to.memory.swap_limit = parse::limit(text));
             return;
         }
         self.slow(tree, "memory.stat", memory_stat_v1);
-        self.slow(tree, "memory.oom_control", |text, _, to| {
+        self.active(tree, "memory.oom_control", |text, _, to| {
             to.memory.oom_kills = parse::keyed(text, b"oom_kill");
         });
-        self.slow(tree, "memory.max_usage_in_bytes", |text, _, to| {
+        self.active(tree, "memory.max_usage_in_bytes", |text, _, to| {
             to.memory.max_usage_bytes = parse::number(text);
         });
-        self.slow(tree, "memory.failcnt", |text, _, to| to.memory.limit_hits = parse::number(text));
-        self.slow(tree, "memory.kmem.usage_in_bytes", |text, _, to| {
+        self.active(tree, "memory.failcnt", |text, _, to| to.memory.limit_hits = parse::number(text));
+        self.active(tree, "memory.kmem.usage_in_bytes", |text, _, to| {
             to.memory.kernel_bytes = parse::number(text);
         });
         self.rare(tree, "memory.limit_in_bytes", |text, _, to| to.memory.limit = parse::limit_v1(text));
@@ -189,7 +196,7 @@ impl Plan {
                 self.0.push(Reader {
                     tree,
                     file: format!("hugetlb.{size}.{suffix}"),
-                    pace: Pace::Slow,
+                    pace: Pace::Active,
                     take,
                     argument,
                 });
@@ -247,8 +254,25 @@ fn weight_to_shares(weight: u64) -> Option<u64> {
     Some(2 + weight.checked_sub(1)?.checked_mul(262_142)? / 9_999)
 }
 
+/// `memory.stat` as if it had no line: values that it does not print now are absent.
+fn without_stat(memory: &mut MemoryDetails) {
+    *memory = MemoryDetails {
+        kernel_bytes: memory.kernel_bytes,
+        max_usage_bytes: memory.max_usage_bytes,
+        limit_hits: memory.limit_hits,
+        limit: memory.limit,
+        reservation: memory.reservation,
+        swap_limit: memory.swap_limit,
+        high_events: memory.high_events,
+        max_events: memory.max_events,
+        oom_kills: memory.oom_kills,
+        ..MemoryDetails::default()
+    };
+}
+
 fn memory_stat_v1(text: &[u8], _: usize, to: &mut Details) {
     let memory = &mut to.memory;
+    without_stat(memory);
     for (key, value) in parse::key_values(text) {
         let slot = match key {
             b"total_cache" => &mut memory.cache_bytes,
@@ -272,6 +296,8 @@ fn memory_stat_v1(text: &[u8], _: usize, to: &mut Details) {
 
 fn memory_stat_v2(text: &[u8], _: usize, to: &mut Details) {
     let memory = &mut to.memory;
+    without_stat(memory);
+    memory.kernel_bytes = None;
     for (key, value) in parse::key_values(text) {
         let slot = match key {
             b"file" => &mut memory.cache_bytes,

@@ -1,5 +1,6 @@
 //! The slower tier of one group: everything of [`Details`], read every [`SLOW_SWEEPS`] sweeps while the group uses CPU and
-//! every [`RARE_SWEEPS`] while it does not; limits every [`RARE_SWEEPS`] in any case.
+//! every [`RARE_SWEEPS`] while it does not; limits every [`RARE_SWEEPS`] in any case. Of a group that stood still since before
+//! its last pass, what only its own activity moves is kept and not read ([`Pace::Active`]).
 //!
 //! Groups take turns by inode, so that no sweep reads all of them, and a new group is read at once. A finished pass
 //! replaces the [`Details`] that sweeps hand out; those of the pass before it are filled anew unless someone still
@@ -25,6 +26,12 @@ use std::sync::Arc;
 pub const SLOW_SWEEPS: u64 = 10;
 /// Sweeps between two passes over an idle group, and between two reads of limits.
 pub const RARE_SWEEPS: u64 = 60;
+/// Sweeps before a pass in which a group must have stood still for its activity to be in that pass: the kernel counts a
+/// period of the bandwidth limit up to a second after the group ran in it.
+const SETTLE_SWEEPS: u64 = 3;
+/// Passes that read limits between two tries of a file that was missing, at most; it begins with one and doubles. Files
+/// come when a controller is enabled for a group, which is when it is made.
+const MISSING_PASSES: u32 = 16;
 /// Most descriptors of a group that are looked at for being sockets; each takes a system call.
 const LOOKED_AT_LIMIT: usize = 10_000;
 /// Bytes of directory entries taken per system call.
@@ -72,7 +79,9 @@ pub struct SlowTier {
     /// The same for limits.
     last_rare_sequence: u64,
     last_cpu_ns: Option<u64>,
-    /// One bit per reader: its file was missing in the last pass that read limits, and is not tried until the next such.
+    /// Passes that read limits.
+    rare_passes: u32,
+    /// One bit per reader: its file could not be read when it was last tried.
     missing: u64,
 }
 
@@ -86,6 +95,7 @@ impl SlowTier {
             last_sequence: 0,
             last_rare_sequence: 0,
             last_cpu_ns: None,
+            rare_passes: 0,
             missing: 0,
         }
     }
@@ -123,15 +133,23 @@ impl SlowTier {
         let first = self.last_rare_sequence == 0;
         let rare = first || ctx.sequence.saturating_sub(self.last_rare_sequence) >= RARE_SWEEPS;
         if rare {
-            self.missing = 0;
+            self.rare_passes = self.rare_passes.wrapping_add(1);
         }
+        let missing =
+            rare && (self.rare_passes.is_power_of_two() || self.rare_passes.is_multiple_of(MISSING_PASSES));
+        let settled = self.read_sequence.saturating_sub(SETTLE_SWEEPS);
+        let still = self.last_sequence > 0 && group.is_still_since(settled);
         let before_ns = ctx.clock.monotonic_ns();
         let unheld = self.spare.take().filter(|spare| Arc::strong_count(spare) == 1);
         let mut next = unheld.unwrap_or_else(|| Arc::new(Details::clone(&self.details)));
         if let Some(next) = Arc::get_mut(&mut next) {
-            next.clone_from(&self.details);
-            next.clear_all_but_limits();
-            self.read_files(group, rare, next, ctx);
+            next.copy_from(&self.details);
+            next.clear_lists();
+            // A file that cannot be read leaves its value absent, not that of the pass before: then all is read anew.
+            if !still || !self.read_files(group, Due { rare, missing, active: false }, next, ctx) {
+                next.clear_all_but_limits();
+                self.read_files(group, Due { rare, missing, active: true }, next, ctx);
+            }
             read_processes(group, rare, extras, next, ctx);
             next.unix_ms = ctx.anchor.middle_unix_ms(before_ns, ctx.clock.monotonic_ns());
         }
@@ -145,10 +163,19 @@ impl SlowTier {
         }
     }
 
-    fn read_files(&mut self, group: &GroupFiles, rare: bool, to: &mut Details, ctx: &mut SweepContext<'_>) {
+    /// Whether every file that was tried could be read, but for those that could not be read before.
+    fn read_files(
+        &mut self,
+        group: &GroupFiles,
+        due: Due,
+        to: &mut Details,
+        ctx: &mut SweepContext<'_>,
+    ) -> bool {
+        let mut all = true;
         for (at, reader) in ctx.plan.slow.iter().enumerate() {
             let bit = 1_u64.checked_shl(at as u32).unwrap_or(0);
-            if self.missing & bit != 0 || (reader.pace == Pace::Rare && !rare) {
+            let was_missing = self.missing & bit != 0;
+            if (was_missing && !due.missing) || !due.includes(reader.pace) {
                 continue;
             }
             let Some(tree) = ctx.trees.get(reader.tree) else { continue };
@@ -156,9 +183,13 @@ impl SlowTier {
             let text = files::join(ctx.path, group.path(), &reader.file)
                 .and_then(|path| files::read_at(tree, path, ctx.buffer));
             match text {
-                Ok(text) => (reader.take)(text, reader.argument, to),
-                Err(ReadFault::Gone) => return,
+                Ok(text) => {
+                    self.missing &= !bit;
+                    (reader.take)(text, reader.argument, to);
+                }
+                Err(ReadFault::Gone) => return true,
                 Err(fault) => {
+                    all &= was_missing;
                     // Limits are kept from pass to pass: an empty text clears the one that cannot be read now.
                     if reader.pace == Pace::Rare {
                         (reader.take)(b"", reader.argument, to);
@@ -169,6 +200,26 @@ impl SlowTier {
                     }
                 }
             }
+        }
+        all
+    }
+}
+
+/// Which files a pass reads beside those of [`Pace::Slow`].
+#[derive(Clone, Copy)]
+struct Due {
+    rare: bool,
+    /// Those of them that could not be read, too.
+    missing: bool,
+    active: bool,
+}
+
+impl Due {
+    fn includes(self, pace: Pace) -> bool {
+        match pace {
+            Pace::Active => self.active,
+            Pace::Slow => true,
+            Pace::Rare => self.rare,
         }
     }
 }

@@ -5,7 +5,9 @@ use flyball_collector::clock::Clock;
 use flyball_collector::disk::DiskUse;
 use flyball_collector::machine::Machine;
 use flyball_collector::names::NameTable;
+use flyball_collector::parse::Limit;
 use flyball_collector::selection::Selection;
+use flyball_collector::slow::{RARE_SWEEPS, SLOW_SWEEPS};
 use flyball_collector::summary::{self, Extent};
 use flyball_collector::{Config, Names, SourceChoice, Sweep, Sweeper, cadvisor, resource, watch};
 use flyball_model::exposition::{Event, Format, Reader};
@@ -376,4 +378,55 @@ fn time_by_cpu_stands_in_the_place_of_the_total_where_asked_for() {
         .collect();
     let expected = [("cpu00", "2"), ("cpu02", "0.5")].map(|(cpu, value)| (cpu.to_owned(), value.to_owned()));
     assert_eq!(of_app, expected, "{body}");
+}
+
+/// What each pass of the slower tier shows of a group that stands still: what others can move, at once; what only the group
+/// itself moves, when it moved; and a file that went, as absent.
+#[test]
+fn a_group_that_stands_still_is_read_for_what_others_move() {
+    let machine = copy(&machine("v2-systemd-crio"));
+    let mut sweeper = sweeper(machine.path(), names(machine.path()));
+    let id = sweeper.sweep_once().containers[0].id.clone();
+    let folders = walk(&machine.path().join("sys/fs/cgroup"));
+    let folder = folders.iter().find(|folder| folder.to_string_lossy().contains(&*id)).unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
+    let passes = |sweeper: &mut Sweeper, sweeps: u64| {
+        for _ in 0..sweeps {
+            sweeper.sweep_once();
+        }
+        let sweep = sweeper.latest().get();
+        let details = &sweep.containers.iter().find(|container| container.id == id).unwrap().details;
+        (details.memory.oom_kills, details.tasks.current, details.memory.limit)
+    };
+    let two_passes = 2 * RARE_SWEEPS;
+    write("memory.current", "4096\n");
+    write("memory.events", "high 0\nmax 0\noom_kill 1\n");
+    write("pids.current", "3\n");
+    write("memory.max", "4096\n");
+    // Nothing was there when it was found; that is looked at again soon.
+    assert_eq!(passes(&mut sweeper, two_passes), (Some(1), Some(3), Some(Limit::Bytes(4_096))));
+
+    write("memory.events", "high 0\nmax 0\noom_kill 2\n");
+    write("pids.current", "4\n");
+    write("memory.max", "max\n");
+    assert_eq!(passes(&mut sweeper, two_passes), (Some(1), Some(4), Some(Limit::Unlimited)));
+
+    let moved =
+        std::fs::read_to_string(folder.join("cpu.stat")).unwrap().replacen("usage_usec ", "usage_usec 1", 1);
+    write("cpu.stat", &moved);
+    assert_eq!(passes(&mut sweeper, SLOW_SWEEPS), (Some(2), Some(4), Some(Limit::Unlimited)));
+
+    std::fs::remove_file(folder.join("pids.current")).unwrap();
+    assert_eq!(passes(&mut sweeper, two_passes), (Some(2), None, Some(Limit::Unlimited)));
+    std::fs::remove_file(folder.join("memory.events")).unwrap();
+    write("memory.current", "8192\n");
+    assert_eq!(passes(&mut sweeper, two_passes).0, None, "absent, not as it was");
+}
+
+/// Every folder below one.
+fn walk(folder: &Path) -> Vec<PathBuf> {
+    let below = std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path());
+    let folders: Vec<PathBuf> = below.filter(|path| path.is_dir()).collect();
+    let deeper: Vec<PathBuf> = folders.iter().flat_map(|folder| walk(folder)).collect();
+    folders.into_iter().chain(deeper).collect()
 }

@@ -21,7 +21,7 @@ use flyball_model::exposition::MetricType;
 pub use labels::SELECTORS;
 
 use crate::kinds::{GroupResource, Kinds};
-use crate::rules::{Catalogue, CustomMetric, LabelMap, Quantile, Rule, SeriesShape, Source};
+use crate::rules::{Catalogue, CustomMetric, LabelMap, Quantile, Rule, SeriesShape, Skipped, Source};
 use crate::template::Template;
 
 /// A shape and what its family's `# TYPE` said.
@@ -38,15 +38,6 @@ pub struct TypedShape {
 pub struct Options {
     /// Range of every `rate`; at least twice the scrape interval, better four times.
     pub rate_window_ms: u64,
-}
-
-/// Series that give no metric, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Skipped {
-    /// Name of the series.
-    pub series: String,
-    /// Why, in a sentence.
-    pub why: String,
 }
 
 /// Quantiles that discovery lists of each histogram.
@@ -70,17 +61,13 @@ pub fn split_quantile(metric: &str) -> Option<(&str, f64)> {
     Some((histogram, quantile.parse().ok()?))
 }
 
-/// Adds the metrics of these series to a catalogue, without replacing what is there. Tells what gives no metric.
-pub fn add(
-    catalogue: &mut Catalogue,
-    shapes: &[TypedShape],
-    options: Options,
-    kinds: &Arc<Kinds>,
-) -> Vec<Skipped> {
+/// Adds the metrics of these series to a catalogue, without replacing what is there; [`Catalogue::skipped`] tells what gives
+/// no metric.
+pub fn add(catalogue: &mut Catalogue, shapes: &[TypedShape], options: Options, kinds: &Arc<Kinds>) {
     let names: BTreeSet<&str> = shapes.iter().map(|typed| typed.shape.name.as_str()).collect();
     let mut sorted: Vec<&TypedShape> = shapes.iter().collect();
     sorted.sort_by(|a, b| a.shape.cmp(&b.shape));
-    let mut maker = Maker { catalogue, kinds, options, rules: HashMap::new() };
+    let mut maker = Maker { catalogue: &mut *catalogue, kinds, options, rules: HashMap::new() };
     let mut skipped = Vec::new();
     let mut borrowed = Vec::new();
     for typed in sorted {
@@ -91,7 +78,7 @@ pub fn add(
         let class = match found {
             Ok(class) => class,
             Err(why) => {
-                skipped.push(Skipped { series: shape.name.clone(), why: why.into() });
+                skipped.push(Skipped { series: shape.name.clone(), why });
                 continue;
             }
         };
@@ -106,8 +93,7 @@ pub fn add(
     for (name, shape, class, objects) in borrowed {
         maker.put(shape, &class, &objects, name, None);
     }
-    skipped.dedup();
-    skipped
+    catalogue.skip(skipped);
 }
 
 /// Whether one of the objects can be asked for: an object in a namespace needs a label that names the namespace.

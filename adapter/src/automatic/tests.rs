@@ -15,15 +15,15 @@ fn typed(name: &str, kind: Option<MetricType>, labels: &[&str]) -> TypedShape {
     TypedShape { shape: SeriesShape::new(name, labels.iter().copied()), kind }
 }
 
-fn catalogue(shapes: &[TypedShape]) -> (Catalogue, Vec<Skipped>) {
+fn catalogue(shapes: &[TypedShape]) -> Catalogue {
     let mut catalogue = Catalogue::empty(&kinds());
-    let skipped = add(&mut catalogue, shapes, MINUTES_2, &kinds());
-    (catalogue, skipped)
+    add(&mut catalogue, shapes, MINUTES_2, &kinds());
+    catalogue
 }
 
 /// Names of metrics of pods.
 fn of_pods(shapes: &[TypedShape]) -> Vec<String> {
-    let (catalogue, _) = catalogue(shapes);
+    let catalogue = catalogue(shapes);
     let pods = GroupResource::new("", "pods");
     catalogue.custom_metrics().filter(|have| have.resource == pods).map(|have| have.metric.clone()).collect()
 }
@@ -97,7 +97,7 @@ fn a_name_of_its_own_wins_over_a_borrowed_one() {
         typed("http_requests_total", Some(MetricType::Counter), &POD),
         typed("http_requests", Some(MetricType::Gauge), &POD),
     ];
-    let (catalogue, _) = catalogue(&shapes);
+    let catalogue = catalogue(&shapes);
     assert_eq!(
         query(&catalogue, "pods", "http_requests", "").unwrap(),
         "sum(http_requests{namespace=\"shop\",pod=\"a\"}) by (pod)"
@@ -123,7 +123,7 @@ fn queries_follow_the_type() {
         typed("container_memory_rss", None, &["namespace", "pod", "container", "id"]),
         typed("container_network_receive_bytes_total", None, &["namespace", "pod", "container", "interface"]),
     ];
-    let (catalogue, _) = catalogue(&shapes);
+    let catalogue = catalogue(&shapes);
     for (resource, metric, selector, expected) in [
         ("pods", "hits_per_second", "", "sum(rate(hits_total{namespace=\"shop\",pod=\"a\"}[2m])) by (pod)"),
         (
@@ -187,7 +187,7 @@ fn every_automatic_query_is_promql_and_shared() {
         typed("container_memory_rss", None, &["namespace", "pod", "container"]),
         typed("http.server.requests", None, &["k8s_namespace_name", "k8s_pod_name"]),
     ];
-    let (catalogue, _) = catalogue(&shapes);
+    let catalogue = catalogue(&shapes);
     let (everything, half) = (LabelSelector::everything(), LabelSelector::parse("quantile=0.5").unwrap());
     for (metric, source) in catalogue.custom_sources() {
         let asked = matches!(source.quantile, Some(Quantile::Asked));
@@ -238,14 +238,25 @@ fn labels_name_objects() {
 
 #[test]
 fn series_without_objects_are_told() {
-    let (catalogue, skipped) = catalogue(&[
+    let catalogue = catalogue(&[
         typed("up", None, &["job", "instance"]),
         typed("x", Some(MetricType::Summary), &["namespace", "pod", "quantile"]),
         typed("only_pod", None, &["pod"]),
     ]);
     assert_eq!(catalogue.custom_metrics().count(), 0, "a pod without a namespace cannot be asked for");
-    let told: Vec<&str> = skipped.iter().map(|skipped| skipped.series.as_str()).collect();
+    let told: Vec<&str> = catalogue.skipped().iter().map(|skipped| skipped.series.as_str()).collect();
     assert_eq!(told, ["only_pod", "up", "x"]);
+    let missing = |metric: &str| {
+        crate::explain::missing_custom(&catalogue, &GroupResource::parse("pods"), true, metric)
+    };
+    assert_eq!(
+        missing("only_pod"),
+        "the series only_pod gives no metric: its labels name objects, but none names their namespace"
+    );
+    assert_eq!(
+        missing("x_p99"),
+        "the series x gives no metric: quantiles of a summary cannot be added up over series; its _count and _sum are served"
+    );
 }
 
 #[test]

@@ -150,3 +150,31 @@ fn hostile_yaml_is_refused() {
 fn name(index: u8) -> char {
     char::from(b'a' + index)
 }
+
+const EVERYTHING: &str = concat!(
+    include_str!("../../testdata/configs/20-everything.yaml"),
+    "schedules:\n- name: floor\n  timeZone: UTC\n  windows:\n  - {days: [Mon-Fri], from: '08:00', to: '20:00', value: 12, ramp: 30m}\n",
+);
+
+#[test]
+fn every_key_at_once() {
+    check(EVERYTHING, &[]);
+    let config = parse(EVERYTHING).unwrap();
+    assert_eq!((config.rules.len(), config.external_rules.len(), config.schedules.len()), (1, 1, 1));
+    let rule = &config.rules[0];
+    assert_eq!((rule.line, rule.resources.namespaced, rule.series_filters.len()), (3, Some(true), 2));
+    assert_eq!((rule.name_matches.value.as_str(), rule.name_as.value.as_str()), ("^shop_(.*)$", "$1"));
+    assert_eq!(rule.resources.overrides["cron"].group, "batch");
+    assert_eq!(config.resource_rules.unwrap().window_ms, 90_000);
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_damaged_file_is_refused_or_taken(at in 0..EVERYTHING.len(), length in 0usize..40, insert in "[a-z<>{}\\[\\]:.,'\"$%*&!|#() \n-]{0,12}") {
+        let end = (at + length).min(EVERYTHING.len());
+        let text = format!("{}{insert}{}", &EVERYTHING[..at], &EVERYTHING[end..]);
+        for complaint in complaints(&text) {
+            proptest::prop_assert!(complaint.starts_with("line "), "{complaint}");
+        }
+    }
+}

@@ -2,35 +2,47 @@
 
 use std::collections::BTreeSet;
 
+use crate::automatic::split_quantile;
 use crate::kinds::GroupResource;
 use crate::rules::Catalogue;
 
 /// Most names in a sentence.
 const SHOWN: usize = 3;
+/// Most names that are compared letter by letter.
+const MAX_COMPARISONS: usize = 10_000;
 /// Longest name that is compared letter by letter; beyond it only equal beginnings count.
 const MAX_COMPARED: usize = 200;
 
-/// The names nearest to one, the nearest first; none that is too far to be meant.
+/// The names nearest to one, the nearest first; none that is too far to be meant. Of very many names only the first
+/// [`MAX_COMPARISONS`] that could be near are compared, for a request of anybody ends here.
 pub fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
-    let close = (wanted.chars().count() / 3).max(2);
+    let length = wanted.chars().count();
+    let close = (length / 3).max(2);
+    let words: BTreeSet<&str> = words(wanted).collect();
     let mut ranked: Vec<(usize, &str)> = names
         .into_iter()
         .filter(|name| *name != wanted)
-        .map(|name| (distance(wanted, name), name))
-        .filter(|(distance, name)| *distance <= close || shares_words(wanted, name))
+        .map(|name| (name, shares_words(&words, name)))
+        .filter(|(name, shares)| *shares || name.chars().count().abs_diff(length) <= close)
+        .take(MAX_COMPARISONS)
+        .map(|(name, shares)| (distance(wanted, name), shares, name))
+        .filter(|(distance, shares, _)| *shares || *distance <= close)
+        .map(|(distance, _, name)| (distance, name))
         .collect();
     ranked.sort_unstable();
     ranked.dedup();
     ranked.into_iter().take(SHOWN).map(|(_, name)| name).collect()
 }
 
+fn words(name: &str) -> impl Iterator<Item = &str> {
+    name.split('_').filter(|word| !word.is_empty())
+}
+
 /// One of the names holds all words of the other, as `http_requests` and `http_requests_per_second` do.
-fn shares_words(a: &str, b: &str) -> bool {
-    let words = |text: &str| {
-        text.split('_').filter(|word| !word.is_empty()).map(str::to_owned).collect::<BTreeSet<_>>()
-    };
-    let (a, b) = (words(a), words(b));
-    !a.is_empty() && !b.is_empty() && (a.is_subset(&b) || b.is_subset(&a))
+fn shares_words(wanted: &BTreeSet<&str>, name: &str) -> bool {
+    let held = words(name).all(|word| wanted.contains(word));
+    let holds = wanted.iter().all(|wanted| words(name).any(|word| word == *wanted));
+    !wanted.is_empty() && words(name).next().is_some() && (held || holds)
 }
 
 /// Letters to change, add or drop.
@@ -78,6 +90,11 @@ pub fn missing_custom(
         .find(|(have, source)| source.series == metric && have.resource == resource);
     if let Some((have, _)) = for_series {
         return format!("the series {metric} is served for {resource} as {}", have.metric);
+    }
+    let meant = [Some(metric), split_quantile(metric).map(|(name, _)| name)];
+    let skipped = catalogue.skipped().iter().find(|skipped| meant.contains(&Some(skipped.series.as_str())));
+    if let Some(skipped) = skipped {
+        return format!("the series {} gives no metric: {}", skipped.series, skipped.why);
     }
     let of_resource = catalogue.custom_metrics().filter(|have| have.resource == resource);
     let near = nearest(metric, of_resource.map(|have| have.metric.as_str()));

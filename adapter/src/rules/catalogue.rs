@@ -16,6 +16,8 @@ use crate::kinds::{GroupResource, Kinds};
 pub const MAX_METRICS: usize = 100_000;
 /// Most shadowed metrics that are remembered.
 const MAX_SHADOWED: usize = 100;
+/// Most series without a metric that are remembered.
+const MAX_SKIPPED: usize = 10_000;
 
 /// What is known of the series of one name: the label names, for it is by them that objects are found.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,6 +79,15 @@ pub struct Shadowed {
     pub won: (String, u64),
 }
 
+/// A series that gives no metric, and why.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Skipped {
+    /// Name of the series.
+    pub series: String,
+    /// Why, in a sentence.
+    pub why: &'static str,
+}
+
 /// What exists in one source.
 #[derive(Debug, Clone)]
 pub struct Catalogue {
@@ -84,6 +95,7 @@ pub struct Catalogue {
     external: BTreeMap<String, Source>,
     shadowed: Vec<Shadowed>,
     dropped: usize,
+    skipped: Vec<Skipped>,
     kinds: Arc<Kinds>,
 }
 
@@ -95,6 +107,7 @@ impl Catalogue {
             external: BTreeMap::new(),
             shadowed: Vec::new(),
             dropped: 0,
+            skipped: Vec::new(),
             kinds: kinds.clone(),
         }
     }
@@ -198,6 +211,19 @@ impl Catalogue {
     /// Metrics with several sources.
     pub fn shadowed(&self) -> &[Shadowed] {
         &self.shadowed
+    }
+
+    /// Remembers series that give no automatic metric.
+    pub(crate) fn skip(&mut self, mut skipped: Vec<Skipped>) {
+        self.skipped.append(&mut skipped);
+        self.skipped.sort();
+        self.skipped.dedup();
+        self.skipped.truncate(MAX_SKIPPED);
+    }
+
+    /// Series that give no automatic metric, sorted.
+    pub fn skipped(&self) -> &[Skipped] {
+        &self.skipped
     }
 
     /// How many metrics were dropped beyond [`MAX_METRICS`].

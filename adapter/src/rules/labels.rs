@@ -175,6 +175,14 @@ fn known_labels(template: &Template, kinds: &Kinds) -> Vec<(String, GroupResourc
 }
 
 fn render(template: &Template, group: &str, resource: &str) -> Result<String, String> {
-    let root = Value::Struct(vec![("Group", Value::text(group)), ("Resource", Value::text(resource))]);
+    let text = if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") };
+    let fields = vec![
+        ("Group", Value::text(group)),
+        ("Resource", Value::text(resource)),
+        // Methods of Go's type, which a template can ask for as it asks for fields.
+        ("String", Value::text(text.as_str())),
+        ("Empty", Value::Bool(group.is_empty() && resource.is_empty())),
+    ];
+    let root = Value::Named(text, fields);
     template.render(&root).map_err(|error| error.to_string())
 }

@@ -22,7 +22,7 @@ pub use answer::{
     ExternalValue, ExternalValues, Grouped, LeftOut, NonFinite, ObjectValue, Sample, ValueError, Values,
     external_values, milli,
 };
-pub use catalogue::{Catalogue, CustomMetric, MAX_METRICS, Quantile, SeriesShape, Shadowed, Source};
+pub use catalogue::{Catalogue, CustomMetric, MAX_METRICS, Quantile, SeriesShape, Shadowed, Skipped, Source};
 pub use compiled::{NameFilter, Rule, RuleSet};
 pub(crate) use labels::LabelMap;
 pub use labels::LabelMeaning;

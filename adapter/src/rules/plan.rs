@@ -44,7 +44,8 @@ pub struct QueryPlan {
     pub shared: Option<Shared>,
 }
 
-/// One query for many requests: its answer, cut down to an object's labels, is what the exact query answers.
+/// One query for many requests: its answer, cut down to an object's labels, is what the exact query answers. Its failure says
+/// nothing of the exact query: it reads more, and a join that is ambiguous for one object fails it for all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shared {
     /// The query.
@@ -138,13 +139,14 @@ pub(super) fn custom(
     }
     exact.one_of(&object_label, request.names);
     let promql = render(&exact, &[&object_label]).map_err(fault)?;
-    let shared = widest(&conditions, namespace.as_ref(), &object_label, render);
+    let shared = widest(&conditions, &promql, namespace.as_ref(), &object_label, render);
     Ok(QueryPlan { rule: rule.clone(), series: source.series.clone(), promql, object_label, shared })
 }
 
 /// The query for all objects of all namespaces, or for all objects of the namespace, when it answers for each.
 fn widest(
     conditions: &Conditions,
+    exact: &str,
     namespace: Option<&(String, &str)>,
     object_label: &str,
     render: impl Fn(&Conditions, &[&str]) -> Result<String, String>,
@@ -154,9 +156,9 @@ fn widest(
         wide.any(label);
         wide.any(object_label);
         let labels = [object_label, label];
-        if let Some(promql) =
-            render(&wide, &labels).ok().filter(|promql| shared::keeps_apart(promql, &labels))
-        {
+        let answers_each =
+            |promql: &String| shared::keeps_apart(promql, &labels) && shared::is_even(exact, label);
+        if let Some(promql) = render(&wide, &labels).ok().filter(answers_each) {
             return Some(Shared { promql, namespace_label: Some(label.clone()) });
         }
     }

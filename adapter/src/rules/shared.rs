@@ -4,9 +4,15 @@
 //! namespace and object (to any value), and every step must keep apart what differs in them: an aggregation by both, a join on
 //! both. Then each element of the answer is made from one object's series alone, and is what the query for that object
 //! alone would have answered.
+//!
+//! One thing more is needed where the query covers all namespaces: the query for one object groups by the object alone, so
+//! there the namespace is missing on what was grouped and present on what was not. Where the two meet by that label, they do
+//! not match, while they do in the wide query, in which everything has both labels. [`is_even`] finds such meetings.
 
 use flyball_tsdb::promql;
-use flyball_tsdb::promql::ast::{AggregateOp, Expr, Grouping, Matching, Node, Selector, Type};
+use flyball_tsdb::promql::ast::{
+    AggregateOp, BinaryOp, Card, Expr, Grouping, Matching, Node, Selector, Type,
+};
 use flyball_tsdb::series::MatchOp;
 
 use super::query::ANY;
@@ -18,6 +24,45 @@ const MIXING: &[&str] = &["absent", "absent_over_time", "info", "scalar", "vecto
 pub(super) fn keeps_apart(text: &str, labels: &[&str]) -> bool {
     promql::parse(text)
         .is_ok_and(|expr| expr.value_type() == Type::Vector && reads_series(&expr) && apart(&expr, labels))
+}
+
+/// Whether in a query for one object nothing with this label meets something without it, where it would matter.
+pub(super) fn is_even(text: &str, label: &str) -> bool {
+    promql::parse(text).is_ok_and(|expr| has_label(&expr, label).is_some())
+}
+
+/// Whether the elements of a vector have a label; none: some have it and others do not, or it decided a meeting.
+fn has_label(expr: &Expr, label: &str) -> Option<bool> {
+    let named = |labels: &[String]| labels.iter().any(|have| have == label);
+    match &expr.node {
+        Node::Number(_) | Node::Text(_) | Node::Selector(_) | Node::Range { .. } => Some(true),
+        Node::Subquery { expr, .. } | Node::Negate(expr) | Node::Paren(expr) => has_label(expr, label),
+        Node::Call { args, .. } => args
+            .iter()
+            .filter(|arg| matches!(arg.value_type(), Type::Vector | Type::Matrix))
+            .try_fold(true, |all, arg| Some(all && has_label(arg, label)?)),
+        Node::Aggregate { expr, grouping, op, .. } => {
+            let inside = has_label(expr, label)?;
+            Some(inside && (op.chooses() || named(&grouping.labels) != grouping.without))
+        }
+        Node::Binary { op, left, right, matching, .. } => {
+            let (left_has, right_has) = (has_label(left, label)?, has_label(right, label)?);
+            match (left.value_type(), right.value_type()) {
+                (Type::Vector, Type::Vector) => {}
+                (Type::Vector, _) => return Some(left_has),
+                _ => return Some(right_has),
+            }
+            let compared = named(&matching.labels) == matching.on;
+            if left_has != right_has && (compared || *op == BinaryOp::Or) {
+                return None;
+            }
+            Some(match matching.card {
+                Card::OneToOne => left_has && compared,
+                Card::ManyToOne | Card::ManyToMany => left_has,
+                Card::OneToMany => right_has,
+            })
+        }
+    }
 }
 
 fn reads_series(expr: &Expr) -> bool {
@@ -102,6 +147,29 @@ mod tests {
             "-clamp_min(x{#} > 3, 2)",
         ] {
             check(text, true);
+        }
+    }
+
+    #[test]
+    fn what_was_grouped_meets_what_was_not() {
+        for (text, expected) in [
+            ("sum(x) by (pod) / sum(y) by (pod)", true),
+            ("x / y", true),
+            ("sum(x) by (pod) / ignoring (code) avg without (code) (y)", false),
+            ("sum(x) by (pod) / on (pod) y", true),
+            ("sum(x) by (pod) / on (pod,namespace) y", false),
+            ("y * on (pod) group_left () sum(x) by (pod)", true),
+            ("(y * on (pod) group_left () sum(x) by (pod)) / y", true),
+            ("(sum(x) by (pod) * on (pod) group_right () y) / y", true),
+            ("(x * on (pod) y) / y", false),
+            ("sum(x) by (pod) or y", false),
+            ("sum(x) by (pod) or on (pod) y", false),
+            ("y unless on (pod) sum(x) by (pod)", true),
+            ("topk by (pod) (1, x) / y", true),
+            ("2 * sum(x) by (pod) + 1", true),
+            ("max_over_time(sum(x) by (pod)[5m:1m]) / y", false),
+        ] {
+            assert_eq!(is_even(text, "namespace"), expected, "{text}");
         }
     }
 

@@ -326,3 +326,19 @@ fn groups_with_dots_are_found_in_labels() {
     );
     assert_eq!(rule.meaning("color"), LabelMeaning::Other);
 }
+
+#[test]
+fn templates_of_labels_have_the_methods_of_gos_type() {
+    for (template, label) in [
+        ("x_<<.String>>", "x_deployment.apps"),
+        ("<<.>>", "deployment.apps"),
+        ("<<printf \"%s_%s\" .Group .Resource>>", "apps_deployment"),
+        ("<<if .Empty>>no<<else>>l_<<.Resource>><<end>>", "l_deployment"),
+    ] {
+        let text =
+            format!("rules:\n- {{seriesQuery: x, resources: {{template: '{template}'}}, metricsQuery: y}}\n");
+        let rule = rules(&text).custom[0].clone();
+        let deployments = GroupResource::new("apps", "deployments");
+        assert_eq!(rule.labels.label_for(&deployments, &std::collections::BTreeSet::new()).unwrap(), label);
+    }
+}

@@ -93,6 +93,10 @@ impl Run {
         otherwise: &[Node],
         dot: &Value,
     ) -> Result<Flow, TemplateError> {
+        if pipe.variables.len() == 2 && matches!(over, Value::Int(_)) {
+            let message = format!("can't use {} to iterate over more than one variable", over.print());
+            return Err(TemplateError::at(pipe.line, message));
+        }
         // One element at a time, so that a large number costs steps and not memory.
         let elements: Box<dyn Iterator<Item = (Value, Value)>> = match over {
             Value::List(list) => Box::new(
@@ -113,7 +117,7 @@ impl Run {
         for (key, item) in elements {
             empty = false;
             self.step()?;
-            self.bind(pipe, &key, &item);
+            self.bind(pipe, &key, &item)?;
             let flow = self.list(then, &item)?;
             self.variables.truncate(scope);
             if flow == Flow::Break {
@@ -124,24 +128,28 @@ impl Run {
     }
 
     /// Gives an element to the variables of `range`: one gets the element, two get key and element.
-    fn bind(&mut self, pipe: &Pipe, key: &Value, item: &Value) {
+    fn bind(&mut self, pipe: &Pipe, key: &Value, item: &Value) -> Result<(), TemplateError> {
         let values: &[&Value] = if pipe.variables.len() == 2 { &[key, item] } else { &[item] };
         for (name, value) in pipe.variables.iter().zip(values) {
-            self.set(name, (*value).clone(), pipe.declares);
+            self.set(name, (*value).clone(), pipe)?;
         }
+        Ok(())
     }
 
-    fn set(&mut self, name: &str, value: Value, declares: bool) {
-        match self.variables.iter_mut().rev().find(|(have, _)| have == name) {
-            Some(slot) if !declares => slot.1 = value,
-            _ => self.variables.push((name.to_owned(), value)),
+    fn set(&mut self, name: &str, value: Value, pipe: &Pipe) -> Result<(), TemplateError> {
+        if pipe.declares {
+            self.variables.push((name.to_owned(), value));
+            return Ok(());
         }
+        let slot = self.variables.iter_mut().rev().find(|(have, _)| have == name);
+        slot.ok_or_else(|| TemplateError::at(pipe.line, format!("undefined variable: {name}")))?.1 = value;
+        Ok(())
     }
 
     fn pipe(&mut self, pipe: &Pipe, dot: &Value) -> Result<Value, TemplateError> {
         let value = self.commands(pipe, dot)?;
         for name in &pipe.variables {
-            self.set(name, value.clone(), pipe.declares);
+            self.set(name, value.clone(), pipe)?;
         }
         Ok(value)
     }
@@ -240,10 +248,12 @@ fn fields(mut value: Value, names: &[String], line: usize) -> Result<Value, Temp
     for name in names {
         value = match value {
             Value::Map(mut map) => map.remove(name).map_or(Value::Nil, Value::Text),
-            Value::Struct(fields) => match fields.into_iter().find(|(have, _)| have == name) {
-                Some((_, value)) => value,
-                None => return Err(TemplateError::at(line, format!("there is no field .{name}"))),
-            },
+            Value::Struct(fields) | Value::Named(_, fields) => {
+                match fields.into_iter().find(|(have, _)| have == name) {
+                    Some((_, value)) => value,
+                    None => return Err(TemplateError::at(line, format!("there is no field .{name}"))),
+                }
+            }
             // What a map does not hold has no fields either, and Go lets that pass.
             Value::Nil => Value::Nil,
             other => {

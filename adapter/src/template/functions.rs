@@ -20,7 +20,12 @@ pub(super) fn call(name: &str, arguments: &[Value]) -> Result<Value, String> {
     match (name, arguments) {
         ("not", [value]) => Ok(Value::Bool(!value.is_true())),
         ("eq", [first, others @ ..]) if !others.is_empty() => {
-            others.iter().try_fold(false, |found, other| Ok(found | equal(first, other)?)).map(Value::Bool)
+            for other in others {
+                if equal(first, other)? {
+                    return Ok(Value::Bool(true));
+                }
+            }
+            Ok(Value::Bool(false))
         }
         ("eq", _) => Err("missing argument for comparison".into()),
         ("ne", [a, b]) => Ok(Value::Bool(!equal(a, b)?)),
@@ -29,6 +34,7 @@ pub(super) fn call(name: &str, arguments: &[Value]) -> Result<Value, String> {
         ("gt", [a, b]) => Ok(Value::Bool(order(a, b)? == Some(Ordering::Greater))),
         ("ge", [a, b]) => Ok(Value::Bool(matches!(order(a, b)?, Some(Ordering::Greater | Ordering::Equal)))),
         ("len", [value]) => length(value).map(|length| Value::Int(length as i64)),
+        ("index", [Value::Nil, ..]) => Err("index of untyped nil".into()),
         ("index", [value, keys @ ..]) => keys.iter().try_fold(value.clone(), |value, key| index(&value, key)),
         ("slice", [value, bounds @ ..]) => slice(value, bounds),
         ("print", values) => Ok(Value::Text(printf::print(values))),
@@ -42,7 +48,7 @@ pub(super) fn call(name: &str, arguments: &[Value]) -> Result<Value, String> {
         }
         ("html", values) => Ok(Value::Text(escaped(values, html))),
         ("js", values) => Ok(Value::Text(escaped(values, js))),
-        ("urlquery", values) => Ok(Value::Text(url_query(&printf::print(values)))),
+        ("urlquery", values) => Ok(Value::Text(url_query(&printable(values)))),
         (_, arguments) => Err(format!("wrong number of args: {}", arguments.len())),
     }
 }
@@ -50,7 +56,11 @@ pub(super) fn call(name: &str, arguments: &[Value]) -> Result<Value, String> {
 fn equal(a: &Value, b: &Value) -> Result<bool, String> {
     match (a, b) {
         (Value::Nil, _) | (_, Value::Nil) => Ok(a == b),
-        (Value::List(_) | Value::Map(_), _) | (_, Value::List(_) | Value::Map(_)) => {
+        (a, b)
+            if [a, b]
+                .iter()
+                .any(|value| matches!(value, Value::List(_) | Value::Map(_) | Value::Struct(_))) =>
+        {
             Err("non-comparable type".into())
         }
         _ if a.type_name() != b.type_name() => Err("incompatible types for comparison".into()),
@@ -94,7 +104,6 @@ fn index(value: &Value, key: &Value) -> Result<Value, String> {
         },
         Value::List(list) => Ok(list[position(list.len())?].clone()),
         Value::Text(text) => Ok(Value::Int(i64::from(text.as_bytes()[position(text.len())?]))),
-        Value::Nil => Err("index of untyped nil".into()),
         other => Err(format!("can't index item of type {}", other.type_name())),
     }
 }
@@ -128,9 +137,15 @@ fn slice(value: &Value, bounds: &[Value]) -> Result<Value, String> {
     })
 }
 
+/// What is escaped: absent values as a text prints them, not as `print` does.
+fn printable(values: &[Value]) -> String {
+    let shown = |value: &Value| if *value == Value::Nil { Value::Text(value.print()) } else { value.clone() };
+    printf::print(&values.iter().map(shown).collect::<Vec<_>>())
+}
+
 fn escaped(values: &[Value], escape: fn(char) -> Option<String>) -> String {
     let mut out = String::new();
-    for character in printf::print(values).chars() {
+    for character in printable(values).chars() {
         match escape(character) {
             Some(escaped) => out.push_str(&escaped),
             None => out.push(character),

@@ -119,8 +119,11 @@ impl Action<'_> {
         if self.rest().starts_with("/*") && (dashed || !spaced) {
             let Some(end) = self.rest().find("*/") else { return Err(self.error("unclosed comment")) };
             self.at += end + 2;
+            // Space may stand only before a dash.
+            let end = self.at;
             spaced = self.skip_space();
-            let Some((length, trims)) = self.closing(spaced) else {
+            let closing = self.closing(spaced).filter(|(_, trims)| *trims || self.at == end);
+            let Some((length, trims)) = closing else {
                 return Err(self.error("comment ends before closing delimiter"));
             };
             return Ok((None, self.at + length, trims));

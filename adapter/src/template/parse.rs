@@ -254,9 +254,6 @@ impl Parser {
             }
             tokens.tokens.next();
         }
-        if declares {
-            self.variables.extend(variables.iter().cloned());
-        }
         Ok(Pipe { variables, declares, commands, line })
     }
 
@@ -283,11 +280,8 @@ impl Parser {
         for _ in 0..names.len() * 2 {
             tokens.tokens.next();
         }
-        for name in &names {
-            if !declares && !self.variables.contains(name) {
-                return Err(tokens.error(format!("undefined variable {name:?}")));
-            }
-        }
+        // Go knows a name from here on, even if it is only assigned; whether it has a value shows when it is used.
+        self.variables.extend(names.iter().cloned());
         Ok((names, declares))
     }
 

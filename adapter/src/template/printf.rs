@@ -130,26 +130,27 @@ fn read_number(chars: &mut Chars<'_>) -> Option<usize> {
     number
 }
 
+/// A value under a verb; of a list, a map and a structure each element by itself.
 fn verb_text(verb: char, spec: &Spec, value: &Value) -> String {
-    let text = match value {
-        // Each element by itself, in brackets.
-        Value::List(list) if verb != 'v' && verb != 'T' => {
-            let parts: Vec<String> = list.iter().map(|item| verb_text(verb, spec, item)).collect();
-            return format!("[{}]", parts.join(" "));
-        }
-        Value::Map(map) if verb != 'v' && verb != 'T' => {
-            let item = |text: &String| verb_text(verb, spec, &Value::text(text.as_str()));
-            let parts: Vec<String> =
-                map.iter().map(|(key, text)| format!("{}:{}", item(key), item(text))).collect();
-            return format!("map[{}]", parts.join(" "));
-        }
-        value => plain_text(verb, spec, value),
+    let each = |values: &mut dyn Iterator<Item = &Value>| {
+        values.map(|value| verb_text(verb, spec, value)).collect::<Vec<_>>().join(" ")
     };
-    let text = text.unwrap_or_else(|| match value {
-        Value::Nil => format!("%!{verb}(<nil>)"),
-        value => format!("%!{verb}({}={})", value.type_name(), shown(value)),
-    });
-    pad(text, verb, spec, value)
+    match value {
+        value if verb == 'T' => value.type_name().to_owned(),
+        Value::List(list) => format!("[{}]", each(&mut list.iter())),
+        Value::Struct(fields) => format!("{{{}}}", each(&mut fields.iter().map(|(_, value)| value))),
+        Value::Map(map) => {
+            let text = |text: &String| verb_text(verb, spec, &Value::text(text.as_str()));
+            let pairs: Vec<String> =
+                map.iter().map(|(key, value)| format!("{}:{}", text(key), text(value))).collect();
+            format!("map[{}]", pairs.join(" "))
+        }
+        value => match plain_text(verb, spec, value) {
+            Some(text) => pad(text, verb, spec, value),
+            None if *value == Value::Nil => format!("%!{verb}(<nil>)"),
+            None => format!("%!{verb}({}={})", value.type_name(), verb_text('v', spec, value)),
+        },
+    }
 }
 
 /// `None`: the verb does not fit the value.
@@ -159,15 +160,14 @@ fn plain_text(verb: char, spec: &Spec, value: &Value) -> Option<String> {
         None => text.to_owned(),
     };
     Some(match (verb, value) {
-        ('T', value) => value.type_name().to_owned(),
         ('v', Value::Text(text)) if spec.sharp => quote(text),
-        ('v' | 's', Value::Text(text)) => cut(text),
+        ('v' | 's', Value::Text(text) | Value::Named(text, _)) => cut(text),
         ('v' | 'd', Value::Int(number)) => signed(spec, number.to_string()),
         ('v' | 'g', Value::Float(number)) => signed(spec, general(*number, spec.precision)),
         ('v', value) => shown(value),
         ('q', Value::Text(text)) if spec.sharp && !text.contains('`') => format!("`{text}`"),
-        ('q', Value::Text(text)) => quote(&cut(text)),
-        ('q', Value::Int(number)) => format!("{:?}", char::from_u32(u32::try_from(*number).ok()?)?),
+        ('q', Value::Text(text) | Value::Named(text, _)) => quote(&cut(text)),
+        ('q', Value::Int(number)) => quoted_character(char::from_u32(u32::try_from(*number).ok()?)?),
         ('x', Value::Text(text)) => text.bytes().map(|byte| format!("{byte:02x}")).collect(),
         ('X', Value::Text(text)) => text.bytes().map(|byte| format!("{byte:02X}")).collect(),
         ('t', Value::Bool(value)) => value.to_string(),
@@ -183,6 +183,14 @@ fn plain_text(verb: char, spec: &Spec, value: &Value) -> Option<String> {
         ('U', Value::Int(number)) => format!("U+{number:04X}"),
         _ => return None,
     })
+}
+
+fn quoted_character(character: char) -> String {
+    match character {
+        '\'' => "'\\''".into(),
+        '"' => "'\"'".into(),
+        other => format!("'{}'", quote(&other.to_string()).trim_matches('"')),
+    }
 }
 
 fn radix(number: i64, digits: impl Fn(u64) -> String, spec: &Spec, prefix: &str) -> String {

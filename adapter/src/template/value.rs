@@ -21,6 +21,8 @@ pub enum Value {
     Map(BTreeMap<String, String>),
     /// A structure with fields.
     Struct(Vec<(&'static str, Value)>),
+    /// A structure that prints as this text; its methods stand among the fields.
+    Named(String, Vec<(&'static str, Value)>),
 }
 
 impl Value {
@@ -44,7 +46,7 @@ impl Value {
             Value::Text(_) => "string",
             Value::List(_) => "[]string",
             Value::Map(_) => "map[string]string",
-            Value::Struct(_) => "struct",
+            Value::Struct(_) | Value::Named(..) => "struct",
         }
     }
 
@@ -58,7 +60,7 @@ impl Value {
             Value::Text(text) => !text.is_empty(),
             Value::List(list) => !list.is_empty(),
             Value::Map(map) => !map.is_empty(),
-            Value::Struct(_) => true,
+            Value::Struct(_) | Value::Named(..) => true,
         }
     }
 
@@ -70,7 +72,7 @@ impl Value {
             Value::Bool(value) => value.to_string(),
             Value::Int(value) => value.to_string(),
             Value::Float(value) => super::printf::general(*value, None),
-            Value::Text(text) => text.clone(),
+            Value::Text(text) | Value::Named(text, _) => text.clone(),
             Value::List(list) => format!("[{}]", joined(list.iter().map(Value::print).collect())),
             Value::Map(map) => {
                 format!("map[{}]", joined(map.iter().map(|(key, value)| format!("{key}:{value}")).collect()))

@@ -181,6 +181,14 @@ impl Collect for SchedstatCollector {
     }
 }
 
+/// The zone's abbreviation and its seconds east of UTC; a system that names no zone has UTC.
+fn time_zone(now: &jiff::Zoned) -> (String, i32) {
+    if now.time_zone().is_unknown() {
+        return ("UTC".to_owned(), 0);
+    }
+    (now.strftime("%Z").to_string(), now.offset().seconds())
+}
+
 /// `time`
 pub struct TimeCollector {
     sources: Vec<(String, Kept, Kept)>,
@@ -220,6 +228,9 @@ impl Collect for TimeCollector {
                 out.sample(row.name, &[("clocksource", name), ("device", device)], 1.0);
             }
         }
+        let (zone, offset_seconds) = time_zone(&jiff::Zoned::now());
+        out.family(&rows::TIME_ZONE_OFFSET);
+        out.sample(rows::TIME_ZONE_OFFSET.name, &[("time_zone", &zone)], f64::from(offset_seconds));
         Some(())
     }
 }

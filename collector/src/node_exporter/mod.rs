@@ -12,8 +12,8 @@
 //!
 //! What differs from node_exporter: `node_memory_*` has every field the kernel prints, as before 1.11; columns that a
 //! kernel lacks are absent instead of 0; there is no `node_filesystem_purgeable_bytes`, which is for macOS; and
-//! `node_exporter_build_info` says Flyball's version and `tags="flyball"`. Not there at all: `timex` (adjtimex(2) needs
-//! unsafe code), the time zone, and collectors for hardware and file systems of few machines (`bcache`, `btrfs`, `nfs`,
+//! `node_exporter_build_info` says Flyball's version and `tags="flyball"`. Not there at all:
+//! collectors for hardware and file systems of few machines (`bcache`, `btrfs`, `nfs`,
 //! `zfs`, …).
 
 pub mod cpu;
@@ -34,6 +34,7 @@ pub mod rows;
 pub mod sockets;
 pub mod statfs;
 pub mod text;
+pub mod timex;
 
 pub use endpoint::NodeEndpoint;
 pub use places::Places;
@@ -138,6 +139,7 @@ impl NodeExporter {
             // After cpu, of which it takes the text.
             ("stat", Box::new(cpu::StatCollector)),
             ("time", Box::new(kernel::TimeCollector::new(places))),
+            ("timex", Box::new(timex::TimexCollector)),
             ("udp_queues", Box::new(sockets::UdpCollector::new(places))),
             ("uname", Box::new(kernel::UnameCollector::new(places))),
             ("vmstat", Box::new(memory::VmstatCollector::new(places))),

@@ -29,6 +29,10 @@ fn masked(line: &str) -> String {
     match line.rsplit_once(' ') {
         _ if line.starts_with("node_uname_info{") => "node_uname_info{…} 1".to_owned(),
         _ if line.starts_with("node_exporter_build_info{") => "node_exporter_build_info{…} 1".to_owned(),
+        _ if line.starts_with("node_time_zone_offset_seconds{") => {
+            "node_time_zone_offset_seconds{…} …".to_owned()
+        }
+        Some((start, _)) if line.starts_with("node_timex_") => format!("{start} …"),
         Some((start, _)) if masked_value => format!("{start} …"),
         _ => line.to_owned(),
     }
