@@ -27,6 +27,9 @@ fn help_names_every_command_and_gives_examples() {
         "local",
         "collector",
         "metrics-server",
+        "server",
+        "query",
+        "tsdb",
         "hpa",
         "explain",
         "lint",
@@ -53,6 +56,8 @@ fn wrong_flags_exit_with_2_and_name_the_flag() {
         (&["demo", "--seconds", "5"][..], "--seconds"),
         (&["local", "--map", "web"], "--map"),
         (&["hpa", "--mode", "sometimes"], "--mode"),
+        (&["server", "--storage.tsdb.retention.size=10"], "--storage.tsdb.retention.size"),
+        (&["query"], "QUERY"),
         (&["explain", "web"], "hpa/NAME"),
         (&["explain", "pod/web"], "hpa/NAME"),
         (&["lint", "-A", "-f", "x"], "--filename"),
@@ -132,4 +137,47 @@ fn a_closed_pipe_is_no_panic() {
     let told = text(&finished.stderr);
     assert_eq!(finished.status.code(), Some(1), "{told}");
     assert!(told.starts_with("flyball: cannot print the answer") && told.lines().count() == 1, "{told}");
+}
+
+#[test]
+fn shells_complete_names_of_metrics() {
+    for (shell, part) in [("bash", "--complete"), ("zsh", "compdef"), ("fish", "commandline")] {
+        let script = text(&flyball(&["completion", shell]).stdout);
+        let own = script.rsplit_once("query").map_or("", |(_, behind)| behind);
+        assert!(own.contains("--complete") && script.contains(part), "{shell}");
+    }
+}
+
+/// A store with one flushed sample.
+fn store_in(dir: &std::path::Path) {
+    use flyball_tsdb::store::{Incoming, Settings, Store};
+    const NOW_MS: i64 = 1_700_000_000_000;
+    let store = Store::open(dir, Settings::default(), NOW_MS).expect("a new store");
+    let labels = flyball_model::labels::Labels::from_pairs([("__name__", "up")]).expect("labels");
+    let series = store.series_ref(&labels, "test").expect("a series");
+    store.append(NOW_MS, &[Incoming { series, timestamp_ms: NOW_MS, value: 1.0 }]).expect("room");
+    store.flush().expect("a disk");
+}
+
+#[test]
+fn a_store_is_copied_and_checked() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
+    let (store, copy) = (path("store"), path("copy"));
+    store_in(dir.path().join("store").as_path());
+    let checked = flyball(&["tsdb", "check", &store]);
+    assert!(checked.status.success(), "{}", text(&checked.stderr));
+    let copied = flyball(&["tsdb", "snapshot", "--from", &store, &copy]);
+    assert!(copied.status.success(), "{}", text(&copied.stderr));
+    assert!(text(&flyball(&["tsdb", "check", &copy]).stdout).contains("values of the log"));
+    let again = flyball(&["tsdb", "snapshot", "--from", &store, &copy]);
+    assert!(!again.status.success() && text(&again.stderr).contains("not empty"), "{}", text(&again.stderr));
+    let nothing = flyball(&["tsdb", "check", &path("nothing")]);
+    assert!(!nothing.status.success() && text(&nothing.stderr).contains("holds no store"));
+
+    std::fs::write(dir.path().join("store/hot/conf"), "no such thing").unwrap();
+    let damaged = flyball(&["tsdb", "check", &store]);
+    assert_eq!(damaged.status.code(), Some(1));
+    assert!(text(&damaged.stdout).starts_with("lost: the log: "), "{}", text(&damaged.stdout));
+    assert!(flyball(&["tsdb", "check", &store]).status.success(), "what was lost is told once");
 }

@@ -1,11 +1,16 @@
 //! History in `flyball local`: what nodes say is kept and can be asked for in every way, and is there after a crash.
 
+#![allow(clippy::disallowed_methods, reason = "starts the program")]
+
 use std::process::Command;
 use std::time::Duration;
 
 use flyball_e2e::manifests::burn_deployment;
-use flyball_e2e::{Finished, Local, MINUTE, SHORT, Signal, eventually, flyball_binary, has_kubectl, run};
-use serde_json::Value;
+use flyball_e2e::{
+    Finished, Local, MINUTE, SHORT, Signal, eventually, flyball_binary, has_kubectl, has_program, run,
+    skipped,
+};
+use serde_json::{Value, json};
 
 /// A sample is stored every 15 s; the machine may be busy.
 const STORED: Duration = Duration::from_secs(180);
@@ -35,6 +40,66 @@ fn number(local: &Local, text: &str) -> Result<f64, String> {
 fn asked_raw(local: &Local, path: &str) -> Value {
     let text = local.kubectl().ok(&["get", "--raw", &format!("/apis/history.flyball.io/v1/{path}")]);
     serde_json::from_str(&text).expect("JSON")
+}
+
+/// Serves one counter, as an application with a library for metrics does.
+const APPLICATION: &str = r##"
+import http.server, os
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain; version=0.0.4")
+        self.end_headers()
+        self.wfile.write(b'# TYPE shop_orders_total counter\nshop_orders_total{kind="paid"} 7\n')
+http.server.HTTPServer((os.environ["POD_IP"], 9100), Page).serve_forever()
+"##;
+
+#[test]
+fn applications_with_annotations_are_scraped_into_it() {
+    if !has_kubectl() {
+        return;
+    }
+    if !has_program("python3") {
+        skipped("no python3 for an application that exposes metrics");
+        return;
+    }
+    let mut local = Local::start();
+    let kubectl = local.kubectl().clone();
+    let annotations = json!({"prometheus.io/scrape": "true", "prometheus.io/port": "9100"});
+    let address = json!([{"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]);
+    kubectl.apply(&json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "shop", "labels": {"app": "shop"}, "annotations": annotations},
+        "spec": {"containers": [{
+            "name": "shop", "image": "flyball.io/host", "command": ["python3", "-c", APPLICATION],
+            "env": address, "ports": [{"containerPort": 9100}],
+        }]},
+    }));
+    let orders = r#"sum(shop_orders_total{namespace="default",pod="shop",app="shop",job="kubernetes-pods"})"#;
+    eventually(
+        STORED,
+        "the application's counter is stored",
+        || kubectl.state(),
+        || match number(&local, orders) {
+            Ok(7.0) => Ok(()),
+            other => Err(format!("{other:?}")),
+        },
+    );
+    let targets = asked_raw(&local, "targets?scrapePool=kubernetes-pods");
+    assert_eq!(targets["data"]["activeTargets"][0]["health"], "up", "{targets}");
+    let metadata = asked_raw(&local, "metadata?metric=shop_orders_total");
+    assert_eq!(metadata["data"]["shop_orders_total"][0]["type"], "counter", "{metadata}");
+    kubectl.ok(&["delete", "pod", "shop", "--grace-period=1"]);
+    eventually(
+        STORED,
+        "its series end",
+        || kubectl.state(),
+        || match number(&local, &format!("{orders} or vector(0)")) {
+            Ok(0.0) => Ok(()),
+            other => Err(format!("{other:?}")),
+        },
+    );
+    local.ends_clean(Signal::TERM);
 }
 
 #[test]

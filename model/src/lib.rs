@@ -21,6 +21,7 @@ pub mod exposition;
 pub mod field_error;
 pub mod labels;
 pub mod names;
+pub mod pattern;
 pub mod quantity;
 pub mod resource_metrics;
 pub mod sample;

@@ -25,20 +25,28 @@ pub enum AnswerError {
 
 /// Undoes `Content-Encoding`. Only gzip was offered.
 pub fn decode(body: Vec<u8>, encoding: Option<&str>) -> Result<Vec<u8>, AnswerError> {
+    decode_limited(body, encoding, BODY_LIMIT_BYTES)
+}
+
+/// The same with another limit.
+pub fn decode_limited(
+    body: Vec<u8>,
+    encoding: Option<&str>,
+    limit_bytes: usize,
+) -> Result<Vec<u8>, AnswerError> {
     match encoding.unwrap_or("identity") {
         "identity" | "" => Ok(body),
-        "gzip" => gunzip(&body),
+        "gzip" => gunzip(&body, limit_bytes),
         other => Err(AnswerError::Unreadable(format!("unknown content encoding {other:?}"))),
     }
 }
 
-fn gunzip(body: &[u8]) -> Result<Vec<u8>, AnswerError> {
-    let expected = body.len().saturating_mul(USUAL_RATIO).min(BODY_LIMIT_BYTES);
+fn gunzip(body: &[u8], limit_bytes: usize) -> Result<Vec<u8>, AnswerError> {
+    let expected = body.len().saturating_mul(USUAL_RATIO).min(limit_bytes).min(BODY_LIMIT_BYTES);
     let mut text = Vec::with_capacity(expected);
-    let limit = BODY_LIMIT_BYTES as u64 + 1;
-    let read = GzDecoder::new(body).take(limit).read_to_end(&mut text);
+    let read = GzDecoder::new(body).take(limit_bytes as u64 + 1).read_to_end(&mut text);
     read.map_err(|error| AnswerError::Unreadable(format!("broken gzip: {error}")))?;
-    if text.len() > BODY_LIMIT_BYTES { Err(AnswerError::TooLarge) } else { Ok(text) }
+    if text.len() > limit_bytes { Err(AnswerError::TooLarge) } else { Ok(text) }
 }
 
 /// Reads all samples. The body is taken whole or not at all.

@@ -14,8 +14,7 @@ use tokio::net::TcpStream;
 use crate::failure::{ScrapeError, Stage};
 use crate::http1::{Body, Head, Http1Error};
 use crate::session::{Buffers, Session};
-use crate::target::Target;
-use crate::tls::{Connector, Refused, explain};
+use crate::tls::{Connector, Presented, Refused};
 
 /// Bytes asked of a plain socket at once.
 const READ_BYTES: usize = 32 * 1024;
@@ -37,6 +36,21 @@ impl Progress {
             .unwrap_or(Stage::Connect)
     }
 }
+
+/// Whom to dial.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer<'a> {
+    /// Name or address, without brackets.
+    pub(crate) host: &'a str,
+    pub(crate) port: u16,
+    /// Another name that its certificate may be for.
+    pub(crate) also: &'a str,
+    /// What texts call it.
+    pub(crate) authority: &'a str,
+}
+
+/// Finds words for a certificate that was refused.
+pub(crate) type Why<'a> = &'a (dyn Fn(&Connector, &rustls::CertificateError, &Presented) -> String + Sync);
 
 /// The connection. It is driven by the exchange alone, so that a scrape is one future: dropping it at a time-out stops
 /// everything, and its CPU time is all of the scrape's.
@@ -102,15 +116,15 @@ impl Connection {
     /// Dials; over TLS if there is a connector. The first exchange goes on with the same buffers, which may hold the
     /// beginning of what comes next.
     pub(crate) async fn open(
-        target: &Target,
+        peer: Peer<'_>,
         tls: Option<&Connector>,
+        why: Why<'_>,
         progress: &Progress,
         buffers: &mut Buffers,
     ) -> Result<Connection, ScrapeError> {
-        let host = target.host.as_ref().map_err(|reason| ScrapeError::NoEndpoint(reason.clone()))?;
-        let address = target.authority();
+        let address = peer.authority.to_owned();
         progress.set(Stage::Connect);
-        let tcp = TcpStream::connect((host.as_str(), target.port))
+        let tcp = TcpStream::connect((peer.host, peer.port))
             .await
             .map_err(|source| ScrapeError::Connect { address: address.clone(), source })?;
         // Requests are one small write each; waiting for more to send would only add delay.
@@ -121,11 +135,9 @@ impl Connection {
                 progress.set(Stage::Handshake);
                 let refused = Arc::new(Refused::default());
                 let (config, name) =
-                    tls.prepare(host, &target.node, &refused).map_err(ScrapeError::Credentials)?;
+                    tls.prepare(peer.host, peer.also, &refused).map_err(ScrapeError::Credentials)?;
                 let handshake = Session::open(tcp, config, name, buffers).await;
-                let why = |error: &rustls::CertificateError| {
-                    explain(target.kind, tls.trust(), host, error, &refused.take())
-                };
+                let why = |error: &rustls::CertificateError| why(tls, error, &refused.take());
                 Link::Tls(handshake.map_err(|error| ScrapeError::of_handshake(address, &error, why))?)
             }
         };
@@ -136,6 +148,7 @@ impl Connection {
     pub(crate) async fn exchange(
         mut self,
         request: &[u8],
+        limit_bytes: usize,
         progress: &Progress,
         buffers: &mut Buffers,
     ) -> Result<Received, Failed> {
@@ -148,7 +161,7 @@ impl Connection {
             return Ok(Received { head, body: Vec::new(), connection: None });
         }
         progress.set(Stage::Body);
-        let mut body = Body::new(head.body)?;
+        let mut body = Body::limited(head.body, limit_bytes)?;
         let mut taken = length + body.take(&seen[length..])?;
         while !body.is_done() {
             seen.clear();

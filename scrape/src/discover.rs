@@ -57,7 +57,7 @@ pub async fn follow(
 }
 
 /// The events, `None` for a failure; a lasting one is logged once.
-fn logged<K>(
+pub(crate) fn logged<K>(
     events: impl Stream<Item = Result<Event<K>, watcher::Error>>,
     what: &'static str,
 ) -> impl Stream<Item = Option<Event<K>>> {

@@ -8,13 +8,13 @@ use http::uri::PathAndQuery;
 
 use crate::answer::{self, AnswerError, BODY_LIMIT_BYTES};
 use crate::config::{Endpoint, Token, Transport};
-use crate::connection::{Connection, Failed, Progress, Received};
+use crate::connection::{Connection, Failed, Peer, Progress, Received};
 use crate::failure::ScrapeError;
 use crate::file::RenewedFile;
 use crate::http1::Head;
 use crate::session::Buffers;
 use crate::target::Target;
-use crate::tls::Connector;
+use crate::tls::{Connector, Presented, explain};
 
 /// What a good answer holds.
 #[derive(Debug)]
@@ -117,18 +117,20 @@ async fn attempt(
     // A server may close an idle connection at any time; that shows only at the next request, and is no failure.
     let mut buffers = Buffers::default();
     let over_kept = match kept.take() {
-        Some(connection) => match connection.exchange(&request, progress, &mut buffers).await {
-            Err(Failed::Closed(_)) => None,
-            other => Some(other),
-        },
+        Some(connection) => {
+            match connection.exchange(&request, BODY_LIMIT_BYTES, progress, &mut buffers).await {
+                Err(Failed::Closed(_)) => None,
+                other => Some(other),
+            }
+        }
         None => None,
     };
     let received = match over_kept {
         Some(received) => received,
         None => {
             buffers = Buffers::default();
-            let connection = Connection::open(target, access.tls.as_ref(), progress, &mut buffers).await?;
-            connection.exchange(&request, progress, &mut buffers).await
+            let connection = open(target, access.tls.as_ref(), progress, &mut buffers).await?;
+            connection.exchange(&request, BODY_LIMIT_BYTES, progress, &mut buffers).await
         }
     };
     let Received { head, body, connection } = received.map_err(|failed| of_exchange(target, failed))?;
@@ -138,6 +140,21 @@ async fn attempt(
     let answer = read(&head, body, target)?;
     *kept = connection;
     Ok(answer)
+}
+
+async fn open(
+    target: &Target,
+    tls: Option<&Connector>,
+    progress: &Progress,
+    buffers: &mut Buffers,
+) -> Result<Connection, ScrapeError> {
+    let host = target.host.as_ref().map_err(|reason| ScrapeError::NoEndpoint(reason.clone()))?;
+    let authority = target.authority();
+    let peer = Peer { host, port: target.port, also: &target.node, authority: &authority };
+    let why = |tls: &Connector, error: &rustls::CertificateError, shown: &Presented| {
+        explain(target.kind, tls.trust(), host, error, shown)
+    };
+    Connection::open(peer, tls, &why, progress, buffers).await
 }
 
 fn of_exchange(target: &Target, failed: Failed) -> ScrapeError {

@@ -10,6 +10,22 @@ const KEPT: Duration = Duration::from_secs(60);
 /// No credential file is larger.
 const LIMIT_BYTES: u64 = 1024 * 1024;
 
+/// Bytes that were given, or that stand in a file.
+#[derive(Debug)]
+pub(crate) enum Content {
+    Fixed(Vec<u8>),
+    File(RenewedFile),
+}
+
+impl Content {
+    pub(crate) fn bytes(&self) -> Result<Vec<u8>, String> {
+        match self {
+            Content::Fixed(bytes) => Ok(bytes.clone()),
+            Content::File(file) => file.content(),
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct RenewedFile {
     path: PathBuf,

@@ -2,7 +2,7 @@
 //!
 //! Between two answers nothing is kept here, so that thousands of idle connections cost no buffers. Sizes are limited:
 //! [`HEAD_LIMIT_BYTES`] for status line and headers, [`LINE_LIMIT_BYTES`] for the lines between chunks,
-//! [`BODY_LIMIT_BYTES`](crate::answer::BODY_LIMIT_BYTES) for the body as sent.
+//! [`BODY_LIMIT_BYTES`](crate::answer::BODY_LIMIT_BYTES) for the body as sent, unless the caller has another limit.
 
 use crate::answer::BODY_LIMIT_BYTES;
 
@@ -125,6 +125,7 @@ fn has_token(list: &str, token: &str) -> bool {
 pub struct Body {
     state: State,
     bytes: Vec<u8>,
+    limit_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -142,19 +143,27 @@ enum State {
 }
 
 impl Body {
-    /// A body of which nothing has come yet.
+    /// A body of which nothing has come yet, of [`BODY_LIMIT_BYTES`] at most.
     ///
     /// # Errors
     /// It is announced to be over the limit.
     pub fn new(framing: Framing) -> Result<Body, Http1Error> {
+        Body::limited(framing, BODY_LIMIT_BYTES)
+    }
+
+    /// The same with another limit.
+    ///
+    /// # Errors
+    /// It is announced to be over the limit.
+    pub fn limited(framing: Framing, limit_bytes: usize) -> Result<Body, Http1Error> {
         let (state, expected) = match framing {
             Framing::Length(0) => (State::Done, 0),
-            Framing::Length(length) if length > BODY_LIMIT_BYTES as u64 => return Err(Http1Error::TooLarge),
+            Framing::Length(length) if length > limit_bytes as u64 => return Err(Http1Error::TooLarge),
             Framing::Length(length) => (State::Length(length), length as usize),
             Framing::Chunked => (State::ChunkSize(Vec::new()), 0),
             Framing::Close => (State::Close, 0),
         };
-        Ok(Body { state, bytes: Vec::with_capacity(expected) })
+        Ok(Body { state, bytes: Vec::with_capacity(expected.min(BODY_LIMIT_BYTES)), limit_bytes })
     }
 
     /// Whether it is complete.
@@ -183,13 +192,13 @@ impl Body {
         match &mut self.state {
             State::Done => Ok(input),
             State::Close => {
-                push(&mut self.bytes, input)?;
+                push(&mut self.bytes, input, self.limit_bytes)?;
                 Ok(&[])
             }
             State::Length(left) | State::Chunk(left) => {
                 let count = input.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                 let (data, rest) = input.split_at(count);
-                push(&mut self.bytes, data)?;
+                push(&mut self.bytes, data, self.limit_bytes)?;
                 *left -= count as u64;
                 if *left == 0 {
                     self.state = match self.state {
@@ -202,7 +211,7 @@ impl Body {
             State::ChunkSize(line) => {
                 let (done, rest) = take_line(line, input)?;
                 if done {
-                    self.state = match chunk_size(line)? {
+                    self.state = match chunk_size(line, self.limit_bytes)? {
                         0 => State::Trailers(Vec::new(), 0),
                         size => State::Chunk(size),
                     };
@@ -237,8 +246,8 @@ impl Body {
     }
 }
 
-fn push(bytes: &mut Vec<u8>, more: &[u8]) -> Result<(), Http1Error> {
-    if bytes.len() + more.len() > BODY_LIMIT_BYTES {
+fn push(bytes: &mut Vec<u8>, more: &[u8], limit_bytes: usize) -> Result<(), Http1Error> {
+    if bytes.len() + more.len() > limit_bytes {
         return Err(Http1Error::TooLarge);
     }
     bytes.extend_from_slice(more);
@@ -263,14 +272,14 @@ fn take_line<'a>(line: &mut Vec<u8>, input: &'a [u8]) -> Result<(bool, &'a [u8])
 }
 
 /// Hexadecimal, perhaps with an extension behind a semicolon.
-fn chunk_size(line: &[u8]) -> Result<u64, Http1Error> {
+fn chunk_size(line: &[u8], limit_bytes: usize) -> Result<u64, Http1Error> {
     let digits = line.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
     let text =
         std::str::from_utf8(digits).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()));
     let size = text.and_then(|text| u64::from_str_radix(text, 16).ok());
     let size =
         size.ok_or_else(|| malformed(format!("{:?} is no size of a chunk", String::from_utf8_lossy(line))))?;
-    if size > BODY_LIMIT_BYTES as u64 { Err(Http1Error::TooLarge) } else { Ok(size) }
+    if size > limit_bytes as u64 { Err(Http1Error::TooLarge) } else { Ok(size) }
 }
 
 #[cfg(test)]

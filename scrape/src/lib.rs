@@ -16,6 +16,7 @@
 //! Nobody but this crate owns a scrape loop.
 
 pub mod answer;
+pub mod apps;
 pub mod config;
 mod connection;
 pub mod discover;

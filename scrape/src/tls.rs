@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use crate::file::RenewedFile;
+use crate::file::{Content, RenewedFile};
 
 mod live;
 mod refusal;
@@ -76,8 +76,8 @@ impl TlsSettings {
 pub(crate) struct Connector {
     trust: Trust,
     name: NameCheck,
-    authority: Option<RenewedFile>,
-    identity: Option<(RenewedFile, RenewedFile)>,
+    authority: Option<Content>,
+    identity: Option<(Content, Content)>,
     provider: Arc<CryptoProvider>,
     /// Made of the authorities beside it; all connections share it while those stay.
     verifier: Kept<Vec<CertificateDer<'static>>, Arc<WebPkiServerVerifier>>,
@@ -90,18 +90,28 @@ type Kept<Of, Made> = Mutex<Option<(Of, Made)>>;
 
 impl Connector {
     pub(crate) fn new(settings: &TlsSettings) -> Connector {
+        let file = |path: &PathBuf| Content::File(RenewedFile::new(path));
         let authority = match &settings.trust {
-            Trust::File(path) => Some(RenewedFile::new(path)),
+            Trust::File(path) => Some(file(path)),
             _ => None,
         };
-        let files = |identity: &ClientIdentity| {
-            (RenewedFile::new(&identity.certificate), RenewedFile::new(&identity.key))
-        };
+        let files = |identity: &ClientIdentity| (file(&identity.certificate), file(&identity.key));
+        let identity = settings.identity.as_ref().map(files);
+        Connector::of_parts(settings.trust.clone(), settings.name.clone(), authority, identity)
+    }
+
+    /// Of what may stand in a file or not; `authority` goes before the roots of `trust`.
+    pub(crate) fn of_parts(
+        trust: Trust,
+        name: NameCheck,
+        authority: Option<Content>,
+        identity: Option<(Content, Content)>,
+    ) -> Connector {
         Connector {
-            trust: settings.trust.clone(),
-            name: settings.name.clone(),
+            trust,
+            name,
             authority,
-            identity: settings.identity.as_ref().map(files),
+            identity,
             provider: Arc::new(rustls::crypto::ring::default_provider()),
             verifier: Mutex::default(),
             shown: Mutex::default(),
@@ -146,7 +156,7 @@ impl Connector {
         let mut config = match &self.identity {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => {
-                builder.with_client_cert_resolver(self.shown(certificate.content()?, key.content()?)?)
+                builder.with_client_cert_resolver(self.shown(certificate.bytes()?, key.bytes()?)?)
             }
         };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -175,11 +185,11 @@ impl Connector {
 
     fn verifier(&self) -> Result<Arc<WebPkiServerVerifier>, String> {
         let trusted = match (&self.trust, &self.authority) {
-            (Trust::Roots(roots), _) => roots.clone(),
-            (Trust::Live(live), _) => {
+            (_, Some(content)) => certificates(&content.bytes()?)?,
+            (Trust::Roots(roots), None) => roots.clone(),
+            (Trust::Live(live), None) => {
                 live.get().map_err(|reason| format!("collectors cannot be verified: {reason}"))?
             }
-            (_, Some(file)) => certificates(&file.content()?)?,
             _ => Vec::new(),
         };
         let mut kept = self.verifier.lock().unwrap_or_else(PoisonError::into_inner);
@@ -196,7 +206,7 @@ impl Connector {
         }
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), self.provider.clone())
             .build()
-            .map_err(|error| format!("no authority to verify nodes by: {error}"))?;
+            .map_err(|error| format!("no authority to verify the other side by: {error}"))?;
         *kept = Some((trusted, verifier.clone()));
         Ok(verifier)
     }

@@ -49,9 +49,14 @@ pub struct HistoryArgs {
     /// Most series in memory of one target.
     #[arg(long = "storage.tsdb.max-series-per-target", default_value_t = 100_000, value_name = "N")]
     pub max_series_per_target: usize,
-    /// Time between two stored samples of a node's series; they are taken out of the scrapes that metrics.k8s.io lives of.
+    /// Time between two stored samples of a node's series, which are taken out of the scrapes that metrics.k8s.io lives of, and
+    /// between two scrapes of pods with annotations.
     #[arg(long, default_value = "15s", value_parser = positive, value_name = "DURATION")]
     pub scrape_interval: Duration,
+    /// File in Prometheus' syntax whose `scrape_configs` are scraped, beside the nodes. Unset: pods with the annotation
+    /// prometheus.io/scrape=true (and /scheme, /path, /port).
+    #[arg(long = "config.file", value_name = "FILE")]
+    pub config_file: Option<PathBuf>,
     /// Longest time of a query; never more than --request-timeout.
     #[arg(long = "query.timeout", default_value = "2m", value_parser = positive, value_name = "DURATION")]
     pub query_timeout: Duration,
@@ -119,6 +124,10 @@ impl HistoryArgs {
             ("storage.tsdb.max-series", self.max_series.to_string()),
             ("storage.tsdb.max-series-per-target", self.max_series_per_target.to_string()),
             ("scrape-interval", write_span(self.scrape_interval)),
+            (
+                "config.file",
+                self.config_file.as_ref().map(|file| file.display().to_string()).unwrap_or_default(),
+            ),
             ("query.timeout", write_span(self.query_timeout)),
             ("query.max-samples", self.query_max_samples.to_string()),
             ("query.max-concurrency", self.query_max_concurrency.to_string()),

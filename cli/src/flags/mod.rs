@@ -153,6 +153,7 @@ pub enum Command {
     )]
     Query(QueryArgs),
     /// Look after a store of history
+    #[command(after_help = "Examples:\n  flyball tsdb check ~/flyball/history\n  flyball tsdb snapshot")]
     Tsdb(TsdbArgs),
     /// Show where a value comes from: files, lines, formula, two readings
     #[command(

@@ -1,4 +1,4 @@
-//! History beside the metrics server: what the flags say of it, what it is told of the targets, its start and its end.
+//! History beside the metrics server: what the flags say of it, what it tells of the targets, its start and its end.
 
 #![allow(clippy::disallowed_methods, reason = "a program: makes the folder and starts tasks")]
 
@@ -17,18 +17,21 @@ use flyball_apiserver::{Advice, Part};
 use flyball_model::batch::Sink;
 use flyball_model::exposition::MetricType;
 use flyball_model::time::rfc3339_seconds;
+use flyball_scrape::apps::{self, ActiveTarget, TargetsView};
 use flyball_scrape::{Target, Targets, Transport};
-use flyball_tsdb::api::facts::{self, Dropped, Health, Metadata};
+use flyball_tsdb::api::facts::{self, Dropped, DroppedTarget, Health, Metadata};
 use flyball_tsdb::api::serve::Limits;
 use flyball_tsdb::ingest::labels::{NODE_JOB, node_target};
 use flyball_tsdb::ingest::{NodeSink, NodeStatus};
 use flyball_tsdb::promql::engine::Options;
 use flyball_tsdb::server::{About, History, Scraped, Setup};
 use flyball_tsdb::store::Settings;
+use kube::Client;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::apps::AppsSetup;
 use super::milliseconds;
 use crate::flags::{HistoryArgs, OnFull, write_span};
 
@@ -45,6 +48,7 @@ pub struct HistorySetup {
     scrape_interval: Duration,
     options: Options,
     limits: Limits,
+    apps: AppsSetup,
     flags: BTreeMap<String, String>,
     retention: String,
     /// How nodes are asked, for those who look.
@@ -63,7 +67,7 @@ impl HistorySetup {
     /// What the flags say. The folder is made, so that a wrong one is told at once.
     ///
     /// # Errors
-    /// The folder cannot be made.
+    /// The folder cannot be made, or what is wrong with the file of scrape configurations.
     pub fn of_flags(
         args: &HistoryArgs,
         request_timeout: Duration,
@@ -73,6 +77,7 @@ impl HistorySetup {
         folder.recursive(true).mode(0o750).create(&args.path).with_context(|| {
             format!("--storage.tsdb.path: the folder {} cannot be made", args.path.display())
         })?;
+        let apps = AppsSetup::read(args.config_file.as_deref(), args.scrape_interval)?;
         let store = Settings {
             series_per_source: args.max_series_per_target,
             series_total: args.max_series,
@@ -103,6 +108,7 @@ impl HistorySetup {
                 timeout: args.query_timeout.min(longest),
                 ..Limits::default()
             },
+            apps,
             flags: args.shown(),
             retention: args.retention(),
             scrape_timeout: scrape.request_timeout,
@@ -123,59 +129,73 @@ impl HistorySetup {
         HistorySetup::of_flags(&args, limits.request, scrape)
     }
 
-    /// Starts it over these targets.
+    /// Starts it over these nodes, and the scraping of applications into it.
     ///
     /// # Errors
     /// No thread can be started.
     pub(super) fn start(
         self,
-        targets: &watch::Receiver<Targets>,
-        own: &OwnMetrics,
-        advice: &Advice,
-        tasks: &TaskTracker,
+        nodes: &watch::Receiver<Targets>,
+        around: &Surrounded<'_>,
         stop: &CancellationToken,
     ) -> anyhow::Result<RunningHistory> {
         let (interval, timeout) = (write_span(self.scrape_interval), write_span(self.scrape_timeout));
         let (schemes, flags, retention) = (self.schemes, self.flags, self.retention);
+        let config = self.apps.shown().to_owned();
         let setup = Setup {
             dir: self.dir,
             store: self.store,
             scrape_interval: self.scrape_interval,
             options: self.options,
             limits: self.limits,
-            advice: advice.clone(),
+            advice: around.advice.clone(),
         };
-        let of_nodes = targets.clone();
+        let view = TargetsView::default();
         let about = |sink: &Arc<NodeSink>| {
-            let nodes = NodeTargets { targets: of_nodes, sink: sink.clone(), schemes, interval, timeout };
-            About { scraped: Arc::new(nodes), flags, config: "scrape_configs: []\n".to_owned(), retention }
+            let (nodes, sink, apps) = (nodes.clone(), sink.clone(), view.clone());
+            let scraped = AllTargets { nodes, sink, apps, schemes, interval, timeout };
+            About { scraped: Arc::new(scraped), flags, config, retention }
         };
-        let history = History::start(setup, about, own).context("history cannot be started")?;
-        tasks.spawn(follow(targets.clone(), history.sink(), stop.clone()));
-        Ok(RunningHistory(history))
+        let history = History::start(setup, about, around.own).context("history cannot be started")?;
+        around.tasks.spawn(follow(nodes.clone(), history.sink(), stop.clone()));
+        let client = around.client.clone();
+        let apps = view.clone();
+        self.apps.start(client, history.appender(), view, around.own, around.tasks, stop.clone());
+        Ok(RunningHistory { history, apps })
     }
 }
 
+/// What history finds in its process.
+pub(super) struct Surrounded<'a> {
+    /// Client of the API server.
+    pub(super) client: &'a Client,
+    /// Where metrics are registered.
+    pub(super) own: &'a OwnMetrics,
+    /// Where findings are shown.
+    pub(super) advice: &'a Advice,
+    /// Where tasks belong to.
+    pub(super) tasks: &'a TaskTracker,
+}
+
 /// History that runs.
-pub(super) struct RunningHistory(History);
+pub(super) struct RunningHistory {
+    history: History,
+    apps: TargetsView,
+}
 
 impl RunningHistory {
     pub(super) fn part(&self) -> Part {
-        self.0.part()
+        self.history.part()
     }
 
     /// What the store holds, for who asks in this process.
     pub(super) fn series(&self) -> OwnSeries {
-        // The same table as for those who ask for metadata; it does not change.
-        let types: Types = flyball_collector::resource::metrics()
-            .into_iter()
-            .map(|row| (row.name.to_owned(), row.kind))
-            .collect();
-        OwnSeries { series: Arc::new(self.0.appender()), types: Arc::new(move || types.clone()) }
+        let apps = self.apps.clone();
+        OwnSeries { series: Arc::new(self.history.appender()), types: Arc::new(move || types(&apps)) }
     }
 
     pub(super) fn sink(&self) -> Arc<dyn Sink> {
-        self.0.sink()
+        self.history.sink()
     }
 
     /// Takes what is queued into the store and ends.
@@ -185,6 +205,21 @@ impl RunningHistory {
             tracing::error!("history did not end well");
         }
     }
+}
+
+/// The types of all metrics, of nodes and of applications; one that targets disagree about has none.
+fn types(apps: &TargetsView) -> Types {
+    let mut all: Types =
+        flyball_collector::resource::metrics().into_iter().map(|row| (row.name.to_owned(), row.kind)).collect();
+    for (name, entries) in apps.metadata() {
+        let mut kinds = entries.iter().map(|entry| entry.kind);
+        if let Some(first) = kinds.next().filter(|kind| *kind != MetricType::Untyped)
+            && kinds.all(|kind| kind == first)
+        {
+            all.entry(name).or_insert(first);
+        }
+    }
+    all
 }
 
 /// A type as Prometheus' metadata name it.
@@ -214,17 +249,18 @@ async fn follow(mut targets: watch::Receiver<Targets>, sink: Arc<NodeSink>, stop
     }
 }
 
-/// The nodes' endpoints as targets.
-struct NodeTargets {
-    targets: watch::Receiver<Targets>,
+/// Everything that is scraped: the nodes' endpoints, and applications.
+struct AllTargets {
+    nodes: watch::Receiver<Targets>,
     sink: Arc<NodeSink>,
+    apps: TargetsView,
     schemes: Schemes,
     interval: String,
     timeout: String,
 }
 
-impl NodeTargets {
-    fn target(&self, target: &Target, status: Option<&NodeStatus>) -> facts::Target {
+impl AllTargets {
+    fn node(&self, target: &Target, status: Option<&NodeStatus>) -> facts::Target {
         let scheme = match target.kind {
             flyball_scrape::Kind::Kubelet => self.schemes.kubelet,
             flyball_scrape::Kind::Collector => self.schemes.collector,
@@ -239,13 +275,13 @@ impl NodeTargets {
             ("__scrape_timeout__", self.timeout.clone()),
             ("job", NODE_JOB.to_owned()),
         ];
-        let owned = |pairs: &[(&str, String)]| {
+        let of_pairs = |pairs: &[(&str, String)]| {
             pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
         };
         let failure = status.and_then(|status| status.failure.clone());
         facts::Target {
-            discovered_labels: owned(&discovered),
-            labels: owned(&node_target(&target.node)),
+            discovered_labels: of_pairs(&discovered),
+            labels: of_pairs(&node_target(&target.node)),
             scrape_pool: NODE_JOB.to_owned(),
             scrape_url: url.clone(),
             global_url: url,
@@ -257,8 +293,7 @@ impl NodeTargets {
             last_error: failure.unwrap_or_default(),
             last_scrape: match status {
                 Some(status) => rfc3339_seconds(status.started_ms),
-                // Go's zero time.
-                None => "0001-01-01T00:00:00Z".to_owned(),
+                None => NEVER.to_owned(),
             },
             last_scrape_duration: status.map_or(0.0, |status| status.took_ms as f64 / 1e3),
             scrape_interval: self.interval.clone(),
@@ -267,29 +302,69 @@ impl NodeTargets {
     }
 }
 
-impl Scraped for NodeTargets {
+impl Scraped for AllTargets {
     fn targets(&self) -> Vec<facts::Target> {
         let statuses = self.sink.statuses();
-        let targets = self.targets.borrow().clone();
-        targets.values().map(|target| self.target(target, statuses.get(&target.node))).collect()
+        let nodes = self.nodes.borrow().clone();
+        let nodes = nodes.values().map(|target| self.node(target, statuses.get(&target.node)));
+        nodes.chain(self.apps.active().into_iter().map(application)).collect()
     }
 
     fn dropped(&self) -> Dropped {
-        Dropped::default()
+        let targets = self.apps.dropped().into_iter().map(|target| DroppedTarget {
+            discovered_labels: owned(target.discovered.iter()),
+            scrape_pool: target.pool,
+        });
+        Dropped { targets: targets.collect(), counts: self.apps.dropped_counts() }
     }
 
-    /// The endpoint is a kubelet's, or a collector's that says the same.
+    /// Nodes do not say it again with each answer: a kubelet's endpoint, and a collector's, always means the same.
     fn metadata(&self) -> BTreeMap<String, Vec<Metadata>> {
-        let rows = flyball_collector::resource::metrics();
-        rows.into_iter()
-            .map(|row| {
-                let entry = Metadata {
-                    kind: kind_name(row.kind).to_owned(),
-                    help: row.help.to_owned(),
-                    unit: String::new(),
-                };
-                (row.name.to_owned(), vec![entry])
-            })
-            .collect()
+        let described = |kind, help: &str, unit: &str| Metadata {
+            kind: kind_name(kind).to_owned(),
+            help: help.to_owned(),
+            unit: unit.to_owned(),
+        };
+        let rows = flyball_collector::resource::metrics().into_iter();
+        let mut all: BTreeMap<String, Vec<Metadata>> =
+            rows.map(|row| (row.name.to_owned(), vec![described(row.kind, row.help, "")])).collect();
+        for (name, entries) in self.apps.metadata() {
+            let known = all.entry(name).or_default();
+            for entry in entries {
+                let entry = described(entry.kind, &entry.help, &entry.unit);
+                if !known.contains(&entry) {
+                    known.push(entry);
+                }
+            }
+        }
+        all
     }
 }
+
+/// An application as a target.
+fn application(target: ActiveTarget) -> facts::Target {
+    facts::Target {
+        discovered_labels: owned(target.discovered.iter()),
+        labels: owned(target.labels.iter()),
+        scrape_pool: target.pool,
+        scrape_url: target.url.clone(),
+        global_url: target.url,
+        last_error: target.last.error,
+        last_scrape: target.last.started_ms.map_or_else(|| NEVER.to_owned(), rfc3339_seconds),
+        last_scrape_duration: target.last.duration.as_secs_f64(),
+        health: match target.last.health {
+            apps::Health::Unknown => Health::Unknown,
+            apps::Health::Up => Health::Up,
+            apps::Health::Down => Health::Down,
+        },
+        scrape_interval: write_span(target.interval),
+        scrape_timeout: write_span(target.timeout),
+    }
+}
+
+fn owned<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> BTreeMap<String, String> {
+    labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// Go's zero time.
+const NEVER: &str = "0001-01-01T00:00:00Z";

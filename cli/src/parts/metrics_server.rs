@@ -27,7 +27,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::history::{HistorySetup, RunningHistory};
+use super::history::{HistorySetup, RunningHistory, Surrounded};
 use super::{API_VERSION, AdapterBeside, generic_server, milliseconds};
 use crate::flags::{KubeletArgs, MetricsServerArgs};
 use crate::query;
@@ -216,7 +216,15 @@ impl MetricsServerSetup {
         let stop = shutdown.child_token();
         let tasks = TaskTracker::new();
         let history = match self.history {
-            Some(setup) => Some(setup.start(&targets, &own, &self.config.advice, &tasks, &stop)?),
+            Some(setup) => {
+                let surroundings = Surrounded {
+                    client: &self.client,
+                    own: &own,
+                    advice: &self.config.advice,
+                    tasks: &tasks,
+                };
+                Some(setup.start(&targets, &surroundings, &stop)?)
+            }
             None => None,
         };
         let adapter = match (self.adapter, &history) {

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::flags::TlsArgs;
 
 mod adapter;
+mod apps;
 mod collector;
 mod generic_server;
 mod history;

@@ -21,9 +21,11 @@ impl<'a> Line<'a> {
         Line { rest, format }
     }
 
-    /// A sample: `name{label="value"} 1.5 timestamp # {exemplar} 1`. Its labels are put into `labels`, which is empty.
-    pub(super) fn sample(mut self, mut labels: Pairs<'a>) -> Result<SampleRef<'a>, String> {
+    /// A sample: `name{label="value"} 1.5 timestamp # {exemplar} 1`. Its labels are put into `labels`, which is empty. With
+    /// it, the text that names its series: from the name to the closing brace.
+    pub(super) fn sample(mut self, mut labels: Pairs<'a>) -> Result<(SampleRef<'a>, &'a str), String> {
         self.blanks();
+        let whole = self.rest;
         let mut name = self.metric_name();
         if name.is_some() && !self.rest.starts_with([' ', '\t', '{']) {
             return Err(format!("a blank or '{{' was expected near {}", self.near()));
@@ -36,10 +38,17 @@ impl<'a> Line<'a> {
             return Err(format!("metric {quoted:?} is named {outer:?} outside of its braces"));
         }
         let name = name.ok_or_else(|| format!("a metric name was expected near {}", self.near()))?;
+        let series = whole[..whole.len() - self.rest.len()].trim_end_matches([' ', '\t']);
+        let (value, timestamp_ms) = self.measured()?;
+        Ok((SampleRef { name, labels, value, timestamp_ms }, series))
+    }
+
+    /// What follows the series: value, perhaps a time, perhaps an exemplar.
+    pub(super) fn measured(mut self) -> Result<(f64, Option<i64>), String> {
         let value = self.value()?;
         let timestamp_ms = self.timestamp()?;
         self.exemplar()?;
-        Ok(SampleRef { name, labels, value, timestamp_ms })
+        Ok((value, timestamp_ms))
     }
 
     /// Blanks between tokens are free in 0.0.4; in OpenMetrics there is exactly one, taken by [`Line::space`].

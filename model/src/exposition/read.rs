@@ -16,12 +16,14 @@ pub struct Reader<'a> {
     finished: bool,
     /// Room for the next sample's labels.
     spare: Pairs<'a>,
+    /// What named the series of the last sample.
+    series: &'a str,
 }
 
 impl<'a> Reader<'a> {
     /// A reader of `text`, which is in `format`.
     pub fn new(text: &'a str, format: Format) -> Reader<'a> {
-        Reader { rest: text, format, line: 0, ended: false, finished: false, spare: Pairs::new() }
+        Reader { rest: text, format, line: 0, ended: false, finished: false, spare: Pairs::new(), series: "" }
     }
 
     /// Takes back a sample that is done with; the next one uses its room, so that reading many allocates once.
@@ -30,9 +32,34 @@ impl<'a> Reader<'a> {
         self.spare.clear();
     }
 
+    /// The text that named the series of the last sample, from its name to the closing brace.
+    pub fn series(&self) -> &'a str {
+        self.series
+    }
+
+    /// If the next line is a sample of exactly this series, as [`Reader::series`] told it once: its value and time. Labels
+    /// that were read at the last scrape need not be read again. `None` leaves the line to [`Iterator::next`].
+    pub fn known(&mut self, series: &str) -> Option<Result<(f64, Option<i64>), ReadError>> {
+        let after = self.rest.strip_prefix(series)?;
+        // Braces behind the name, or more of a name, make another series.
+        let value = after.trim_start_matches([' ', '\t']);
+        let another = value.len() == after.len() || value.starts_with(['{', '\n', '\r', '#']);
+        if self.ended || series.is_empty() || another {
+            return None;
+        }
+        let line = self.next_line()?;
+        if line.len() > MAX_LINE_BYTES {
+            return Some(Err(self.error(too_long(line))));
+        }
+        let measured = Line::new(&line[series.len()..], self.format).measured();
+        Some(measured.map_err(|reason| self.error(reason)))
+    }
+
     fn sample(&mut self, line: &'a str) -> Result<Option<Event<'a>>, String> {
         let labels = std::mem::take(&mut self.spare);
-        Line::new(line, self.format).sample(labels).map(|sample| Some(Event::Sample(sample)))
+        let (sample, series) = Line::new(line, self.format).sample(labels)?;
+        self.series = series;
+        Ok(Some(Event::Sample(sample)))
     }
 
     fn error(&self, reason: impl Into<String>) -> ReadError {
@@ -56,7 +83,7 @@ impl<'a> Reader<'a> {
     /// What one line says; `None` when it says nothing.
     fn event(&mut self, line: &'a str) -> Result<Option<Event<'a>>, String> {
         if line.len() > MAX_LINE_BYTES {
-            return Err(format!("{} bytes, more than the {MAX_LINE_BYTES} allowed", line.len()));
+            return Err(too_long(line));
         }
         if self.ended {
             return Err("there is text after # EOF".into());
@@ -152,4 +179,8 @@ impl<'a> Iterator for Reader<'a> {
         self.finished = true;
         truncated.then(|| Err(self.error("the body does not end with # EOF")))
     }
+}
+
+fn too_long(line: &str) -> String {
+    format!("{} bytes, more than the {MAX_LINE_BYTES} allowed", line.len())
 }

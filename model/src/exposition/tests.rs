@@ -394,3 +394,74 @@ fn text_samples_read_as_the_others_do() {
         assert_eq!(samples[0].labels.get("c"), Some("d"));
     }
 }
+
+/// Bits of a value, and its time.
+type Measured = (u64, Option<i64>);
+
+/// Every line by itself, and once more by the series that it told: value and time, or that it cannot be read.
+fn by_series(text: &str, format: Format) -> Vec<(Option<Measured>, Option<Measured>)> {
+    let bits = |measured: (f64, Option<i64>)| (measured.0.to_bits(), measured.1);
+    let mut all = Vec::new();
+    let mut reader = Reader::new(text, format);
+    let mut again = Reader::new(text, format);
+    while let Some(event) = reader.next() {
+        match event {
+            Ok(Event::Sample(sample)) => {
+                let slow = bits((sample.value, sample.timestamp_ms));
+                let known = again.known(reader.series()).map(|measured| bits(measured.unwrap()));
+                if known.is_none() {
+                    again.next();
+                }
+                all.push((Some(slow), known));
+            }
+            _ => drop(again.next()),
+        }
+    }
+    all
+}
+
+#[test]
+fn known_series_are_not_read_again() {
+    let text =
+        "# TYPE a counter\na 1\na{b=\"c\"} 2 5\na {b=\"c\"}  3\t7\nab 4\n{\"d.e\"} NaN\na{b=\"}\"} 1\n";
+    let both = by_series(text, Format::Text004);
+    assert_eq!(both.len(), 6);
+    assert!(both.iter().all(|(slow, known)| slow == known), "{both:?}");
+    let openmetrics = "a_total 1 # {x=\"y\"} 2\nb 1 1.5\n# EOF\n";
+    let both = by_series(openmetrics, Format::OpenMetrics10);
+    assert!(both.len() == 2 && both.iter().all(|(slow, known)| slow == known), "{both:?}");
+}
+
+#[test]
+fn another_series_is_not_taken_for_a_known_one() {
+    for (line, known) in [
+        ("ab 1\n", "a"),
+        ("a{b=\"c\"} 1\n", "a"),
+        ("a {b=\"c\"} 1\n", "a"),
+        ("a\t{b=\"c\"} 1\n", "a"),
+        ("a 1\n", ""),
+        ("a\n", "a"),
+        ("a \n", "a"),
+    ] {
+        assert_eq!(Reader::new(line, Format::Text004).known(known), None, "{line}");
+    }
+    let mut ended = Reader::new("# EOF\na 1\n", Format::OpenMetrics10);
+    ended.next();
+    assert_eq!(ended.known("a"), None);
+    let long = format!("a 1{}\n", " ".repeat(MAX_LINE_BYTES));
+    assert!(Reader::new(&long, Format::Text004).known("a").unwrap().is_err());
+    assert_eq!(Reader::new("a x\n", Format::Text004).known("a").unwrap().unwrap_err().line, 1);
+}
+
+proptest! {
+    #[test]
+    fn a_known_series_reads_the_same(
+        text in r#"([a-c]{1,2} ?(\{([a-c]="[a-c}\\"]{0,2}",?){0,2}\})?[ \t]{0,2}[0-9+Nae.-]{0,3} ?[0-9]{0,2}( # \{\} 1)?\n){1,6}"#,
+        openmetrics: bool,
+    ) {
+        let format = if openmetrics { Format::OpenMetrics10 } else { Format::Text004 };
+        for (slow, known) in by_series(&text, format) {
+            prop_assert!(known.is_none() || slow == known);
+        }
+    }
+}

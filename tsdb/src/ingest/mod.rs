@@ -12,6 +12,7 @@ mod target;
 mod thin;
 mod worker;
 
+pub use crate::head::index::SeriesRef;
 pub use counts::Counts;
 pub use sink::{NodeSink, NodeStatus};
 pub(crate) use worker::Worker;

@@ -133,6 +133,8 @@ impl Sink for NodeSink {
 
 #[cfg(test)]
 mod tests {
+    use flyball_model::samples::Samples;
+
     use super::*;
 
     #[test]
@@ -146,8 +148,10 @@ mod tests {
         };
         // Nobody takes anything out.
         for node in 0..BATCHES_MAX + 10 {
-            sink.accept(&batch(&node.to_string(), 0));
+            let outcome = Outcome::Scraped { samples: Samples::default(), sweep_interval_ms: None };
+            sink.accept(&Batch { outcome, ..batch(&node.to_string(), 0) });
         }
+        sink.accept(&batch("7", 1));
         assert_eq!(sink.counts.all_dropped().get("queue_full"), Some(&0), "they held no samples");
         let status = &sink.statuses()["7"];
         assert_eq!((status.took_ms, status.failure.as_deref()), (5, Some("away")));

@@ -23,8 +23,9 @@ impl Thinner {
     /// Whether a batch of this time is stored.
     pub(crate) fn takes(&mut self, at_ms: i64, failed: bool) -> bool {
         let Some(due_ms) = self.due_ms else {
-            self.due_ms = Some(at_ms + self.interval_ms);
-            return true;
+            // A target that is not there yet is due until it is.
+            self.due_ms = Some(if failed { at_ms } else { at_ms + self.interval_ms });
+            return !failed;
         };
         // The clock was set back, or there was a long silence: the grid begins anew.
         let away = at_ms < due_ms - 2 * self.interval_ms || at_ms > due_ms + self.interval_ms;
@@ -77,6 +78,15 @@ mod tests {
             (45_000, true),
         ];
         assert_eq!(taken(outage), [0, 22_500, 45_000]);
+    }
+
+    #[test]
+    fn a_target_that_is_late_at_first_is_stored_when_it_is_there() {
+        assert_eq!(
+            taken([(0, true), (1000, true), (2000, false), (3000, false), (15_000, false)]),
+            [2000, 15_000]
+        );
+        assert_eq!(taken([(0, true), (7000, true), (8000, true), (15_000, true)]), [8000]);
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub mod labelset;
 mod lex;
 pub mod number;
 pub mod parse;
-pub mod pattern;
 pub mod print;
 
+pub use flyball_model::pattern;
 pub use parse::{MAX_DEPTH, MAX_QUERY_BYTES, ParseError, parse};

@@ -34,8 +34,12 @@ impl Scraped for NoTargets {
 }
 
 fn start(dir: &Path, store: Settings) -> (History, Advice) {
+    start_with(dir, store, |_| {})
+}
+
+fn start_with(dir: &Path, store: Settings, change: impl FnOnce(&mut Setup)) -> (History, Advice) {
     let advice = Advice::new();
-    let setup = Setup {
+    let mut setup = Setup {
         dir: dir.to_owned(),
         store,
         scrape_interval: Duration::from_secs(15),
@@ -43,6 +47,7 @@ fn start(dir: &Path, store: Settings) -> (History, Advice) {
         limits: Limits::default(),
         advice: advice.clone(),
     };
+    change(&mut setup);
     let about = |_: &Arc<NodeSink>| About {
         scraped: Arc::new(NoTargets),
         flags: BTreeMap::new(),
@@ -293,6 +298,27 @@ async fn grafanas_requests_are_answered_as_it_wants_them() {
         (&"matrix".into(), 2)
     );
     assert_eq!(data[11]["result"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn queries_that_want_too_much_are_refused_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let (history, _) = start_with(dir.path(), Settings::default(), |setup| {
+        setup.options.max_samples = 100;
+        setup.limits.timeout = Duration::from_millis(1);
+    });
+    history.sink().accept(&batch("n1", now_ms(), PODS));
+    // Without a query the time is enough.
+    eventually(&history, "/api/v1/status/buildinfo", |answer| answer["status"] == "success").await;
+    for query in ["count_over_time(vector(1)[1d:1s])", "sum(sum_over_time(vector(1)[300d:1m]))"] {
+        let answer = send(&history, "GET", &format!("/api/v1/query?query={query}"), &[], "").await;
+        let kind = answer.json()["errorType"].clone();
+        assert!(
+            [422, 503].contains(&answer.status) && (kind == "execution" || kind == "timeout"),
+            "{query}: {kind}"
+        );
+    }
+    eventually(&history, "/api/v1/status/runtimeinfo", |answer| answer["status"] == "success").await;
 }
 
 #[tokio::test]
