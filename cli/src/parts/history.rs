@@ -209,8 +209,10 @@ impl RunningHistory {
 
 /// The types of all metrics, of nodes and of applications; one that targets disagree about has none.
 fn types(apps: &TargetsView) -> Types {
-    let mut all: Types =
-        flyball_collector::resource::metrics().into_iter().map(|row| (row.name.to_owned(), row.kind)).collect();
+    let mut all: Types = flyball_collector::resource::metrics()
+        .into_iter()
+        .map(|row| (row.name.to_owned(), row.kind))
+        .collect();
     for (name, entries) in apps.metadata() {
         let mut kinds = entries.iter().map(|entry| entry.kind);
         if let Some(first) = kinds.next().filter(|kind| *kind != MetricType::Untyped)
