@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use serde_json::Value;
+use tokio::sync::watch;
 
 use crate::attributes::Attributes;
 use crate::authorization::{Authorizer, Decision};
@@ -19,8 +20,8 @@ pub type Permission = fn(&Attributes) -> Option<Attributes>;
 /// A part that answers beside others.
 #[derive(Clone)]
 pub struct Part {
-    /// Its groups, for discovery.
-    pub groups: Vec<Group>,
+    /// Its groups, for discovery, and whenever they change: see [`Part::fixed`] for those that do not.
+    pub groups: watch::Receiver<Arc<Vec<Group>>>,
     /// Its OpenAPI documents, by their key in the index.
     pub documents: BTreeMap<String, Value>,
     /// The groups whose requests it gets, known resources or not; the empty name stands for paths of the core group.
@@ -34,6 +35,12 @@ pub struct Part {
 }
 
 impl Part {
+    /// Groups that never change.
+    #[must_use]
+    pub fn fixed(groups: Vec<Group>) -> watch::Receiver<Arc<Vec<Group>>> {
+        watch::channel(Arc::new(groups)).1
+    }
+
     fn wants(&self, request: &Request) -> bool {
         if request.attributes.resource_request {
             return self.answers.contains(&request.attributes.group);
@@ -139,7 +146,7 @@ mod tests {
 
     fn part() -> Part {
         Part {
-            groups: Vec::new(),
+            groups: Part::fixed(Vec::new()),
             documents: BTreeMap::new(),
             answers: vec!["other.example".to_owned()],
             paths: vec!["/other/*".to_owned()],

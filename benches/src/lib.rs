@@ -5,6 +5,7 @@
 //! why, never a missing row.
 
 pub mod active;
+pub mod adapter;
 pub mod allocations;
 pub mod autoscaler;
 pub mod bodies;

@@ -78,6 +78,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Local(args) => onemachine::run(args, shutdown).await,
             Command::Collector(args) => parts::collector(args, shutdown).await,
             Command::MetricsServer(args) => parts::metrics_server(*args, shutdown).await,
+            Command::Adapter(args) => parts::adapter(*args, shutdown).await,
             Command::Server(args) => parts::server(*args, shutdown).await,
             Command::Hpa(args) => parts::hpa(args, shutdown).await,
             Command::Explain(args) => explain::run(args).await,
@@ -97,7 +98,10 @@ fn run(command: Command) -> anyhow::Result<()> {
 
 /// Log lines go to standard error. The demo prints a table, so it logs errors only unless asked for more.
 fn start_logging(cli: &Cli) -> anyhow::Result<()> {
-    let quiet = matches!(
+    let quiet = match &cli.command {
+        Command::Adapter(args) => args.command.is_some(),
+        _ => false,
+    } || matches!(
         cli.command,
         Command::Demo(_)
             | Command::Top(_)

@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context;
-use flyball_apiserver::ServingTls;
 use flyball_apiserver::standard::VersionInfo;
+use flyball_apiserver::{Generic, Serving, ServingTls};
 use flyball_collector::SourceChoice;
 use flyball_collector::name_source::Clients;
 use flyball_hpa::Observation;
 use flyball_local::cluster::{Accounting, Cluster, ClusterConfig, PartNames};
-use flyball_metrics_server::{Serving, StoreSettings};
+use flyball_metrics_server::StoreSettings;
 use flyball_scrape::discover::Discovery;
 use flyball_scrape::node::KubeletAddress;
 use flyball_scrape::tls::{TlsSettings, Trust};
@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::flags::LocalArgs;
-use crate::parts::{API_VERSION, HistorySetup, MetricsServerSetup, listen};
+use crate::parts::{API_VERSION, AdapterBeside, HistorySetup, MetricsServerSetup, listen};
 
 /// Set in the environment of the program that already runs in a scope of its own.
 const IN_SCOPE: &str = "FLYBALL_IN_SCOPE";
@@ -196,9 +196,13 @@ impl OneMachine {
             },
             scrape,
             history: Some(history),
+            adapter: Some(AdapterBeside::default()),
             config: flyball_metrics_server::Config {
                 store: StoreSettings::default(),
-                serving: Serving::Given(self.serving(&[PartNames::METRICS_SERVER_HOST])?),
+                server: Generic {
+                    serving: Serving::Given(self.serving(&[PartNames::METRICS_SERVER_HOST])?),
+                    ..Generic::default()
+                },
                 version: VersionInfo::new(API_VERSION.0, API_VERSION.1, env!("FLYBALL_COMMIT")),
                 ..flyball_metrics_server::Config::default()
             },

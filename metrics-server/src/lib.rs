@@ -29,7 +29,6 @@ pub mod peers;
 pub mod points;
 mod protobuf;
 mod server;
-mod serving;
 pub mod store;
 pub mod surroundings;
 mod watch;
@@ -38,7 +37,7 @@ pub mod window;
 
 pub use api::{GROUP, group};
 pub use cluster::{Cluster, NodeChange, PodChange};
-pub use config::{Believed, Config, DEFAULT_PORT, Serving};
+pub use config::{Config, DEFAULT_PORT};
 pub use missing::Missing;
 pub use openapi::documents;
 pub use server::{Clock, MetricsServer, MetricsServerError, run};

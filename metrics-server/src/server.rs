@@ -15,8 +15,8 @@ use flyball_apiserver::own_metrics::{OwnMetrics, ServerMetrics};
 use flyball_apiserver::probes::{Probe, Probes};
 use flyball_apiserver::standard::Standard;
 use flyball_apiserver::{
-    Advice, AnyOf, ApiserverError, AskedAs, Authorizer, Beside, Delegated, DelegatedTokens,
-    DelegationMetrics, Handler, Live, Request, Response, Server, Status, TokenVerifier, delegation, serve,
+    Advice, AnyOf, ApiserverError, AskedAs, Authorizer, Beside, DelegationMetrics, Handler, Live, Request,
+    Response, Server, Status, TokenVerifier, delegation, serve,
 };
 use futures_util::future::BoxFuture;
 use http::Method;
@@ -31,7 +31,7 @@ use crate::config::Config;
 use crate::own_metrics::ServedMetrics;
 use crate::store::Store;
 use crate::whereabouts::Whereabouts;
-use crate::{GROUP, group, openapi, peers, serving, watch};
+use crate::{GROUP, group, openapi, peers, watch};
 
 /// How often the failing nodes are counted for `/readyz?verbose`.
 const NODES_INTERVAL: Duration = Duration::from_secs(5);
@@ -182,13 +182,24 @@ impl MetricsServer {
 
     /// The handler with the paths that all servers share. `address` is `host:port` for discovery; the host may be empty.
     pub fn handler(self: &Arc<Self>, address: &str) -> Arc<dyn Handler> {
-        let parts = self.config.beside.clone();
+        self.handler_with(Live::new(self.discovery(address)))
+    }
+
+    /// What we and the parts beside us serve now.
+    fn discovery(&self, address: &str) -> Discovery {
         let mut groups = vec![group()];
+        for part in &self.config.beside {
+            groups.extend(part.groups.borrow().iter().cloned());
+        }
+        Discovery::new(&groups, address)
+    }
+
+    fn handler_with(self: &Arc<Self>, discovery: Arc<Live<Discovery>>) -> Arc<dyn Handler> {
+        let parts = self.config.beside.clone();
         let mut documents = openapi::documents();
         let mut answered = vec![GROUP.to_owned()];
         let mut paths = vec![peers::PATH.to_owned()];
         for part in &parts {
-            groups.extend(part.groups.iter().cloned());
             // Each part's documents have those that every server has; ours are as good.
             for (key, document) in &part.documents {
                 documents.entry(key.clone()).or_insert_with(|| document.clone());
@@ -197,7 +208,7 @@ impl MetricsServer {
             paths.extend(part.paths.iter().cloned());
         }
         Arc::new(Standard {
-            discovery: Live::new(Discovery::new(&groups, address)),
+            discovery,
             openapi: Live::new(OpenApi::new(openapi::TITLE, documents)),
             version: self.config.version.clone(),
             probes: self.probes(),
@@ -206,6 +217,20 @@ impl MetricsServer {
             inner_paths: paths,
             inner: Arc::new(Beside { parts, own: Arc::new(Api(self.clone())) }),
         })
+    }
+}
+
+/// Writes discovery anew whenever a part's groups change.
+async fn follow_groups(server: Arc<MetricsServer>, discovery: Arc<Live<Discovery>>, address: String) {
+    let mut parts: Vec<_> = server.config.beside.iter().map(|part| part.groups.clone()).collect();
+    while !parts.is_empty() {
+        discovery.set(server.discovery(&address));
+        let changes = parts.iter_mut().map(|groups| Box::pin(groups.changed()));
+        let (changed, index, _) = futures_util::future::select_all(changes).await;
+        if changed.is_err() {
+            // Nobody is left who could change them.
+            drop(parts.swap_remove(index));
+        }
     }
 }
 
@@ -273,7 +298,7 @@ async fn stop_in_time(server: Arc<MetricsServer>, shutdown: CancellationToken, s
         () = shutdown.cancelled() => {}
     }
     server.stopping.store(true, Ordering::Release);
-    tokio::time::sleep(server.config.shutdown_delay).await;
+    tokio::time::sleep(server.config.server.shutdown_delay).await;
     stop.cancel();
 }
 
@@ -294,15 +319,10 @@ async fn serve_until(
     stop: CancellationToken,
 ) -> Result<(), MetricsServerError> {
     let config = &server.config;
-    let tls = serving::tls(config, tasks, &stop)?;
-    let client_of = |own: &Option<Client>| own.clone().unwrap_or_else(|| client.clone());
-    let believed = config.believed;
-    let mut flags = config.authentication.clone();
+    let tls = config.server.certificate(tasks, &stop)?;
+    let mut flags = config.server.authentication.clone();
     let asked = DelegationMetrics::register(&server.own);
-    let tokens = || {
-        let tokens = DelegatedTokens::new(client_of(&config.authentication_client));
-        tokens.with_lifetime(believed.tokens).with_metrics(&asked)
-    };
+    let tokens = || config.server.tokens(&client, &asked);
     let of_peers = config.peers.as_ref().map(|_| tokens().with_audiences(vec![peers::AUDIENCE.to_owned()]));
     flags.tokens = flags.tokens.or_else(|| {
         let mut verifiers: Vec<Arc<dyn TokenVerifier>> = vec![Arc::new(tokens())];
@@ -311,12 +331,9 @@ async fn serve_until(
     });
     flags.advice.get_or_insert_with(|| config.advice.clone());
     let authenticators =
-        delegation::start(client_of(&config.authentication_client), flags, stop.clone()).await?;
+        delegation::start(config.server.authentication_client(&client), flags, stop.clone()).await?;
     let delegated = || -> Arc<dyn Authorizer> {
-        let delegated = Delegated::new(client_of(&config.authorization_client))
-            .with_always_allow(config.always_allow.clone())
-            .with_lifetimes(believed.allowed, believed.denied)
-            .with_metrics(&asked);
+        let delegated = config.server.delegated(&client, &asked);
         match config.peers {
             Some(_) => Arc::new(peers::SameAccount::new(client.clone(), Arc::new(delegated))),
             None => Arc::new(delegated),
@@ -324,15 +341,19 @@ async fn serve_until(
     };
     let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
     let port = address.rsplit(':').next().unwrap_or_default();
+    let public = format!(":{port}");
+    let discovery = Live::new(server.discovery(&public));
+    let following = follow_groups(server.clone(), discovery.clone(), public);
+    tasks.spawn(stop.clone().run_until_cancelled_owned(following));
     let served = Server {
         tls,
         authenticators,
         authorizer: Arc::new(AskedAs::new(
             &config.beside,
-            config.authorizer.clone().unwrap_or_else(delegated),
+            config.server.authorizer.clone().unwrap_or_else(delegated),
         )),
-        handler: server.handler(&format!(":{port}")),
-        limits: config.limits,
+        handler: server.handler_with(discovery),
+        limits: config.server.limits,
         metrics: ServerMetrics::register(&server.own),
     };
     tracing::info!(address, "metrics server serves");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use flyball_apiserver::delegation::Flags;
 use flyball_apiserver::own_metrics::OwnMetrics;
-use flyball_apiserver::{AllowedPaths, DenyAnonymous, LimitedBody, Request, TokenVerifier, User};
+use flyball_apiserver::{AllowedPaths, DenyAnonymous, Generic, LimitedBody, Request, TokenVerifier, User};
 use flyball_metrics_server::peers::Peers;
 use flyball_metrics_server::{Config, MetricsServer, run};
 use flyball_model::batch::{Batch, Outcome, Sink as _};
@@ -152,10 +152,13 @@ fn measure(server: &MetricsServer, at_ms: i64) {
 #[tokio::test]
 async fn watches_serves_and_drains() {
     let config = Config {
-        authentication: Flags { anonymous: true, skip_lookup: true, ..Flags::default() },
-        authorizer: Some(Arc::new(DenyAnonymous {
-            always_allow: AllowedPaths::new(["/readyz", "/metrics"]),
-        })),
+        server: Generic {
+            authentication: Flags { anonymous: true, skip_lookup: true, ..Flags::default() },
+            authorizer: Some(Arc::new(DenyAnonymous {
+                always_allow: AllowedPaths::new(["/readyz", "/metrics"]),
+            })),
+            ..Generic::default()
+        },
         ..Config::default()
     };
     let server = MetricsServer::new(config, OwnMetrics::new());
@@ -217,13 +220,16 @@ impl TokenVerifier for PeerToken {
 
 fn replica(peers: Option<Peers>) -> Arc<MetricsServer> {
     let config = Config {
-        authentication: Flags {
-            anonymous: true,
-            skip_lookup: true,
-            tokens: Some(Arc::new(PeerToken)),
-            ..Flags::default()
+        server: Generic {
+            authentication: Flags {
+                anonymous: true,
+                skip_lookup: true,
+                tokens: Some(Arc::new(PeerToken)),
+                ..Flags::default()
+            },
+            authorizer: Some(Arc::new(DenyAnonymous { always_allow: AllowedPaths::new(["/readyz"]) })),
+            ..Generic::default()
         },
-        authorizer: Some(Arc::new(DenyAnonymous { always_allow: AllowedPaths::new(["/readyz"]) })),
         peers,
         ..Config::default()
     };

@@ -24,8 +24,9 @@ pub fn compile(pattern: &str) -> Result<Regex, String> {
         })
 }
 
-/// RE2 knows `\Q…\E` for literal text and `\z`, and takes a brace that starts no repetition literally.
-fn translate(pattern: &str) -> String {
+/// An expression of RE2 in the words of the `regex` crate: RE2 knows `\Q…\E` for literal text and `\z`, and takes a brace
+/// that starts no repetition literally.
+pub fn translate(pattern: &str) -> String {
     let mut out = String::with_capacity(pattern.len());
     let mut rest = pattern;
     while let Some(first) = rest.chars().next() {

@@ -15,6 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("flyball-scrape", &["flyball-model"]),
     ("flyball-tsdb", &["flyball-model", "flyball-apiserver"]),
     ("flyball-metrics-server", &["flyball-model", "flyball-apiserver"]),
+    ("flyball-adapter", &["flyball-model", "flyball-apiserver", "flyball-tsdb"]),
     ("flyball-hpa", &["flyball-model", "flyball-apiserver"]),
     ("flyball-local", &["flyball-model", "flyball-apiserver"]),
     ("flyball-cli", &["*"]),

@@ -13,7 +13,8 @@ use std::sync::LazyLock;
 use serde_json::{Value, json};
 
 /// Every overlay, and how many objects of these kinds it has: Deployment, DaemonSet, APIService.
-const OVERLAYS: [(&str, [usize; 3]); 9] = [
+const OVERLAYS: [(&str, [usize; 3]); 10] = [
+    ("adapter", [1, 0, 3]),
     ("collector", [0, 1, 0]),
     ("everything", [2, 1, 3]),
     ("high-availability", [2, 1, 3]),
@@ -22,7 +23,7 @@ const OVERLAYS: [(&str, [usize; 3]); 9] = [
     ("hpa-replace", [1, 0, 1]),
     ("hpa-shadow", [1, 0, 1]),
     ("metrics-server", [1, 0, 1]),
-    ("server", [2, 1, 4]),
+    ("server", [2, 1, 7]),
 ];
 /// What may be written to: overlay, and name of the volume.
 const WRITTEN: [(&str, &str); 2] = [("metrics-server", "tmp-dir"), ("server", "history")];
@@ -409,6 +410,31 @@ fn history_is_read_by_those_who_may_view_and_copied_by_nobody() {
             .then(|| template["spec"]["containers"][0]["args"].clone())
     });
     assert_eq!(args.unwrap()[0], "server");
+}
+
+#[test]
+fn the_adapter_reads_names_and_labels_only() {
+    let Some(built) = overlays() else { return };
+    for (_, group, resource, verb) in rules(&built["adapter"]) {
+        let of_metrics = group.ends_with("metrics.k8s.io");
+        let reads = ["get", "list", "watch"].contains(&verb.as_str());
+        assert!(reads, "{verb} {resource} in group {group:?}");
+        // Of what holds more than names, a list would show too much: these are asked for metadata only, and no Secret is here.
+        assert!(of_metrics || !["secrets", "configmaps"].contains(&resource.as_str()), "{verb} {resource}");
+    }
+    let registered = |overlay: &str| -> BTreeSet<String> {
+        let of = built[overlay].iter().filter(|object| object["kind"] == "APIService");
+        of.map(|object| text(&object["metadata"]["name"]).to_owned()).collect()
+    };
+    for overlay in ["adapter", "server"] {
+        for name in [
+            "v1beta1.custom.metrics.k8s.io",
+            "v1beta2.custom.metrics.k8s.io",
+            "v1beta1.external.metrics.k8s.io",
+        ] {
+            assert!(registered(overlay).contains(name), "{overlay}: {name}");
+        }
+    }
 }
 
 /// Files below a folder, manifests only.

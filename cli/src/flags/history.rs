@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use flyball_tsdb::promql::duration;
 
-use super::{ClusterArgs, MetricsServerArgs};
+use super::{ClusterArgs, MetricsServerArgs, RuleArgs};
 
 /// How long history is kept unless told otherwise, as Prometheus.
 const RETENTION: &str = "15d";
@@ -22,6 +22,9 @@ pub struct ServerArgs {
     /// The store and the queries.
     #[command(flatten)]
     pub history: HistoryArgs,
+    /// Custom and external metrics out of the store, and out of others.
+    #[command(flatten)]
+    pub rules: RuleArgs,
 }
 
 /// The store and the queries.

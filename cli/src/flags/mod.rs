@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::burn::BurnArgs;
 
+mod adapter;
 mod collector;
 mod doctor;
 mod explain;
@@ -19,6 +20,10 @@ mod kubelets;
 mod metrics_server;
 mod upstream;
 
+pub use adapter::{
+    AdapterArgs, AdapterCommand, BackendArgs, CheckRulesArgs, ExplainAdapterArgs, ListArgs, PrometheusVerb,
+    RuleArgs,
+};
 pub use collector::CollectorArgs;
 pub use doctor::{DoctorArgs, DoctorCommand, DoctorKubeletsArgs};
 pub use explain::{ExplainArgs, LintArgs};
@@ -94,6 +99,19 @@ pub enum Command {
         log."
     )]
     MetricsServer(Box<MetricsServerArgs>),
+    /// Serve custom.metrics.k8s.io and external.metrics.k8s.io from a Prometheus: a drop-in for prometheus-adapter
+    #[command(
+        version = VERSION,
+        args_override_self = true,
+        after_help = "Examples:\n  \
+        flyball adapter --prometheus-url http://prometheus.monitoring:9090\n  \
+        flyball adapter --config config.yaml --prometheus-url https://thanos --prometheus-token-file token\n  \
+        flyball adapter list pods --prometheus-url http://localhost:9090\n  \
+        flyball adapter check config.yaml --prometheus-url http://localhost:9090\n  \
+        flyball adapter explain http_requests_per_second -n shop --prometheus-url http://localhost:9090\n\n\
+        Without --config every counter becomes a rate, every gauge its value and every histogram its quantiles."
+    )]
+    Adapter(Box<AdapterArgs>),
     /// Serve metrics.k8s.io and keep its history: metrics-server, store and queries in one process
     #[command(
         version = VERSION,
@@ -174,6 +192,7 @@ impl Cli {
         };
         let verbosity = match &self.command {
             Command::MetricsServer(args) => args.limits.verbosity,
+            Command::Adapter(args) => args.limits.verbosity,
             Command::Server(args) => args.metrics_server.limits.verbosity,
             _ => None,
         };
@@ -184,6 +203,7 @@ impl Cli {
     pub fn log_form(&self) -> LogFormat {
         match &self.command {
             Command::MetricsServer(args) => args.limits.logging_format.unwrap_or(self.log_format),
+            Command::Adapter(args) => args.limits.logging_format.unwrap_or(self.log_format),
             Command::Server(args) => args.metrics_server.limits.logging_format.unwrap_or(self.log_format),
             _ => self.log_format,
         }

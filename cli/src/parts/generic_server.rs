@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use flyball_apiserver::{
-    AllowedPaths, ClientCa, FrontProxy, Limits, TlsChoice,
+    AllowedPaths, Believed, ClientCa, FrontProxy, Generic, Limits, Serving, TlsChoice,
     delegation::{Flags, read_bundle},
 };
-use flyball_metrics_server::{Believed, Config, Serving};
 use kube::Client;
 use tokio::net::{TcpListener, TcpSocket};
 
@@ -24,7 +23,7 @@ const UNLIMITED: usize = 1 << 20;
 ///
 /// # Errors
 /// A value that upstream would not take either.
-pub(super) fn serving(args: &ServingArgs, config: &mut Config) -> anyhow::Result<()> {
+pub(super) fn serving(args: &ServingArgs, config: &mut Generic) -> anyhow::Result<()> {
     let (choice, remarks) =
         TlsChoice::parse(&args.tls_min_version, &args.tls_cipher_suites, &args.tls_curve_preferences)?;
     for remark in remarks {
@@ -51,7 +50,7 @@ pub(super) fn serving(args: &ServingArgs, config: &mut Config) -> anyhow::Result
 ///
 /// # Errors
 /// A CA file or kubeconfig that cannot be used.
-pub(super) async fn delegation(args: &DelegationArgs, config: &mut Config) -> anyhow::Result<()> {
+pub(super) async fn delegation(args: &DelegationArgs, config: &mut Generic) -> anyhow::Result<()> {
     let client_ca = match &args.client_ca_file {
         Some(file) => Some(ClientCa { bundle: read_bundle(file).context("--client-ca-file")? }),
         None => None,
@@ -99,7 +98,7 @@ async fn client_of(kubeconfig: &Option<std::path::PathBuf>) -> anyhow::Result<Op
 }
 
 /// Fills in limits, and names the flags without effect in one line of the log.
-pub(super) fn limits(args: &LimitArgs, config: &mut Config) {
+pub(super) fn limits(args: &LimitArgs, config: &mut Generic) {
     let limit = |flag: u32| if flag == 0 { UNLIMITED } else { flag as usize };
     config.limits = Limits {
         reads_in_flight: limit(args.max_requests_inflight),
@@ -107,13 +106,9 @@ pub(super) fn limits(args: &LimitArgs, config: &mut Config) {
         request: args.request_timeout.max(Duration::from_millis(1)),
         ..config.limits
     };
-    config.min_watch_time = Duration::from_secs(args.min_request_timeout.into());
     config.shutdown_delay = args.shutdown_delay_duration;
     if !args.ignored.0.is_empty() {
-        tracing::warn!(
-            "flags of upstream's metrics-server without effect here: {}",
-            args.ignored.0.join(", ")
-        );
+        tracing::warn!("flags of upstream's program without effect here: {}", args.ignored.0.join(", "));
     }
 }
 

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use flyball_adapter::OwnSeries;
+use flyball_adapter::backends::Types;
 use flyball_apiserver::own_metrics::OwnMetrics;
 use flyball_apiserver::{Advice, Part};
 use flyball_model::batch::Sink;
@@ -157,8 +159,9 @@ impl HistorySetup {
         let history = History::start(setup, about, around.own).context("history cannot be started")?;
         around.tasks.spawn(follow(nodes.clone(), history.sink(), stop.clone()));
         let client = around.client.clone();
+        let apps = view.clone();
         self.apps.start(client, history.appender(), view, around.own, around.tasks, stop.clone());
-        Ok(RunningHistory(history))
+        Ok(RunningHistory { history, apps })
     }
 }
 
@@ -175,15 +178,24 @@ pub(super) struct Surrounded<'a> {
 }
 
 /// History that runs.
-pub(super) struct RunningHistory(History);
+pub(super) struct RunningHistory {
+    history: History,
+    apps: TargetsView,
+}
 
 impl RunningHistory {
     pub(super) fn part(&self) -> Part {
-        self.0.part()
+        self.history.part()
+    }
+
+    /// What the store holds, for who asks in this process.
+    pub(super) fn series(&self) -> OwnSeries {
+        let apps = self.apps.clone();
+        OwnSeries { series: Arc::new(self.history.appender()), types: Arc::new(move || types(&apps)) }
     }
 
     pub(super) fn sink(&self) -> Arc<dyn Sink> {
-        self.0.sink()
+        self.history.sink()
     }
 
     /// Takes what is queued into the store and ends.
@@ -193,6 +205,23 @@ impl RunningHistory {
             tracing::error!("history did not end well");
         }
     }
+}
+
+/// The types of all metrics, of nodes and of applications; one that targets disagree about has none.
+fn types(apps: &TargetsView) -> Types {
+    let mut all: Types = flyball_collector::resource::metrics()
+        .into_iter()
+        .map(|row| (row.name.to_owned(), row.kind))
+        .collect();
+    for (name, entries) in apps.metadata() {
+        let mut kinds = entries.iter().map(|entry| entry.kind);
+        if let Some(first) = kinds.next().filter(|kind| *kind != MetricType::Untyped)
+            && kinds.all(|kind| kind == first)
+        {
+            all.entry(name).or_insert(first);
+        }
+    }
+    all
 }
 
 /// A type as Prometheus' metadata name it.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use flyball_adapter::Adapter;
 use flyball_apiserver::certs::secret::KeptSecret;
 use flyball_apiserver::own_metrics::OwnMetrics;
 use flyball_apiserver::standard::VersionInfo;
@@ -27,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::history::{HistorySetup, RunningHistory, Surrounded};
-use super::{API_VERSION, generic_server, milliseconds};
+use super::{API_VERSION, AdapterBeside, generic_server, milliseconds};
 use crate::flags::{KubeletArgs, MetricsServerArgs};
 use crate::query;
 
@@ -58,6 +59,7 @@ pub(super) async fn setup(args: MetricsServerArgs) -> anyhow::Result<MetricsServ
         // One and a half rounds, as upstream, and the time one attempt may take.
         collection_limit: resolution.mul_f64(1.5) + scrape.request_timeout,
         version: VersionInfo::new(API_VERSION.0, API_VERSION.1, env!("FLYBALL_COMMIT")),
+        min_watch_time: Duration::from_secs(args.limits.min_request_timeout.into()),
         peers: args.peers.zip(args.peer_token_file).map(|(address, token)| Peers {
             address,
             token,
@@ -69,9 +71,9 @@ pub(super) async fn setup(args: MetricsServerArgs) -> anyhow::Result<MetricsServ
         }),
         ..flyball_metrics_server::Config::default()
     };
-    generic_server::serving(&args.serving, &mut config)?;
-    generic_server::delegation(&args.delegation, &mut config).await?;
-    generic_server::limits(&args.limits, &mut config);
+    generic_server::serving(&args.serving, &mut config.server)?;
+    generic_server::delegation(&args.delegation, &mut config.server).await?;
+    generic_server::limits(&args.limits, &mut config.server);
     Ok(MetricsServerSetup {
         client: Client::try_from(kube)?,
         listener: generic_server::listen(&args.serving)?,
@@ -79,6 +81,7 @@ pub(super) async fn setup(args: MetricsServerArgs) -> anyhow::Result<MetricsServ
         scrape,
         config,
         history: None,
+        adapter: None,
     })
 }
 
@@ -195,6 +198,8 @@ pub struct MetricsServerSetup {
     pub config: flyball_metrics_server::Config,
     /// The store and the queries, where history is kept: `server` and `local`.
     pub history: Option<HistorySetup>,
+    /// Custom and external metrics out of history; without history there are none.
+    pub adapter: Option<AdapterBeside>,
 }
 
 impl MetricsServerSetup {
@@ -222,11 +227,22 @@ impl MetricsServerSetup {
             }
             None => None,
         };
+        let adapter = match (self.adapter, &history) {
+            (Some(adapter), Some(history)) => {
+                let advice = &self.config.advice;
+                Some(adapter.start(history.series(), &self.client, &own, advice).await?)
+            }
+            _ => None,
+        };
         // Parts that answer beside metrics.k8s.io: history, and the adapter's groups.
         self.config.beside.extend(history.iter().map(RunningHistory::part));
+        self.config.beside.extend(adapter.iter().map(Adapter::part));
         let server = MetricsServer::new(self.config, own);
         let mut sinks: Vec<Arc<dyn Sink>> = vec![server.store()];
         sinks.extend(history.iter().map(RunningHistory::sink));
+        if let Some(adapter) = adapter {
+            tasks.spawn(adapter.work(self.client.clone(), stop.clone()));
+        }
         tasks.spawn(discover::follow(self.client.clone(), self.discovery, sender, stop.clone()));
         tasks.spawn(flyball_scrape::run(self.scrape, targets, sinks, metrics, stop.clone()));
         let outcome = flyball_metrics_server::run(server, self.client, self.listener, stop.clone()).await;

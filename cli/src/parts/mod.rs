@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::flags::TlsArgs;
 
+mod adapter;
 mod apps;
 mod collector;
 mod generic_server;
@@ -21,6 +22,7 @@ mod hpa;
 mod metrics_server;
 mod server;
 
+pub use adapter::{AdapterBeside, adapter};
 pub use collector::collector;
 pub use history::HistorySetup;
 pub use hpa::hpa;

@@ -39,6 +39,13 @@ impl Cluster {
         self.register_group("metrics.k8s.io", "v1", PartNames::METRICS_SERVER)?;
         self.register_group("metrics.k8s.io", "v1beta1", PartNames::METRICS_SERVER)?;
         self.register_group("history.flyball.io", "v1", PartNames::METRICS_SERVER)?;
+        for (group, version) in [
+            ("custom.metrics.k8s.io", "v1beta1"),
+            ("custom.metrics.k8s.io", "v1beta2"),
+            ("external.metrics.k8s.io", "v1beta1"),
+        ] {
+            self.register_group(group, version, PartNames::METRICS_SERVER)?;
+        }
         self.register_group("decisions.flyball.io", "v1", PartNames::HPA)
     }
 

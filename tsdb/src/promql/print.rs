@@ -100,18 +100,20 @@ fn names(labels: &[String]) -> String {
     labels.iter().map(|name| label_name(name)).collect::<Vec<_>>().join(", ")
 }
 
-fn is_plain(name: &str, colons: bool) -> bool {
+/// Whether a name stands in a query without quotes; `colons`: a metric's name may have them.
+pub fn is_plain(name: &str, colons: bool) -> bool {
     let mut bytes = name.bytes();
     let first = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_' || (colons && byte == b':');
     bytes.next().is_some_and(first) && bytes.all(|byte| first(byte) || byte.is_ascii_digit())
 }
 
-fn label_name(name: &str) -> String {
+/// A label's name as it stands in a query: in quotes when it is no plain word.
+pub fn label_name(name: &str) -> String {
     if is_plain(name, false) { name.into() } else { quote(name) }
 }
 
 /// With the quotes and escapes of Go, which shows printable characters as they are.
-pub(crate) fn quote(text: &str) -> String {
+pub fn quote(text: &str) -> String {
     let mut out = String::from("\"");
     for character in text.chars() {
         match character {

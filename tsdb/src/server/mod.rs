@@ -16,6 +16,7 @@ mod openapi;
 mod own_metrics;
 mod snapshot;
 
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use flyball_apiserver::own_metrics::OwnMetrics;
 use flyball_apiserver::{Advice, Handler, Part, Request, Response, Status};
+use flyball_model::labels::Labels;
 use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 
@@ -31,6 +33,7 @@ use crate::api::ErrorType;
 use crate::api::serve::{Limits, QueryServer, refused};
 use crate::ingest::{NodeSink, Worker};
 use crate::promql::engine::Options;
+use crate::series::{Matcher, Point, ReadError, ReadLimits, Series, SeriesSource};
 use crate::store::{FLUSH_INTERVAL, Service, Settings, Store, StoreReport, now_ms};
 use crate::threads::step_back;
 
@@ -135,7 +138,7 @@ impl History {
     #[must_use]
     pub fn part(&self) -> Part {
         Part {
-            groups: vec![doors::group()],
+            groups: Part::fixed(vec![doors::group()]),
             documents: openapi::documents(),
             answers: vec![GROUP.to_owned(), String::new()],
             paths: Vec::new(),
@@ -170,6 +173,64 @@ impl Appender {
             Some(open) => Ok(&open.store),
             None => Err(self.0.closed.lock().unwrap_or_else(PoisonError::into_inner).clone()),
         }
+    }
+}
+
+/// What the store holds; before it is open nothing can be read.
+impl SeriesSource for Appender {
+    fn select(
+        &self,
+        matchers: &[Matcher],
+        start_ms: i64,
+        end_ms: i64,
+        limits: ReadLimits,
+    ) -> Result<Vec<Series>, ReadError> {
+        self.readable()?.select(matchers, start_ms, end_ms, limits)
+    }
+
+    fn scan(
+        &self,
+        matchers: &[Matcher],
+        start_ms: i64,
+        end_ms: i64,
+        limits: ReadLimits,
+        visit: &mut dyn FnMut(&Arc<Labels>, &[Point]) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
+        self.readable()?.scan(matchers, start_ms, end_ms, limits, visit)
+    }
+
+    fn label_names(
+        &self,
+        matchers: &[Matcher],
+        start_ms: i64,
+        end_ms: i64,
+    ) -> Result<Vec<String>, ReadError> {
+        self.readable()?.label_names(matchers, start_ms, end_ms)
+    }
+
+    fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        start_ms: i64,
+        end_ms: i64,
+    ) -> Result<Vec<String>, ReadError> {
+        self.readable()?.label_values(name, matchers, start_ms, end_ms)
+    }
+
+    fn series(
+        &self,
+        matchers: &[Matcher],
+        start_ms: i64,
+        end_ms: i64,
+    ) -> Result<Vec<Arc<Labels>>, ReadError> {
+        self.readable()?.series(matchers, start_ms, end_ms)
+    }
+}
+
+impl Appender {
+    fn readable(&self) -> Result<&Store, ReadError> {
+        self.store().map_err(ReadError::Store)
     }
 }
 

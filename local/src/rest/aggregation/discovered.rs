@@ -55,17 +55,20 @@ pub(super) fn resources(list: &Value) -> Vec<Resource> {
     for entry in items(list, "/resources") {
         let (name, kind) = (text(entry, "/name"), text(entry, "/kind"));
         let verbs = texts(entry, "/verbs");
-        if let Some((parent, part)) = name.split_once('/') {
-            let subresource = Subresource {
+        let parts = name.split_once('/');
+        let parent = parts.and_then(|(parent, part)| {
+            let parent = resources.iter_mut().find(|resource| resource.name == parent)?;
+            Some((parent, part))
+        });
+        // Metrics of objects are named like subresources of kinds that their own group does not have.
+        if let Some((parent, part)) = parent {
+            parent.subresources.push(Subresource {
                 name: part.to_owned(),
                 group: text(entry, "/group").to_owned(),
                 version: text(entry, "/version").to_owned(),
                 kind: kind.to_owned(),
                 verbs,
-            };
-            if let Some(parent) = resources.iter_mut().find(|resource| resource.name == parent) {
-                parent.subresources.push(subresource);
-            }
+            });
             continue;
         }
         resources.push(Resource {
@@ -86,6 +89,17 @@ pub(super) fn resources(list: &Value) -> Vec<Resource> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn metrics_of_objects_need_no_parent() {
+        let entry = |name: &str| json!({"name": name, "kind": "K", "namespaced": true, "verbs": ["get"]});
+        let list =
+            json!({"resources": [entry("things"), entry("things/scale"), entry("pods/http_requests")]});
+        let found = resources(&list);
+        let names: Vec<_> = found.iter().map(|resource| resource.name.as_str()).collect();
+        assert_eq!(names, ["things", "pods/http_requests"]);
+        assert_eq!(found[0].subresources[0].name, "scale");
+    }
 
     #[test]
     fn stable_versions_come_first() {

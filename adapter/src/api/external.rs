@@ -1,0 +1,84 @@
+//! external.metrics.k8s.io: values without objects, from rules, from a calendar, or from another server.
+
+use std::sync::Arc;
+
+use flyball_apiserver::{Response, Status};
+use flyball_model::selector::LabelSelector;
+
+use super::route::WantedExternal;
+use super::{EXTERNAL, Form, bodies, errors};
+use crate::backends::Answer;
+use crate::explain;
+use crate::rules::{PlanError, Sample, external_values};
+use crate::server::Adapter;
+use crate::sources::{Group, Queried, Source, SourceError};
+
+pub(super) async fn answer(
+    adapter: &Arc<Adapter>,
+    form: &Form,
+    wanted: WantedExternal,
+) -> Result<Response, Status> {
+    let query = &form.query;
+    let text = query.first("labelSelector").unwrap_or("");
+    let selector =
+        LabelSelector::parse(text).map_err(|error| Status::bad_request(format!("labelSelector: {error}")))?;
+    let now_ms = (adapter.clock)();
+    let state = adapter.state();
+    if let Some(values) = state.schedules.values(&wanted.metric, &wanted.namespace, &selector, now_ms) {
+        return form.object(&bodies::scheduled(&wanted.metric, values, now_ms));
+    }
+    let mut why = String::new();
+    for source in &state.sources {
+        match source {
+            Source::Proxied(source) if source.may_have(Group::External, &wanted.metric) => {
+                if let Some(response) = form.hand_on(source, &wanted.path).await? {
+                    return Ok(response);
+                }
+            }
+            Source::Queried(source) if source.may_have(&wanted.metric) => {
+                match of_source(adapter, form, source, &wanted, &selector).await? {
+                    Some(response) => return Ok(response),
+                    None if why.is_empty() => {
+                        let listing = source.listing();
+                        let scheduled = state.schedules.metrics();
+                        why = explain::missing_external(&listing.catalogue, &wanted.metric, &scheduled);
+                    }
+                    None => {}
+                }
+            }
+            _ => {}
+        }
+    }
+    // Upstream says of what only in the one namespace that is called default.
+    let of = if wanted.namespace == "default" { "namespaces" } else { "" };
+    Err(errors::no_metric(&wanted.metric, of, &why))
+}
+
+/// The answer of one source; `None` when it has no such metric.
+async fn of_source(
+    adapter: &Adapter,
+    form: &Form,
+    source: &Queried,
+    wanted: &WantedExternal,
+    selector: &LabelSelector,
+) -> Result<Option<Response>, Status> {
+    let plan = match source.plan_external(&wanted.metric, &wanted.namespace, selector).await {
+        Ok(plan) => plan,
+        Err(PlanError::UnknownMetric { .. }) => return Ok(None),
+        Err(error) => return Err(errors::of_source(&SourceError::Plan(error))),
+    };
+    let answer = source.answer(&plan.promql).await.map_err(|error| errors::unable_to_fetch(&error))?;
+    let number;
+    let (samples, scalar) = match &*answer {
+        Answer::Vector { samples, .. } => (samples.as_slice(), false),
+        Answer::Scalar { value, timestamp_ms } => {
+            number = [Sample { labels: Arc::default(), timestamp_ms: *timestamp_ms, value: *value }];
+            (number.as_slice(), true)
+        }
+    };
+    let values = external_values(samples, source.non_finite());
+    if let Some(first) = values.items.first() {
+        adapter.metrics.served(EXTERNAL, (adapter.clock)(), first.timestamp_ms);
+    }
+    form.object(&bodies::external(&wanted.metric, &values.items, scalar)).map(Some)
+}

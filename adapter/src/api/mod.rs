@@ -1,0 +1,101 @@
+//! The metrics APIs: paths, answers, discovery, OpenAPI.
+//!
+//! ```text
+//! /apis/custom.metrics.k8s.io/{v1beta1,v1beta2}/namespaces/NS/RESOURCE/NAME/METRIC     NAME may be *
+//! /apis/custom.metrics.k8s.io/{v1beta1,v1beta2}/RESOURCE/NAME/METRIC                   objects in no namespace
+//! /apis/custom.metrics.k8s.io/{v1beta1,v1beta2}/namespaces/NS/metrics/METRIC           of the namespace itself
+//! /apis/external.metrics.k8s.io/v1beta1/namespaces/NS/METRIC
+//! /apis/metrics.k8s.io/v1beta1/…                                                       with resourceRules only
+//! ```
+
+mod bodies;
+mod custom;
+mod discovery;
+mod errors;
+mod external;
+mod openapi;
+mod route;
+mod usage;
+
+use std::sync::Arc;
+
+use flyball_apiserver::negotiation::Offer;
+use flyball_apiserver::{Handler, Query, Request, Responder, Response, Status};
+use futures_util::future::BoxFuture;
+use http::{Method, StatusCode};
+use serde::Serialize;
+
+pub use discovery::groups;
+pub use openapi::documents;
+
+use crate::server::Adapter;
+use crate::sources::{Proxied, Sender};
+use route::Wanted;
+
+/// The groups that the adapter answers for.
+pub const GROUPS: [&str; 3] = [CUSTOM, EXTERNAL, USAGE];
+/// Title of all OpenAPI documents.
+pub(crate) const TITLE: &str = "Flyball adapter";
+pub(crate) const CUSTOM: &str = "custom.metrics.k8s.io";
+pub(crate) const EXTERNAL: &str = "external.metrics.k8s.io";
+pub(crate) const USAGE: &str = "metrics.k8s.io";
+
+/// The handler of the groups' resources.
+pub(crate) struct Api(pub(crate) Arc<Adapter>);
+
+impl Handler for Api {
+    fn handle<'a>(&'a self, request: Request) -> BoxFuture<'a, Response> {
+        let respond = request.respond();
+        let asked = asked(&request);
+        Box::pin(async move {
+            let answer = match asked {
+                Ok((form, wanted)) => self.answer(&form, wanted).await,
+                Err(status) => Err(status),
+            };
+            answer.unwrap_or_else(|status| respond.status(&status))
+        })
+    }
+}
+
+/// What of a request its answer depends on, beside what it is about.
+pub(crate) struct Form {
+    respond: Responder,
+    query: Query,
+    sender: Sender,
+}
+
+impl Form {
+    fn object<T: Serialize>(&self, object: &T) -> Result<Response, Status> {
+        let accepted = self.respond.negotiate(Offer::OBJECT)?;
+        Ok(accepted.write(StatusCode::OK, object))
+    }
+
+    /// Asks another metrics server the same; `None` when it has no such metric.
+    async fn hand_on(&self, source: &Proxied, path: &str) -> Result<Option<Response>, Status> {
+        source.answer(path, &self.sender).await.map_err(|error| errors::unable_to_fetch(&error))
+    }
+}
+
+fn asked(request: &Request) -> Result<(Form, Wanted), Status> {
+    let wanted = route::of(&request.attributes).ok_or_else(Status::unknown_resource)?;
+    if request.method() != Method::GET {
+        return Err(Status::method_not_allowed());
+    }
+    let (respond, query) = (request.respond(), request.query());
+    if query.flag("watch") {
+        return Err(Status::verb_not_supported(wanted.group(), "*", "watch"));
+    }
+    // What cannot be written in the form that is asked for is not asked of a backend.
+    respond.negotiate(Offer::OBJECT)?;
+    Ok((Form { respond, query, sender: Sender::of(request) }, wanted))
+}
+
+impl Api {
+    async fn answer(&self, form: &Form, wanted: Wanted) -> Result<Response, Status> {
+        match wanted {
+            Wanted::Custom(wanted) => custom::answer(&self.0, form, wanted).await,
+            Wanted::External(wanted) => external::answer(&self.0, form, wanted).await,
+            Wanted::Usage(wanted) => usage::answer(&self.0, form, wanted).await,
+        }
+    }
+}

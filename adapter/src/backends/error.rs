@@ -1,0 +1,71 @@
+//! Why a backend has no answer.
+
+use std::time::Duration;
+
+/// The error of one question. It names the backend, never its address: addresses can hold credentials.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BackendError {
+    /// It took too long, waiting for a connection included.
+    #[error("{backend} did not answer within {} s", .after.as_secs_f64())]
+    Timeout {
+        /// Who.
+        backend: String,
+        /// The time-out.
+        after: Duration,
+    },
+    /// There is no connection, or it broke.
+    #[error("{backend} cannot be reached: {reason}")]
+    Unreachable {
+        /// Who.
+        backend: String,
+        /// What the system or the TLS library said.
+        reason: String,
+    },
+    /// It answered that it will not: a bad query, a limit, a missing permission.
+    #[error("{backend} refuses ({code} {kind}): {message}")]
+    Refused {
+        /// Who.
+        backend: String,
+        /// HTTP code.
+        code: u16,
+        /// `errorType` of the answer, or the name of the code.
+        kind: String,
+        /// What it said.
+        message: String,
+    },
+    /// It answered with something that is no answer.
+    #[error("{backend} answers what is none of Prometheus' answers: {reason}")]
+    Garbage {
+        /// Who.
+        backend: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The answer is larger than allowed.
+    #[error("{backend} answers with more than {limit_bytes} bytes: ask for less")]
+    TooLarge {
+        /// Who.
+        backend: String,
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// Our own side of it cannot be used: a certificate or token file.
+    #[error("{backend}: {reason}")]
+    Settings {
+        /// Who.
+        backend: String,
+        /// Which file, and why.
+        reason: String,
+    },
+}
+
+impl BackendError {
+    /// Whether the same question in smaller pieces may work: a limit was hit, not an outage.
+    pub(crate) fn is_about_size(&self) -> bool {
+        match self {
+            BackendError::TooLarge { .. } => true,
+            BackendError::Refused { code, .. } => matches!(code, 413 | 414 | 422),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! The own store, asked in process. Queries run on threads that may block, a few at a time; one that takes too long stops.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "an edge: runs queries on threads of their own, and keeps their time"
+)]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use flyball_tsdb::promql::ast::Node;
+use flyball_tsdb::promql::engine::{self, Options, Stop, Value, Watch};
+use flyball_tsdb::series::{METRIC_NAME, Matcher, Point, SeriesSource};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use tokio::sync::Semaphore;
+
+use super::error::BackendError;
+use super::{Answer, Backend, Found, Types};
+use crate::rules::Sample;
+
+/// Queries at a time.
+const QUERIES_AT_ONCE: usize = 4;
+/// Longest time of one, waiting included.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Most series that one selector of a query may match.
+const SERIES_LIMIT: usize = 500_000;
+/// Most values that one query may hold.
+const VALUES_LIMIT: usize = 10_000_000;
+
+/// What the targets say their metrics are; asked at every discovery.
+pub type TypesOfMetrics = Arc<dyn Fn() -> Types + Send + Sync>;
+
+/// The store.
+pub struct OwnStore {
+    name: String,
+    source: Arc<dyn SeriesSource>,
+    types: TypesOfMetrics,
+    permits: Arc<Semaphore>,
+}
+
+impl OwnStore {
+    /// A store under a name for messages.
+    pub fn new(name: &str, source: Arc<dyn SeriesSource>, types: TypesOfMetrics) -> OwnStore {
+        OwnStore { name: name.to_owned(), source, types, permits: Arc::new(Semaphore::new(QUERIES_AT_ONCE)) }
+    }
+
+    /// Runs on a thread that may block. When the asker goes away or the time is over, the query stops.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn SeriesSource, &Deadline) -> Result<T, BackendError> + Send + 'static,
+    ) -> Result<T, BackendError> {
+        let late = || BackendError::Timeout { backend: self.name.clone(), after: TIMEOUT };
+        let deadline = Arc::new(Deadline { until: Instant::now() + TIMEOUT, gone: AtomicBool::new(false) });
+        let _gone = TellWhenDropped(deadline.clone());
+        let permit = tokio::time::timeout(TIMEOUT, self.permits.clone().acquire_owned()).await;
+        let permit = permit.map_err(|_| late())?;
+        let source = self.source.clone();
+        let job = tokio::task::spawn_blocking(move || {
+            let done = work(&*source, &deadline);
+            drop(permit);
+            done
+        });
+        match tokio::time::timeout(TIMEOUT, job).await {
+            Ok(Ok(done)) => done,
+            Ok(Err(_)) => Err(BackendError::Garbage {
+                backend: self.name.clone(),
+                reason: "the query failed unexpectedly".to_owned(),
+            }),
+            Err(_) => Err(late()),
+        }
+    }
+
+    fn refused(name: &str, kind: &str, message: String) -> BackendError {
+        let (backend, kind) = (name.to_owned(), kind.to_owned());
+        BackendError::Refused { backend, code: 422, kind, message }
+    }
+}
+
+impl Backend for OwnStore {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn query<'a>(&'a self, query: &'a str, time_ms: i64) -> BoxFuture<'a, Result<Answer, BackendError>> {
+        let (name, query) = (self.name.clone(), query.to_owned());
+        self.run(move |source, deadline| evaluate(&name, source, &query, time_ms, deadline)).boxed()
+    }
+
+    fn discover<'a>(
+        &'a self,
+        selector: &'a str,
+        since_ms: i64,
+    ) -> BoxFuture<'a, Result<Found, BackendError>> {
+        let (name, selector) = (self.name.clone(), selector.to_owned());
+        self.run(move |source, _| {
+            let matchers = matchers_of(&selector).map_err(|why| OwnStore::refused(&name, "bad_data", why))?;
+            let series = source
+                .series(&matchers, since_ms, i64::MAX)
+                .map_err(|error| OwnStore::refused(&name, "execution", error.to_string()))?;
+            let mut found = Found::new();
+            for labels in series {
+                let Some(metric) = labels.get(METRIC_NAME) else { continue };
+                if !found.contains_key(metric) {
+                    found.insert(metric.to_owned(), BTreeSet::new());
+                }
+                let Some(known) = found.get_mut(metric) else { continue };
+                for (label, _) in labels.iter().filter(|(label, _)| *label != METRIC_NAME) {
+                    if !known.contains(label) {
+                        known.insert(label.to_owned());
+                    }
+                }
+            }
+            Ok(found)
+        })
+        .boxed()
+    }
+
+    fn types(&self) -> BoxFuture<'_, Result<Types, BackendError>> {
+        std::future::ready(Ok((self.types)())).boxed()
+    }
+}
+
+/// The conditions of a selector that stands alone.
+fn matchers_of(selector: &str) -> Result<Vec<Matcher>, String> {
+    let parsed = flyball_tsdb::promql::parse(selector).map_err(|error| error.to_string())?;
+    match &parsed.bare().node {
+        Node::Selector(selector) => Ok(selector.matchers.clone()),
+        _ => Err(format!("{selector:?} is no selector of series")),
+    }
+}
+
+fn evaluate(
+    name: &str,
+    source: &dyn SeriesSource,
+    query: &str,
+    time_ms: i64,
+    deadline: &Deadline,
+) -> Result<Answer, BackendError> {
+    let parsed = flyball_tsdb::promql::parse(query)
+        .map_err(|error| OwnStore::refused(name, "bad_data", error.to_string()))?;
+    let options = Options { max_series: SERIES_LIMIT, max_samples: VALUES_LIMIT, ..Options::default() };
+    let outcome =
+        engine::instant(source, &parsed, time_ms, &options, deadline).map_err(|error| match error {
+            engine::Error::TimedOut | engine::Error::Canceled => {
+                BackendError::Timeout { backend: name.to_owned(), after: TIMEOUT }
+            }
+            other => OwnStore::refused(name, "execution", other.to_string()),
+        })?;
+    match outcome.value {
+        Value::Scalar(Point { timestamp_ms, value }) => Ok(Answer::Scalar { value, timestamp_ms }),
+        Value::Vector(series) => {
+            let samples = series.into_iter().filter_map(|series| {
+                let Point { timestamp_ms, value } = *series.points.first()?;
+                Some(Sample { labels: series.labels, timestamp_ms, value })
+            });
+            Ok(Answer::Vector { samples: samples.collect(), warnings: Vec::new() })
+        }
+        Value::Matrix(_) | Value::Text(..) => Err(OwnStore::refused(
+            name,
+            "bad_data",
+            "the query has to yield an instant vector or a scalar".to_owned(),
+        )),
+    }
+}
+
+/// When a query has to stop.
+struct Deadline {
+    until: Instant,
+    gone: AtomicBool,
+}
+
+impl Watch for Deadline {
+    fn stop(&self) -> Option<Stop> {
+        if self.gone.load(Ordering::Relaxed) {
+            return Some(Stop::Canceled);
+        }
+        (Instant::now() >= self.until).then_some(Stop::TimedOut)
+    }
+}
+
+/// The future of a question is dropped when nobody waits for it any more.
+struct TellWhenDropped(Arc<Deadline>);
+
+impl Drop for TellWhenDropped {
+    fn drop(&mut self) {
+        self.0.gone.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flyball_model::labels::Labels;
+    use flyball_tsdb::memory::MemorySource;
+
+    use super::*;
+
+    fn store() -> OwnStore {
+        let mut source = MemorySource::default();
+        for (pod, value) in [("a", 1.0), ("b", 2.0)] {
+            let pairs = [(METRIC_NAME, "m"), ("namespace", "ns"), ("pod", pod)];
+            let labels = Arc::new(Labels::from_pairs(pairs).unwrap());
+            source.add(&labels, Point { timestamp_ms: 1000, value });
+        }
+        OwnStore::new("own", Arc::new(source), Arc::new(Types::new))
+    }
+
+    #[tokio::test]
+    async fn queries_and_discovery() {
+        let store = store();
+        let answer = store.query("sum by (pod) (m)", 2000).await.unwrap();
+        let Answer::Vector { samples, .. } = answer else { panic!("{answer:?}") };
+        let values: Vec<_> = samples.iter().map(|s| (s.labels.get("pod"), s.value)).collect();
+        assert_eq!(values, [(Some("a"), 1.0), (Some("b"), 2.0)]);
+        let found = store.discover(r#"{namespace!=""}"#, 0).await.unwrap();
+        assert_eq!(found, Found::from([("m".to_owned(), ["namespace", "pod"].map(str::to_owned).into())]));
+        assert!(store.discover("m", 5000).await.unwrap().is_empty(), "nothing since then");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_answered_says_why() {
+        let store = store();
+        for (query, why) in [("m[5m]", "vector"), ("sum(", "parse"), ("\"text\"", "vector")] {
+            let error = store.query(query, 0).await.unwrap_err().to_string();
+            assert!(error.starts_with("own refuses (422"), "{query}: {error} {why}");
+        }
+        assert!(store.discover("rate(m[5m])", 0).await.unwrap_err().to_string().contains("no selector"));
+    }
+}

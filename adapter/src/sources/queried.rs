@@ -1,0 +1,444 @@
+//! A backend with rules: what it has is looked up again and again, and requests become queries.
+#![allow(clippy::disallowed_methods, reason = "an edge: looks again and again, and waits")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use flyball_apiserver::{Advice, Live};
+use flyball_model::exposition::MetricType;
+use flyball_model::selector::LabelSelector;
+use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::listing::{Listing, RuleState};
+use super::unwritten::Unwritten;
+use super::{Names, SourceSettings};
+use crate::automatic::{self, TypedShape};
+use crate::backends::{Answer, Backend, BackendError, Found, Types};
+use crate::cache::{Answers, Choice, SharedUse, Weighed};
+use crate::kinds::{GroupResource, Kinds};
+use crate::rules::{
+    Catalogue, CustomRequest, ExternalPlan, Grouped, NonFinite, PlanError, QueryPlan, Rule, RuleSet,
+    SeriesShape, ValueError, Values,
+};
+use crate::server::Clock;
+
+/// Discoveries of one source at a time.
+const DISCOVERIES_AT_ONCE: usize = 4;
+/// How long a request for an unknown metric waits for a new look.
+const MISS_PATIENCE: Duration = Duration::from_secs(2);
+/// Metrics are made from everything that is scraped: many labels can name an object.
+const AUTOMATIC_SELECTOR: &str = "{__name__!=\"\"}";
+
+/// Why a source has no values.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum SourceError {
+    /// There is no query for the request.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The backend has no answer.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// The answer gives no values.
+    #[error(transparent)]
+    Value(#[from] ValueError),
+    /// The answer is a number where objects are needed.
+    #[error("the query of the rule of line {line} yields a scalar; it has to yield a value for each object")]
+    Scalar {
+        /// Line of the rule.
+        line: u64,
+    },
+}
+
+/// An answer ordered by objects; one that is a number has none.
+struct ByObject {
+    grouped: Option<Grouped>,
+    samples: usize,
+}
+
+impl Weighed for ByObject {
+    fn weight(&self) -> usize {
+        self.samples
+    }
+}
+
+impl Weighed for Answer {
+    fn weight(&self) -> usize {
+        match self {
+            Answer::Vector { samples, .. } => samples.len(),
+            Answer::Scalar { .. } => 1,
+        }
+    }
+}
+
+/// How a source looks at its backend.
+#[derive(Debug, Clone, Copy)]
+pub struct Looks {
+    /// Between two looks (`--metrics-relist-interval`).
+    pub interval: Duration,
+    /// Least time between two looks when somebody asks for an unknown metric.
+    pub at_miss: Duration,
+    /// How old a series' last sample may be (`--metrics-max-age`).
+    pub max_age: Duration,
+}
+
+/// A backend with rules.
+pub struct Queried {
+    name: String,
+    backend: Arc<dyn Backend>,
+    metrics: Names,
+    rules: RuleSet,
+    automatic: Option<automatic::Options>,
+    unwritten: Option<Unwritten>,
+    kinds: Arc<Kinds>,
+    looks: Looks,
+    non_finite: NonFinite,
+    clock: Clock,
+    listing: Arc<Live<Listing>>,
+    last_shapes: Mutex<BTreeMap<String, Vec<SeriesShape>>>,
+    looked: watch::Sender<u64>,
+    look_soon: Notify,
+    advice: Advice,
+    by_object: Answers<ByObject, BackendError>,
+    plain: Answers<Answer, BackendError>,
+    shared: SharedUse,
+}
+
+/// What a [`Queried`] is made of.
+pub struct QueriedParts {
+    /// Asked.
+    pub backend: Arc<dyn Backend>,
+    /// How often it has new values.
+    pub interval: Duration,
+    /// Rules of this source alone.
+    pub rules: RuleSet,
+    /// Whether metrics are made from what is scraped, and how.
+    pub automatic: Option<automatic::Options>,
+    /// Kinds that the rules were compiled with.
+    pub kinds: Arc<Kinds>,
+    /// How it is looked at.
+    pub looks: Looks,
+    /// What becomes of values that are no numbers.
+    pub non_finite: NonFinite,
+    /// The time.
+    pub clock: Clock,
+    /// Is told what fails.
+    pub advice: Advice,
+}
+
+impl Queried {
+    /// A source that has not looked yet.
+    pub fn new(settings: &SourceSettings, parts: QueriedParts) -> Queried {
+        let catalogue = Catalogue::empty(&parts.kinds);
+        Queried {
+            name: settings.name.clone(),
+            metrics: settings.metrics.clone(),
+            backend: parts.backend,
+            rules: parts.rules,
+            automatic: parts.automatic,
+            unwritten: parts.automatic.and_then(|options| match Unwritten::new(options, &parts.kinds) {
+                Ok(unwritten) => Some(unwritten),
+                Err(errors) => {
+                    tracing::error!(?errors, "no external metrics are made from what is scraped");
+                    None
+                }
+            }),
+            kinds: parts.kinds,
+            looks: parts.looks,
+            non_finite: parts.non_finite,
+            clock: parts.clock,
+            listing: Live::new(Listing { catalogue, rules: Vec::new(), at_ms: 0 }),
+            last_shapes: Mutex::default(),
+            looked: watch::channel(0).0,
+            look_soon: Notify::new(),
+            advice: parts.advice,
+            by_object: Answers::new(parts.interval),
+            plain: Answers::new(parts.interval),
+            shared: SharedUse::new(parts.interval),
+        }
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The backend.
+    pub fn backend(&self) -> &Arc<dyn Backend> {
+        &self.backend
+    }
+
+    /// Its rules.
+    pub fn rules(&self) -> &RuleSet {
+        &self.rules
+    }
+
+    /// What the last look found.
+    pub fn listing(&self) -> Arc<Listing> {
+        self.listing.get()
+    }
+
+    /// What the last look found for each selector of a rule.
+    pub fn shapes(&self) -> BTreeMap<String, Vec<SeriesShape>> {
+        self.last_shapes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether it may be asked for this metric.
+    pub fn may_have(&self, metric: &str) -> bool {
+        self.metrics.hold(metric)
+    }
+
+    /// Whether it has looked at least once.
+    pub fn has_looked(&self) -> bool {
+        self.listing.get().at_ms != 0
+    }
+
+    /// What becomes of values that are no numbers.
+    pub fn non_finite(&self) -> NonFinite {
+        self.non_finite
+    }
+
+    /// Whether a metric exists; where it does not, after a new look.
+    pub(crate) async fn has_custom(&self, resource: &GroupResource, namespaced: bool, metric: &str) -> bool {
+        let has = || self.listing().catalogue.find(resource, namespaced, metric).is_some();
+        has() || (self.look_again().await && has())
+    }
+
+    /// The query for a request; where none is known, after a new look.
+    pub(crate) async fn plan_custom(&self, request: &CustomRequest<'_>) -> Result<QueryPlan, PlanError> {
+        match self.listing().catalogue.plan_custom(request) {
+            Err(PlanError::UnknownMetric { .. }) if self.look_again().await => {
+                self.listing().catalogue.plan_custom(request)
+            }
+            planned => planned,
+        }
+    }
+
+    /// The query for a request of an external metric; where none is known, after a new look.
+    pub(crate) async fn plan_external(
+        &self,
+        metric: &str,
+        namespace: &str,
+        selector: &LabelSelector,
+    ) -> Result<ExternalPlan, PlanError> {
+        match self.listing().catalogue.plan_external(metric, namespace, selector) {
+            Err(PlanError::UnknownMetric { .. }) if self.look_again().await => {
+                self.listing().catalogue.plan_external(metric, namespace, selector)
+            }
+            planned => planned,
+        }
+    }
+
+    /// Values of these objects by a plan: out of the answer for many where that is wanted.
+    pub(crate) async fn values(
+        &self,
+        plan: &QueryPlan,
+        namespace: Option<&str>,
+        names: &[String],
+    ) -> Result<Values, SourceError> {
+        let line = plan.rule.line();
+        if let Some(wide) = &plan.shared
+            && self.shared.choose(&wide.promql, &plan.promql) == Choice::Wide
+        {
+            match self.by_object(&wide.promql, plan, wide.namespace_label.as_deref()).await {
+                Ok(answer) => return answer.values(line, namespace, names, self.non_finite),
+                Err(error) if error.is_about_size() => {
+                    tracing::info!(source = self.name, %error, "asked for each request alone for a while");
+                    self.shared.too_large(&wide.promql);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let answer = self.by_object(&plan.promql, plan, None).await?;
+        answer.values(line, namespace, names, self.non_finite)
+    }
+
+    async fn by_object(
+        &self,
+        promql: &str,
+        plan: &QueryPlan,
+        namespace_label: Option<&str>,
+    ) -> Result<Arc<ByObject>, BackendError> {
+        let question = format!("{}\n{promql}", plan.object_label);
+        let ask = || async {
+            Ok(match self.ask(promql).await? {
+                Answer::Vector { samples, .. } => ByObject {
+                    grouped: Some(Grouped::of(&samples, &plan.object_label, namespace_label)),
+                    samples: samples.len(),
+                },
+                Answer::Scalar { .. } => ByObject { grouped: None, samples: 0 },
+            })
+        };
+        self.by_object.get_or(&question, ask).await
+    }
+
+    /// The answer to a query, kept for an interval.
+    pub(crate) async fn answer(&self, promql: &str) -> Result<Arc<Answer>, BackendError> {
+        self.plain.get_or(promql, || self.ask(promql)).await
+    }
+
+    async fn ask(&self, promql: &str) -> Result<Answer, BackendError> {
+        let answer = self.backend.query(promql, (self.clock)()).await;
+        if let Ok(Answer::Vector { warnings, .. }) = &answer
+            && let Some(warning) = warnings.first()
+        {
+            tracing::debug!(source = self.name, warning, "the backend warns about its answer");
+        }
+        answer
+    }
+
+    /// Looks at the backend until `stop`, and tells `changed` of every look.
+    pub async fn follow(self: Arc<Self>, changed: Arc<Notify>, stop: CancellationToken) {
+        let rounds = async {
+            loop {
+                let began = Instant::now();
+                self.look().await;
+                changed.notify_one();
+                sleep_until(began + self.looks.at_miss).await;
+                tokio::select! {
+                    () = self.look_soon.notified() => {}
+                    () = sleep_until(began + self.looks.interval) => {}
+                }
+            }
+        };
+        stop.run_until_cancelled(rounds).await;
+    }
+
+    /// Waits for a look that begins now or later, for a moment. `false` when none came.
+    async fn look_again(&self) -> bool {
+        let mut looked = self.looked.subscribe();
+        looked.mark_unchanged();
+        self.look_soon.notify_one();
+        matches!(timeout(MISS_PATIENCE, looked.changed()).await, Ok(Ok(())))
+    }
+
+    /// Looks once. What cannot be asked keeps what it had.
+    pub async fn look(&self) {
+        let now_ms = (self.clock)();
+        let since_ms =
+            now_ms.saturating_sub(i64::try_from(self.looks.max_age.as_millis()).unwrap_or(i64::MAX));
+        let rules: Vec<&Arc<Rule>> = self.rules.custom.iter().chain(&self.rules.external).collect();
+        let mut selectors: BTreeSet<&str> = rules.iter().map(|rule| rule.series_query()).collect();
+        selectors.extend(self.automatic.map(|_| AUTOMATIC_SELECTOR));
+        let found = self.discover(selectors, since_ms).await;
+        let shapes = self.remember(&found);
+        let of =
+            |rule: &Arc<Rule>| (rule.clone(), shapes.get(rule.series_query()).cloned().unwrap_or_default());
+        let custom: Vec<_> = self.rules.custom.iter().map(of).collect();
+        let mut external: Vec<_> = self.rules.external.iter().map(of).collect();
+        let typed = match self.automatic {
+            Some(_) => self.typed(&shapes).await,
+            None => Vec::new(),
+        };
+        if let Some(unwritten) = &self.unwritten {
+            // A rule that was written takes the place of one that was not.
+            external.splice(0..0, unwritten.of(&typed));
+        }
+        let mut catalogue = Catalogue::of(&custom, &external, &self.kinds);
+        let mut states: Vec<RuleState> = rules
+            .iter()
+            .map(|rule| RuleState {
+                line: rule.line(),
+                series_query: rule.series_query().to_owned(),
+                found: state(&found, rule.series_query()),
+            })
+            .collect();
+        if let Some(options) = self.automatic {
+            automatic::add(&mut catalogue, &typed, options, &self.kinds);
+            states.push(RuleState {
+                line: 0,
+                series_query: AUTOMATIC_SELECTOR.to_owned(),
+                found: state(&found, AUTOMATIC_SELECTOR),
+            });
+        }
+        let listing = Listing { catalogue, rules: states, at_ms: now_ms.max(1) };
+        self.advice.set(&format!("source-{}", self.name), listing.failure());
+        self.listing.set(listing);
+        self.looked.send_modify(|looks| *looks += 1);
+    }
+
+    async fn discover(
+        &self,
+        selectors: BTreeSet<&str>,
+        since_ms: i64,
+    ) -> BTreeMap<String, Result<Found, BackendError>> {
+        // Boxed, for the compiler cannot tell that a stream of futures that borrow is Send.
+        let questions: Vec<_> = selectors
+            .into_iter()
+            .map(|selector| {
+                let asked = self.backend.discover(selector, since_ms);
+                async move { (selector.to_owned(), asked.await) }.boxed()
+            })
+            .collect();
+        futures_util::stream::iter(questions).buffer_unordered(DISCOVERIES_AT_ONCE).collect().await
+    }
+
+    /// Shapes by selector: those found now, else those found before.
+    fn remember(
+        &self,
+        found: &BTreeMap<String, Result<Found, BackendError>>,
+    ) -> BTreeMap<String, Vec<SeriesShape>> {
+        let mut last = self.last_shapes.lock().unwrap_or_else(PoisonError::into_inner);
+        for (selector, found) in found {
+            let Ok(found) = found else { continue };
+            let shapes = found
+                .iter()
+                .map(|(name, labels)| SeriesShape { name: name.clone(), labels: labels.clone() })
+                .collect();
+            last.insert(selector.clone(), shapes);
+        }
+        last.clone()
+    }
+
+    /// What automatic metrics are made from.
+    async fn typed(&self, shapes: &BTreeMap<String, Vec<SeriesShape>>) -> Vec<TypedShape> {
+        let types = match self.backend.types().await {
+            Ok(types) => types,
+            Err(error) => {
+                tracing::debug!(source = self.name, %error, "types of metrics are guessed from names");
+                Default::default()
+            }
+        };
+        let shapes = shapes.get(AUTOMATIC_SELECTOR).into_iter().flatten();
+        let typed =
+            shapes.map(|shape| TypedShape { kind: kind_of(&types, &shape.name), shape: shape.clone() });
+        typed.collect()
+    }
+}
+
+impl ByObject {
+    fn values(
+        &self,
+        line: u64,
+        namespace: Option<&str>,
+        names: &[String],
+        non_finite: NonFinite,
+    ) -> Result<Values, SourceError> {
+        let grouped = self.grouped.as_ref().ok_or(SourceError::Scalar { line })?;
+        Ok(grouped.values(namespace, names, non_finite)?)
+    }
+}
+
+impl std::fmt::Debug for Queried {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Queried").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+fn state(found: &BTreeMap<String, Result<Found, BackendError>>, selector: &str) -> Result<usize, String> {
+    match found.get(selector) {
+        Some(Ok(found)) => Ok(found.len()),
+        Some(Err(error)) => Err(error.to_string()),
+        None => Err("not asked yet".to_owned()),
+    }
+}
+
+/// The type of a series: what was said about its family, whose name lacks the suffix of a part.
+fn kind_of(types: &Types, series: &str) -> Option<MetricType> {
+    let family =
+        || ["_bucket", "_count", "_sum", "_total"].into_iter().find_map(|suffix| series.strip_suffix(suffix));
+    types.get(series).or_else(|| types.get(family()?)).copied()
+}

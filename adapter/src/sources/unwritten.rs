@@ -1,0 +1,108 @@
+//! External metrics without a configuration: every counter of a namespace as the sum of its rates (`X_per_second`), every gauge
+//! as its sum, by the label selector of the request. Pure.
+//!
+//! They are rules as a file could have them, made once; which series belong to which is told by what the targets say of
+//! their metrics, else by the names.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use flyball_model::exposition::MetricType;
+
+use crate::automatic::{Options, TypedShape};
+use crate::config::{ConfigError, ConfiguredResource, DiscoveryRule, ResourceMapping, Text};
+use crate::kinds::Kinds;
+use crate::rules::{Rule, SeriesShape};
+
+/// The label without which a series is in no namespace.
+const NAMESPACE: &str = "namespace";
+/// Endings of the parts of histograms and summaries, which mean nothing when they are added up as they are.
+const PARTS: [&str; 3] = ["_bucket", "_count", "_sum"];
+
+/// The two rules.
+#[derive(Debug, Clone)]
+pub(super) struct Unwritten {
+    counters: Arc<Rule>,
+    gauges: Arc<Rule>,
+}
+
+impl Unwritten {
+    /// # Errors
+    /// A rule is none, which a test rules out.
+    pub(super) fn new(options: Options, kinds: &Arc<Kinds>) -> Result<Unwritten, Vec<ConfigError>> {
+        let window_ms = options.rate_window_ms;
+        let rate = format!("sum(rate(<<.Series>>{{<<.LabelMatchers>>}}[{window_ms}ms]))");
+        let rule = |matches: &str, name: &str, query: &str| {
+            let text = |value: &str| Text { value: value.to_owned(), line: 0 };
+            let namespace =
+                ConfiguredResource { resource: NAMESPACE.to_owned(), ..ConfiguredResource::default() };
+            let rule = DiscoveryRule {
+                series_query: text("{namespace!=\"\"}"),
+                resources: ResourceMapping {
+                    overrides: BTreeMap::from([(NAMESPACE.to_owned(), namespace)]),
+                    ..ResourceMapping::default()
+                },
+                name_matches: text(matches),
+                name_as: text(name),
+                metrics_query: text(query),
+                ..DiscoveryRule::default()
+            };
+            Rule::compile(&rule, kinds).map(Arc::new)
+        };
+        Ok(Unwritten {
+            counters: rule("^(.*?)(?:_total)?$", "${1}_per_second", &rate)?,
+            gauges: rule("", "", "sum(<<.Series>>{<<.LabelMatchers>>})")?,
+        })
+    }
+
+    /// The rules with the series that belong to each.
+    pub(super) fn of(&self, shapes: &[TypedShape]) -> Vec<(Arc<Rule>, Vec<SeriesShape>)> {
+        let (mut counters, mut gauges) = (Vec::new(), Vec::new());
+        for typed in shapes.iter().filter(|typed| typed.shape.labels.contains(NAMESPACE)) {
+            let name = &typed.shape.name;
+            match typed.kind {
+                Some(MetricType::Counter) => counters.push(typed.shape.clone()),
+                Some(MetricType::Gauge) => gauges.push(typed.shape.clone()),
+                Some(_) => {}
+                None if name.ends_with("_total") => counters.push(typed.shape.clone()),
+                None if PARTS.iter().any(|part| name.ends_with(part)) || name.ends_with("_created") => {}
+                None => gauges.push(typed.shape.clone()),
+            }
+        }
+        vec![(self.counters.clone(), counters), (self.gauges.clone(), gauges)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flyball_model::selector::LabelSelector;
+
+    use super::*;
+    use crate::rules::Catalogue;
+
+    #[test]
+    fn counters_and_gauges_of_a_namespace() {
+        let kinds = Arc::new(Kinds::builtin());
+        let unwritten = Unwritten::new(Options { rate_window_ms: 120_000 }, &kinds).unwrap();
+        let typed = |name: &str, labels: &[&str], kind| TypedShape {
+            shape: SeriesShape::new(name, labels.iter().copied()),
+            kind,
+        };
+        let shapes = [
+            typed("jobs_total", &["namespace", "queue"], None),
+            typed("odd", &["namespace"], Some(MetricType::Counter)),
+            typed("depth", &["namespace"], None),
+            typed("latency_bucket", &["namespace", "le"], None),
+            typed("latency", &["namespace"], Some(MetricType::Histogram)),
+            typed("of_nodes", &["node"], Some(MetricType::Gauge)),
+        ];
+        let catalogue = Catalogue::of(&[], &unwritten.of(&shapes), &kinds);
+        let names: Vec<_> = catalogue.external_metrics().collect();
+        assert_eq!(names, ["depth", "jobs_per_second", "odd_per_second"]);
+        let selector = LabelSelector::parse("queue=mail").unwrap();
+        let plan = catalogue.plan_external("jobs_per_second", "shop", &selector).unwrap();
+        assert_eq!(plan.promql, r#"sum(rate(jobs_total{queue="mail",namespace="shop"}[120000ms]))"#);
+        assert_eq!(plan.rule.line(), 0);
+        assert!(flyball_tsdb::promql::parse(&plan.promql).is_ok());
+    }
+}
