@@ -167,6 +167,9 @@ impl Own {
             Part::Kubelet => {
                 let path = "jsonpath={.status.conditions[?(@.type=='Ready')].status}";
                 self.eventually("the node is ready", &["get", "node", NODE, "--output", path], "True");
+                // The node says so for a while after its kubelet ended; one that starts needs containerd until it serves.
+                let healthz = format!("/api/v1/nodes/{NODE}/proxy/healthz");
+                self.eventually("the kubelet answers", &["get", "--raw", &healthz], "ok");
             }
         }
     }
