@@ -21,8 +21,9 @@ fuzz_target!(|text: &str| {
     };
     for job in &config.jobs {
         assert!(job.timeout <= job.interval && !job.timeout.is_zero());
-        let found: LabelSet =
-            [(ADDRESS, "10.0.0.1:80"), ("__meta_kubernetes_pod_name", "web-0"), ("a", "b")].into_iter().collect();
+        let found: LabelSet = [(ADDRESS, "10.0.0.1:80"), ("__meta_kubernetes_pod_name", "web-0"), ("a", "b")]
+            .into_iter()
+            .collect();
         if let Made::Target(target) = make(job, discovered(job, found)) {
             assert!(!target.url.path.contains(|c: char| c.is_whitespace() || c.is_control()));
             assert!(target.timeout <= target.interval);
