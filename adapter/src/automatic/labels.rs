@@ -30,23 +30,6 @@ pub(super) const OBJECTS: &[(&str, &str, &[&str], bool)] = &[
     ("policy", "poddisruptionbudgets", &["poddisruptionbudget"], false),
 ];
 
-/// Selectors that together find every series with a label by which an object can be asked for: one that names a
-/// namespace, or an object outside of namespaces.
-pub const SELECTORS: &[&str] = &[
-    "{namespace!=\"\"}",
-    "{node!=\"\"}",
-    "{kubernetes_namespace!=\"\"}",
-    "{k8s_namespace_name!=\"\"}",
-    "{pod_namespace!=\"\"}",
-    "{node_name!=\"\"}",
-    "{kubernetes_node!=\"\"}",
-    "{kubernetes_node_name!=\"\"}",
-    "{k8s_node_name!=\"\"}",
-    "{persistentvolume!=\"\"}",
-    "{exported_namespace!=\"\"}",
-    "{exported_node!=\"\"}",
-];
-
 /// Labels that name objects, at most one for each resource.
 pub(super) fn objects(labels: &BTreeSet<String>) -> Vec<(String, GroupResource)> {
     let about_others = labels.contains("exported_namespace");

@@ -18,7 +18,6 @@ use std::sync::Arc;
 
 use classify::Class;
 use flyball_model::exposition::MetricType;
-pub use labels::SELECTORS;
 
 use crate::kinds::{GroupResource, Kinds};
 use crate::rules::{Catalogue, CustomMetric, LabelMap, Quantile, Rule, SeriesShape, Skipped, Source};

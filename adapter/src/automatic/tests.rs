@@ -278,18 +278,3 @@ fn quantiles_in_names() {
         assert_eq!(split_quantile(name), expected, "{name}");
     }
 }
-
-#[test]
-fn selectors_find_what_can_be_asked_for() {
-    use flyball_tsdb::promql::parse::parse_selector;
-    let labels: Vec<String> =
-        SELECTORS.iter().map(|text| parse_selector(text).unwrap().matchers[0].name.clone()).collect();
-    let everything = labels::OBJECTS
-        .iter()
-        .filter(|(_, resource, ..)| ["namespaces", "nodes", "persistentvolumes"].contains(resource));
-    for (_, _, aliases, _) in everything {
-        for alias in *aliases {
-            assert!(labels.contains(&(*alias).to_owned()), "{alias}");
-        }
-    }
-}
