@@ -51,6 +51,25 @@ async fn many_autoscalers_on_one_rule_cost_one_query_per_interval() {
 }
 
 #[tokio::test]
+async fn a_query_for_all_that_takes_too_long_does_not_stand_in_the_way_of_each_one() {
+    let simulated = Simulated::of(SERIES).await;
+    let (_folder, path) = file(CONFIG);
+    let mut http = Box::new(HttpSettings::new(&simulated.url).unwrap());
+    http.timeout = Duration::from_millis(300);
+    let sources = vec![source("prom", SourceKind::Prometheus { http, automatic: None })];
+    let adapter = adapter(Settings { sources, config: Some(path), ..Settings::default() }).await;
+    // The query for all has no namespace of its own.
+    *simulated.answers_only.lock().unwrap() = Some("namespace=\"shop\"");
+    let target = |pod: &str| format!("{CUSTOM}/namespaces/shop/pods/{pod}/http_requests");
+    assert_eq!(get(&adapter, &target("cart-1")).await.0, 200, "alone");
+    let message = failure(&adapter, &target("cart-2"), 500).await;
+    assert!(message.contains("did not answer within 0.3 s"), "{message}");
+    for pod in ["cart-2", "cart-1"] {
+        assert_eq!(get(&adapter, &target(pod)).await.0, 200, "{pod}");
+    }
+}
+
+#[tokio::test]
 async fn a_dead_source_and_a_bad_rule_affect_only_themselves() {
     let simulated = Simulated::of(SERIES).await;
     let config = format!(

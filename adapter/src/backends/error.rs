@@ -60,7 +60,8 @@ pub enum BackendError {
 }
 
 impl BackendError {
-    /// Whether the same question in smaller pieces may work: a limit was hit, not an outage.
+    /// Whether the same question in smaller pieces may work: a limit was hit, or (422) the evaluation failed, which it may do
+    /// for one object and not for the others. Not an outage.
     pub(crate) fn is_about_size(&self) -> bool {
         match self {
             BackendError::TooLarge { .. } => true,

@@ -15,6 +15,8 @@ use tokio::time::Instant;
 const WIDE_LIMIT: usize = 4_096;
 /// How long a wide query that was too large is not tried again.
 const TOO_LARGE_FOR: Duration = Duration::from_secs(600);
+/// The same of one that took too long: the backend may only have been busy, and one query costs it less than many.
+const TOO_SLOW_FOR: Duration = Duration::from_secs(60);
 
 /// Which query to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +39,7 @@ pub(crate) struct SharedUse {
 struct Seen {
     /// The last two different narrow questions, the newer one last.
     narrow: [Option<(u64, Instant)>; 2],
-    too_large_until: Option<Instant>,
+    left_until: Option<Instant>,
 }
 
 impl SharedUse {
@@ -59,7 +61,7 @@ impl SharedUse {
         }
         let seen = all.entry(wide).or_default();
         seen.note(narrow, now);
-        if seen.too_large_until.is_some_and(|until| now < until) {
+        if seen.left_until.is_some_and(|until| now < until) {
             return Choice::Narrow;
         }
         let both = seen.narrow.iter().all(|one| one.is_some_and(|(_, at)| now - at <= self.memory));
@@ -68,10 +70,19 @@ impl SharedUse {
 
     /// The wide query was too large for the backend.
     pub(crate) fn too_large(&self, wide: &str) {
+        self.leave(wide, TOO_LARGE_FOR);
+    }
+
+    /// The backend did not answer the wide query in time.
+    pub(crate) fn too_slow(&self, wide: &str) {
+        self.leave(wide, TOO_SLOW_FOR);
+    }
+
+    fn leave(&self, wide: &str, time: Duration) {
         let key = self.hasher.hash_one(wide);
         let mut all = self.wide.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(seen) = all.get_mut(&key) {
-            seen.too_large_until = Some(Instant::now() + TOO_LARGE_FOR);
+            seen.left_until = Some(Instant::now() + time);
         }
     }
 }
@@ -89,7 +100,7 @@ impl Seen {
 
     fn is_recent(&self, now: Instant, memory: Duration) -> bool {
         let asked = self.narrow[1].is_some_and(|(_, at)| now - at <= memory);
-        asked || self.too_large_until.is_some_and(|until| now < until)
+        asked || self.left_until.is_some_and(|until| now < until)
     }
 }
 
@@ -114,14 +125,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_wide_query_that_is_too_large_is_left_for_a_while() {
+    async fn a_wide_query_that_is_too_large_or_too_slow_is_left_for_a_while() {
         let seen = SharedUse::new(INTERVAL);
         seen.choose("wide", "a");
         assert_eq!(seen.choose("wide", "b"), Choice::Wide);
-        seen.too_large("wide");
-        assert_eq!(seen.choose("wide", "a"), Choice::Narrow);
-        tokio::time::advance(TOO_LARGE_FOR).await;
-        seen.choose("wide", "a");
-        assert_eq!(seen.choose("wide", "b"), Choice::Wide);
+        for (slow, time) in [(false, TOO_LARGE_FOR), (true, TOO_SLOW_FOR)] {
+            if slow {
+                seen.too_slow("wide")
+            } else {
+                seen.too_large("wide")
+            }
+            tokio::time::advance(time - Duration::from_secs(1)).await;
+            seen.choose("wide", "a");
+            assert_eq!(seen.choose("wide", "b"), Choice::Narrow);
+            tokio::time::advance(Duration::from_secs(1)).await;
+            assert_eq!(seen.choose("wide", "b"), Choice::Wide);
+        }
     }
 }

@@ -249,6 +249,12 @@ impl Queried {
                     tracing::info!(source = self.name, %error, "asked for each request alone for a while");
                     self.shared.too_large(&wide.promql);
                 }
+                // This request's time is over; the next one goes the other way.
+                Err(error @ BackendError::Timeout { .. }) => {
+                    tracing::info!(source = self.name, %error, "asked for each request alone for a while");
+                    self.shared.too_slow(&wide.promql);
+                    return Err(error.into());
+                }
                 Err(error) => return Err(error.into()),
             }
         }

@@ -74,6 +74,8 @@ pub struct Asked {
 pub struct Simulated {
     pub url: String,
     pub asked: Arc<Mutex<Vec<Asked>>>,
+    /// Queries without this text in them get no answer.
+    pub answers_only: Arc<Mutex<Option<&'static str>>>,
 }
 
 impl Simulated {
@@ -91,13 +93,20 @@ impl Simulated {
         let (server, listener) = (Arc::new(server), TcpListener::bind("127.0.0.1:0").await.unwrap());
         let url = format!("http://{}", listener.local_addr().unwrap());
         let noted = asked.clone();
+        let answers_only: Arc<Mutex<Option<&'static str>>> = Arc::default();
+        let only = answers_only.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (server, noted) = (server.clone(), noted.clone());
+                let (server, noted, only) = (server.clone(), noted.clone(), only.clone());
                 let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
-                    let (server, noted) = (server.clone(), noted.clone());
+                    let (server, noted, only) = (server.clone(), noted.clone(), only.clone());
                     async move {
                         let (parts, body) = request.into_parts();
+                        let query = flyball_apiserver::Query::parse(parts.uri.query().unwrap_or(""));
+                        let only = *only.lock().unwrap();
+                        if only.is_some_and(|only| query.first("query").is_some_and(|q| !q.contains(only))) {
+                            std::future::pending::<()>().await;
+                        }
                         let path = parts.uri.path().split("/api/v1/").nth(1).unwrap_or("").to_owned();
                         let (method, headers) = (parts.method.to_string(), parts.headers.clone());
                         noted.lock().unwrap().push(Asked { method, path: path.clone(), headers });
@@ -111,7 +120,7 @@ impl Simulated {
                 );
             }
         });
-        Simulated { url, asked }
+        Simulated { url, asked, answers_only }
     }
 
     /// How often a path was asked for.
