@@ -13,8 +13,8 @@ const MARKS: &[u8; 26] = b"abcdefghijklmnopqrstuvwxyz";
 const MEETING: char = '*';
 /// Most rows of a picture over time.
 const ROWS_MAX: usize = 20;
-/// Longest label of the axis.
-const AXIS: usize = 11;
+/// Rows from one label of the axis to the next.
+const ROWS_PER_LABEL: usize = 4;
 
 /// Columns and rows of the terminal.
 #[derive(Debug, Clone, Copy)]
@@ -60,8 +60,7 @@ fn bounds<T: Copy>(all: impl Iterator<Item = T>, less: impl Fn(T, T) -> bool) ->
 }
 
 fn over_time(answer: &Answer, size: Size) -> String {
-    let (width, height) =
-        (size.columns.saturating_sub(AXIS + 3).max(10), size.rows.saturating_sub(6).clamp(4, ROWS_MAX));
+    let height = size.rows.saturating_sub(6).clamp(4, ROWS_MAX);
     let all = || answer.lines.iter().flat_map(values);
     let Some((mut least, mut most)) = bounds(all().map(|(_, value)| value), |a, b| a < b) else {
         return "no finite values\n".to_owned();
@@ -71,6 +70,9 @@ fn over_time(answer: &Answer, size: Size) -> String {
         let room = if least == 0.0 { 1.0 } else { least.abs() / 10.0 };
         (least, most) = (least - room, most + room);
     }
+    let labels: Vec<String> = (0..height).map(|row| label(row, height, least, most)).collect();
+    let axis = labels.iter().map(String::len).max().unwrap_or(0);
+    let width = size.columns.saturating_sub(axis + 3).max(10);
     let times = answer.lines.iter().flat_map(|line| line.points.iter().map(|(at_ms, _)| *at_ms));
     let (first_ms, last_ms) = bounds(times, |a, b| a < b).unwrap_or((0, 0));
     let mut cells = vec![vec![' '; width]; height];
@@ -86,17 +88,14 @@ fn over_time(answer: &Answer, size: Size) -> String {
         }
     }
     let mut text = String::new();
-    for (row, cells) in cells.iter().enumerate() {
-        let labelled = row % 4 == 0 || row == height - 1;
-        let value = most - (most - least) * row as f64 / (height - 1) as f64;
-        let label = if labelled { short(value) } else { String::new() };
+    for (label, cells) in labels.iter().zip(&cells) {
         let line: String = cells.iter().collect();
-        text.push_str(&format!("{label:>AXIS$} | {}\n", line.trim_end()));
+        text.push_str(&format!("{label:>axis$} | {}\n", line.trim_end()));
     }
-    text.push_str(&format!("{:>AXIS$} +{}\n", "", "-".repeat(width + 1)));
+    text.push_str(&format!("{:>axis$} +{}\n", "", "-".repeat(width + 1)));
     let (first, last) = (rfc3339_seconds(first_ms), rfc3339_seconds(last_ms));
     let between = width.saturating_sub(first.len() + last.len());
-    text.push_str(&format!("{:>AXIS$}   {first}{}{last}\n", "", " ".repeat(between.max(1))));
+    text.push_str(&format!("{:>axis$}   {first}{}{last}\n", "", " ".repeat(between.max(1))));
     for ((line, name), mark) in answer.lines.iter().zip(answer.short_names()).zip(MARKS) {
         let last = line.points.last().map_or("-", |(_, value)| value);
         text.push_str(&format!("{} {name} {last}\n", char::from(*mark)));
@@ -106,6 +105,14 @@ fn over_time(answer: &Answer, size: Size) -> String {
         text.push_str(&format!("and {more} more, drawn as z: aggregate, or narrow the selection\n"));
     }
     text
+}
+
+/// What stands beside a row of the picture; every fourth and the last have something.
+fn label(row: usize, height: usize, least: f64, most: f64) -> String {
+    if row % ROWS_PER_LABEL != 0 && row != height - 1 {
+        return String::new();
+    }
+    short(most - (most - least) * row as f64 / (height - 1) as f64)
 }
 
 fn bars(answer: &Answer, size: Size) -> String {
@@ -156,7 +163,7 @@ mod tests {
 a {pod=\"p\"} 4
 b {pod=\"q\"} 0
 ";
-        let drawn = of(&matrix, SIZE);
+        let drawn = of(&matrix, Size { columns: 34, rows: 11 });
         let squeezed = |text: &str| {
             text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()
         };
@@ -165,6 +172,22 @@ b {pod=\"q\"} 0
             squeezed(expected.trim_start_matches('\n')),
             "{drawn}"
         );
+    }
+
+    #[test]
+    fn the_axis_stands_below_itself_however_long_its_labels_are() {
+        for values in [["0.0001", "0.0000931"], ["123456789.123", "-3"], ["1e300", "1"], ["0", "0"]] {
+            let [first, last] = values;
+            let drawn = of(
+                &answer("matrix", json!([{"metric": {}, "values": [[0, first], [60, last]]}])),
+                Size { columns: 60, rows: 24 },
+            );
+            let rows: Vec<&str> =
+                drawn.lines().filter(|line| line.contains(" | ") || line.ends_with(" |")).collect();
+            let axis = rows[0].find('|');
+            assert!(rows.len() > 8 && rows.iter().all(|row| row.find('|') == axis), "{drawn}");
+            assert!(drawn.lines().all(|line| line.chars().count() <= 60), "{drawn}");
+        }
     }
 
     #[test]
