@@ -21,7 +21,7 @@ use crate::labels::{Labels, LabelsError};
 use crate::sample::Sample;
 
 pub use read::Reader;
-pub use write::{Number, Writer, push_label};
+pub use write::{MOST_DECIMALS, Number, Writer, push_label};
 
 /// Longest line that is read, bytes.
 pub const MAX_LINE_BYTES: usize = 64 * 1024;

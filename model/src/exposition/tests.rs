@@ -375,6 +375,7 @@ fn text_samples_read_as_the_others_do() {
             (Number::Count(12_345), Some(1_700_000_000_123)),
             (Number::Count(u64::MAX), Some(-5)),
             (Number::Float(0.5), Some(0)),
+            (Number::Scaled(1_500, 3), Some(1_050)),
         ] {
             writer.sample_text("x", &[&first, "", &second], value, ms);
         }
@@ -387,11 +388,55 @@ fn text_samples_read_as_the_others_do() {
             })
             .collect();
         let values: Vec<f64> = samples.iter().map(|sample| sample.value).collect();
-        assert_eq!(values, [0.0, 12_345.0, u64::MAX as f64, 0.5, 7.0]);
+        assert_eq!(values, [0.0, 12_345.0, u64::MAX as f64, 0.5, 1.5, 7.0]);
         let times: Vec<_> = samples.iter().map(|sample| sample.timestamp_ms).collect();
-        assert_eq!(times, [None, Some(1_700_000_000_123), Some(-5), Some(0), None]);
+        assert_eq!(times, [None, Some(1_700_000_000_123), Some(-5), Some(0), Some(1_050), None]);
         assert_eq!(samples[0].labels.get("a"), Some("b\"\\\n"));
         assert_eq!(samples[0].labels.get("c"), Some("d"));
+    }
+}
+
+fn number_text(number: Number) -> String {
+    let mut writer = Writer::new(Format::Text004);
+    writer.sample_text("x", &[], number, None);
+    writer.finish()
+}
+
+#[test]
+fn decimal_parts_read_as_the_float_does() {
+    let counts = [0, 1, 9, 10, 99, 100, 9_999, 10_000, 123_456_789, 1_000_000_000, 1_500_000_000, 10_u64.pow(15) - 1];
+    for count in counts.into_iter().chain([10_u64.pow(15), 1 << 53, u64::MAX]) {
+        for decimals in [3, 6, 9] {
+            let float = Number::Float(count as f64 / 10_f64.powi(decimals as i32));
+            assert_eq!(number_text(Number::Scaled(count, decimals)), number_text(float), "{count} {decimals}");
+        }
+    }
+    assert_eq!(number_text(Number::Scaled(1_050_000_000, 9)), "x 1.05\n");
+}
+
+#[test]
+fn a_body_in_pieces_is_the_body() {
+    let write = |taken: bool| {
+        let mut writer = Writer::new(Format::OpenMetrics10);
+        let mut body = String::new();
+        for value in 0..100 {
+            writer.sample_text("x", &["a=\"b\""], Number::Count(value), Some(1_500));
+            if taken && writer.written() > 50 {
+                body.push_str(&writer.take());
+            }
+        }
+        body.push_str(&writer.finish());
+        body
+    };
+    assert_eq!(write(true), write(false));
+}
+
+proptest! {
+    #[test]
+    fn any_decimal_parts_read_as_the_float_does(count: u64, shift in 0_u32..64, decimals in 0..=MOST_DECIMALS) {
+        let count = count >> shift;
+        let float = Number::Float(count as f64 / 10_f64.powi(decimals as i32));
+        prop_assert_eq!(number_text(Number::Scaled(count, decimals)), number_text(float));
     }
 }
 

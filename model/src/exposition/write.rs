@@ -8,11 +8,22 @@ use super::{Format, MetricType, is_label_name_byte, is_metric_name_byte, is_name
 /// Above it not every integer is a float.
 const EXACT_IN_A_FLOAT: u64 = 1 << 53;
 
+/// Decimals of the finest part of [`Number::Scaled`].
+pub const MOST_DECIMALS: u32 = 9;
+/// Below it a number of decimal parts is told from its neighbours by the digits it has: the shortest text of the nearest
+/// float are these digits.
+const EXACT_DIGITS: u64 = 1_000_000_000_000_000;
+/// Parts of one below which a float is written with an exponent.
+const PARTS_WITHOUT_EXPONENT: u64 = 100_000;
+
 /// A value of [`Writer::sample_text`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Number {
     /// Written as fast as an integer can be.
     Count(u64),
+    /// So many of a decimal part of one, as `Scaled(1_500, 3)` is 1.5: the text of the nearest float at a fraction of the
+    /// cost. At most [`MOST_DECIMALS`].
+    Scaled(u64, u32),
     /// Any float.
     Float(f64),
 }
@@ -109,26 +120,24 @@ impl Writer {
     /// `name` must be a valid metric name.
     pub fn sample_text(&mut self, name: &str, labels: &[&str], value: Number, timestamp_ms: Option<i64>) {
         self.out.push_str(name);
-        let mut separator = '{';
+        let mut separator = "{";
         for piece in labels.iter().filter(|piece| !piece.is_empty()) {
-            self.out.push(separator);
+            self.out.push_str(separator);
             self.out.push_str(piece);
-            separator = ',';
+            separator = ",";
         }
-        self.out.push_str(if separator == ',' { "} " } else { " " });
+        self.out.push_str(if separator == "," { "} " } else { " " });
         match value {
             Number::Count(value) if value < EXACT_IN_A_FLOAT => push_integer(&mut self.out, value),
             Number::Count(value) => push_float(&mut self.out, value as f64),
+            Number::Scaled(count, decimals) => push_scaled(&mut self.out, count, decimals),
             Number::Float(value) => push_float(&mut self.out, value),
         }
         match (timestamp_ms, self.format) {
             (None, _) => {}
             (Some(ms), Format::Text004) => {
                 self.out.push(' ');
-                match u64::try_from(ms) {
-                    Ok(ms) => push_integer(&mut self.out, ms),
-                    Err(_) => drop(write!(self.out, "{ms}")),
-                }
+                self.out.push_str(itoa::Buffer::new().format(ms));
             }
             (Some(ms), Format::OpenMetrics10) => {
                 self.out.push(' ');
@@ -143,16 +152,27 @@ impl Writer {
         self.out.reserve(bytes);
     }
 
-    /// Bytes written up to now: where in the body the next family begins.
+    /// Bytes written up to now, or since the last [`Writer::take`]: where in the body the next family begins.
     pub fn written(&self) -> usize {
         self.out.len()
     }
 
-    /// The whole body; OpenMetrics gets its `# EOF`.
-    pub fn finish(mut self) -> String {
+    /// Hands out what was written since the last call, of a body that is sent in pieces; the next piece gets as much room.
+    pub fn take(&mut self) -> String {
+        let room = self.out.len();
+        std::mem::replace(&mut self.out, String::with_capacity(room))
+    }
+
+    /// Ends the body: OpenMetrics gets its `# EOF`.
+    pub fn end(&mut self) {
         if self.format == Format::OpenMetrics10 {
             self.out.push_str("# EOF\n");
         }
+    }
+
+    /// The whole body, ended.
+    pub fn finish(mut self) -> String {
+        self.end();
         self.out
     }
 
@@ -194,9 +214,12 @@ fn valid_name(name: &str, starts: impl Fn(u8) -> bool, belongs: impl Fn(u8) -> b
 
 fn push_escaped(out: &mut String, text: &str, quotes: bool) {
     // All of one byte, and no byte of another character.
-    let special = |c: u8| c == b'\\' || c == b'\n' || (quotes && c == b'"');
+    let special = |text: &str| match quotes {
+        true => memchr::memchr3(b'\\', b'\n', b'"', text.as_bytes()),
+        false => memchr::memchr2(b'\\', b'\n', text.as_bytes()),
+    };
     let mut rest = text;
-    while let Some(at) = rest.bytes().position(special) {
+    while let Some(at) = special(rest) {
         out.push_str(&rest[..at]);
         out.push_str(match rest.as_bytes()[at] {
             b'\n' => "\\n",
@@ -208,20 +231,25 @@ fn push_escaped(out: &mut String, text: &str, quotes: bool) {
     out.push_str(rest);
 }
 
-/// Decimal digits.
-fn push_integer(out: &mut String, mut value: u64) {
-    let mut digits = [0_u8; 20];
-    let mut at = digits.len();
-    while at > 0 {
-        at -= 1;
-        digits[at] = b'0' + (value % 10) as u8;
-        value /= 10;
-        if value == 0 {
-            break;
-        }
+fn push_integer(out: &mut String, value: u64) {
+    out.push_str(itoa::Buffer::new().format(value));
+}
+
+/// The text that [`push_float`] gives for the nearest float.
+fn push_scaled(out: &mut String, count: u64, decimals: u32) {
+    let scale = 10_u64.pow(decimals.min(MOST_DECIMALS));
+    if count >= EXACT_DIGITS || (count > 0 && count < scale / PARTS_WITHOUT_EXPONENT) {
+        return push_float(out, count as f64 / scale as f64);
     }
-    // They are digits.
-    out.push_str(std::str::from_utf8(&digits[at..]).unwrap_or_default());
+    push_integer(out, count / scale);
+    let parts = count % scale;
+    if parts > 0 {
+        // The leading 1 keeps the zeros after the point.
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(scale + parts);
+        out.push('.');
+        out.push_str(digits[1..].trim_end_matches('0'));
+    }
 }
 
 /// The shortest text that reads back to the same float; an exponent only where the number would be long.
@@ -247,7 +275,13 @@ fn push_float(out: &mut String, value: f64) {
 
 /// Milliseconds as seconds with at most three decimals.
 fn push_seconds(out: &mut String, ms: i64) {
-    let sign = if ms < 0 { "-" } else { "" };
+    if ms < 0 {
+        out.push('-');
+    }
     let (seconds, rest) = (ms.unsigned_abs() / 1000, ms.unsigned_abs() % 1000);
-    let _ = if rest == 0 { write!(out, "{sign}{seconds}") } else { write!(out, "{sign}{seconds}.{rest:03}") };
+    push_integer(out, seconds);
+    if rest > 0 {
+        out.push('.');
+        out.push_str(&itoa::Buffer::new().format(1000 + rest)[1..]);
+    }
 }
