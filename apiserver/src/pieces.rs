@@ -8,7 +8,7 @@ use flate2::write::GzEncoder;
 use futures_util::stream;
 use http::{HeaderValue, StatusCode, header};
 
-use crate::body;
+use crate::body::{self, Body};
 use crate::encode::GZIP_THRESHOLD_BYTES;
 use crate::negotiation::Accepted;
 use crate::request::Response;
@@ -16,7 +16,7 @@ use crate::request::Response;
 /// Most pieces that are made before the answer begins; the rest is made in turn with other work.
 const FIRST_PIECES: usize = 32;
 
-/// A body in the negotiated encoding, piece by piece. A piece is some tens of kilobytes and takes well below a
+/// A body, piece by piece. A piece is some tens of kilobytes and takes well below a
 /// millisecond to make, for it is made on the thread that serves.
 pub trait Pieces: Send + 'static {
     /// Appends the next piece, which may be empty; whether more is to come.
@@ -46,23 +46,28 @@ impl Accepted {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
             headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
         }
-        let sending = Sending { pieces, first: Some(first), packer: self.gzip.then(packer) };
-        *response.body_mut() = body::stream(stream::unfold(Some(sending), async |sending| {
-            let mut sending = sending?;
-            loop {
-                let (bytes, more) = match sending.step() {
-                    Ok(step) => step,
-                    Err(error) => return Some((Err(error.into()), None)),
-                };
-                if !bytes.is_empty() || !more {
-                    return Some((Ok(Bytes::from(bytes)), more.then_some(sending)));
-                }
-                // A long count makes no bytes; others must get their turn meanwhile.
-                tokio::task::yield_now().await;
-            }
-        }));
+        *response.body_mut() = streamed(first, pieces, self.gzip);
         response
     }
+}
+
+/// The rest of a body after its first piece, sent while it is made; packed or not.
+pub fn streamed(first: Vec<u8>, pieces: impl Pieces, gzip: bool) -> Body {
+    let sending = Sending { pieces, first: Some(first), packer: gzip.then(packer) };
+    body::stream(stream::unfold(Some(sending), async |sending| {
+        let mut sending = sending?;
+        loop {
+            let (bytes, more) = match sending.step() {
+                Ok(step) => step,
+                Err(error) => return Some((Err(error.into()), None)),
+            };
+            if !bytes.is_empty() || !more {
+                return Some((Ok(Bytes::from(bytes)), more.then_some(sending)));
+            }
+            // A long count makes no bytes; others must get their turn meanwhile.
+            tokio::task::yield_now().await;
+        }
+    }))
 }
 
 struct Sending<P> {
