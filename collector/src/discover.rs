@@ -1,14 +1,14 @@
 //! Finding the groups of pods and containers, anew at each sweep.
 //!
 //! Folders whose children are pods or containers are watched ([`crate::watches`]), so that the agent can look again at
-//! once. A folder is listed again when its link count changed (on cgroup file systems it counts the child folders), when a
-//! group in it turned out to be gone, and now and then in any case. A group is its path and its inode: a recreated
+//! once. A folder is listed again when its watch told of it, when its link count changed (on cgroup file systems it counts the
+//! child folders), when a group in it turned out to be gone, and now and then in any case. A group is its path and its inode: a recreated
 //! path is a new group. Only folders named as kubelets name them are entered, below the configured root.
 
 use crate::cost;
 use crate::files::{self, Budget};
 use crate::layout::{self, Qos, SystemGroup};
-use crate::watches::{Seen, WatchId, Watches};
+use crate::watches::{Seen, Told, WatchId, Watches};
 use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, Mode, OFlags, RawDir};
 use std::collections::{HashMap, HashSet};
@@ -63,6 +63,8 @@ pub enum Whose {
     Container {
         /// UID of its pod.
         pod_uid: Arc<str>,
+        /// Its pod's group.
+        pod: GroupId,
         /// Its id.
         id: Arc<str>,
     },
@@ -155,6 +157,10 @@ struct Lister {
     watches: Option<Watches>,
     /// Events were lost: every folder is listed.
     lists_all: bool,
+    /// Folders in which groups came or went since the last refresh.
+    told: HashSet<WatchId>,
+    /// Folders without a watch at the last refresh.
+    unwatched: usize,
     /// Groups came or went since the last refresh, as far as the watches say.
     has_news: bool,
     /// The kernel tells when a group becomes empty.
@@ -186,6 +192,8 @@ impl Discovery {
             left_out: 0,
             watches: if trust_links { Watches::new() } else { None },
             lists_all: false,
+            told: HashSet::new(),
+            unwatched: 0,
             has_news: false,
             tells_emptying,
             emptying: HashMap::new(),
@@ -223,10 +231,12 @@ impl Discovery {
         if self.follows_services && sequence % FULL_LISTING_SWEEPS == 1 {
             self.refresh_services(changes);
         }
+        self.lister.unwatched = 0;
         for base in &mut self.bases {
             self.lister.refresh(base, sequence, gone, budget, changes);
         }
         self.lister.lists_all = false;
+        self.lister.told.clear();
         self.lister.has_news = false;
     }
 
@@ -248,6 +258,12 @@ impl Discovery {
     /// Whether groups came or went since the last refresh.
     pub fn has_news(&self) -> bool {
         self.lister.has_news
+    }
+
+    /// Whether the kernel tells of every group that comes or goes, as of the last refresh, so that none has to be read to see
+    /// that it is there.
+    pub fn is_told_of_all(&self) -> bool {
+        self.lister.watches.is_some() && self.lister.unwatched == 0
     }
 
     /// Moves the groups whose `cgroup.events` changed into `to`.
@@ -335,11 +351,12 @@ impl Discovery {
 
 impl Lister {
     fn take_events(&mut self) {
-        let mut changed = Vec::new();
-        let seen = self.watches.as_mut().map_or(Seen::Nothing, |watches| watches.drain(&mut changed));
+        let mut told = Told::default();
+        let seen = self.watches.as_mut().map_or(Seen::Nothing, |watches| watches.drain(&mut told));
         self.lists_all |= seen == Seen::Overflow;
-        self.has_news |= seen != Seen::Nothing || !changed.is_empty();
-        self.emptied.extend(changed.iter().filter_map(|watch| self.emptying.get(watch)));
+        self.has_news |= seen != Seen::Nothing || !told.emptying.is_empty();
+        self.emptied.extend(told.emptying.iter().filter_map(|watch| self.emptying.get(watch)));
+        self.told.extend(told.folders);
     }
 
     fn watch_emptying(&mut self, path: &str, group: GroupId) -> Option<WatchId> {
@@ -377,6 +394,7 @@ impl Lister {
         {
             folder.watch = watches.add(&self.root, &folder.path);
         }
+        self.unwatched += usize::from(folder.watch.is_none() && !folder.path.is_empty());
         let links = match &folder.kept {
             Some(kept) => files::inode_and_links(kept, ""),
             None => files::inode_and_links(&self.root, &folder.path),
@@ -392,6 +410,7 @@ impl Lister {
         // Folders take turns, so that no sweep lists all of them.
         let due = !self.trust_links
             || self.lists_all
+            || folder.watch.is_some_and(|watch| self.told.contains(&watch))
             || (sequence + folder.inode).is_multiple_of(FULL_LISTING_SWEEPS);
         if (due || links != folder.links || folder.holds_any(gone))
             && self.list(folder.kept.as_ref(), &folder.path).is_ok()
@@ -452,9 +471,9 @@ impl Lister {
                 }
                 return;
             }
-            Role::Pod { uid, .. } => {
+            Role::Pod { uid, group, .. } => {
                 let Some(id) = layout::container_id(name) else { return };
-                let whose = Whose::Container { pod_uid: uid.clone(), id: Arc::from(id) };
+                let whose = Whose::Container { pod_uid: uid.clone(), pod: *group, id: Arc::from(id) };
                 let found = Found { id: 0, path: path.clone(), inode, whose };
                 if let Some(group) = self.admit(found, changes) {
                     let emptying = self.watch_emptying(&path, group);

@@ -7,6 +7,8 @@ use crate::parse::{self, Limit, MemoryStat};
 use crate::sample::{Cpu, Memory, Swap, working_set_bytes};
 use rustix::fd::OwnedFd;
 
+/// Sweeps after which a group is read again although its pod stood still.
+const TRUSTED_SWEEPS: u64 = 60;
 /// Sweeps after which `memory.stat` and limits are read again although nothing else changed.
 pub const SLOW_TIER_SWEEPS: u64 = 10;
 
@@ -48,6 +50,10 @@ pub struct GroupFiles {
     last_cpu_ns: Option<u64>,
     /// The last sweep in which CPU or memory usage was another than in the one before, or could not be read.
     changed_sequence: Option<u64>,
+    /// The last sweep in which both were read of its own files.
+    read_sequence: Option<u64>,
+    /// Its memory counts that of the groups in it.
+    counts_below: Option<bool>,
     stat: MemoryStat,
     stat_sequence: u64,
     swap_unaccounted: bool,
@@ -65,6 +71,17 @@ pub struct GroupValues {
     pub swap: Option<Swap>,
     /// The group is no more; the values are those read before that showed.
     pub gone: bool,
+}
+
+/// What a group's counters say of the groups in it. CPU time and memory are counted in a group and in all above it at once, and
+/// nothing in a pod takes memory without using CPU: so as long as both of a pod's stand still, those of its containers do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stillness {
+    /// The sweep from which on they were the same.
+    since_sequence: u64,
+    /// When they were read, Unix milliseconds.
+    cpu_unix_ms: i64,
+    memory_unix_ms: i64,
 }
 
 #[derive(Clone, Copy)]
@@ -89,6 +106,8 @@ impl GroupFiles {
             last_usage_bytes: None,
             last_cpu_ns: None,
             changed_sequence: None,
+            read_sequence: None,
+            counts_below: None,
             stat: MemoryStat::default(),
             stat_sequence: 0,
             swap_unaccounted: false,
@@ -104,6 +123,7 @@ impl GroupFiles {
         let t1 = ctx.clock.monotonic_ns();
         values.cpu = cpu_ns.map(|usage_ns| Cpu { usage_ns, unix_ms: ctx.anchor.middle_unix_ms(t0, t1) });
         if values.gone {
+            self.read_sequence = None;
             return values;
         }
         let usage = ctx
@@ -112,21 +132,69 @@ impl GroupFiles {
             .and_then(|(tree, file)| self.number(ctx, Which::MemoryUsage, tree, file, &mut values.gone));
         let t2 = ctx.clock.monotonic_ns();
         let idle = self.is_idle(cpu_ns, usage, ctx.sequence);
+        self.read_sequence = cpu_ns.and(usage).map(|_| ctx.sequence);
         let Some(usage_bytes) = usage else { return values };
         self.refresh_stat(ctx, idle, &mut values.gone);
         let unix_ms = ctx.anchor.middle_unix_ms(t1, t2);
+        self.put_memory(usage_bytes, unix_ms, &mut values);
+        values
+    }
+
+    /// As [`GroupFiles::read`], for a group in another: where that one says that nothing moved in here since the last
+    /// reading, the values are those of then, and as old as what says so.
+    pub fn read_below(&mut self, above: Option<Stillness>, ctx: &mut SweepContext<'_>) -> GroupValues {
+        // Groups take turns, so that no sweep reads all of them in any case.
+        let turn = |sequence: u64| sequence.wrapping_add(self.inode) / TRUSTED_SWEEPS;
+        let trusted = |above: &Stillness| {
+            self.read_sequence
+                .is_some_and(|read| read >= above.since_sequence && turn(read) == turn(ctx.sequence))
+        };
+        let (Some(above), Some(usage_ns), Some(usage_bytes)) =
+            (above.filter(trusted), self.last_cpu_ns, self.last_usage_bytes)
+        else {
+            return self.read(ctx);
+        };
+        let cpu = Some(Cpu { usage_ns, unix_ms: above.cpu_unix_ms });
+        let mut values = GroupValues { cpu, ..GroupValues::default() };
+        self.refresh_stat(ctx, true, &mut values.gone);
+        self.put_memory(usage_bytes, above.memory_unix_ms, &mut values);
+        values
+    }
+
+    /// As [`GroupFiles::read`], between two sweeps: what moved counts as moved in the next, in which the groups in this one
+    /// were not read yet.
+    pub fn read_between(&mut self, ctx: &mut SweepContext<'_>) -> GroupValues {
+        let values = self.read(ctx);
+        if self.changed_sequence == Some(ctx.sequence) {
+            self.changed_sequence = Some(ctx.sequence + 1);
+        }
+        values
+    }
+
+    /// What the values just read say of the groups in this one.
+    pub fn stillness(&mut self, values: &GroupValues, ctx: &mut SweepContext<'_>) -> Option<Stillness> {
+        let (cpu, memory) = values.cpu.zip(values.memory)?;
+        let counts_below = self.counts_below.unwrap_or_else(|| match ctx.plan.memory_hierarchy {
+            Some((tree, file)) => {
+                self.read_once(ctx, tree, file).is_some_and(|text| parse::number(text) == Some(1))
+            }
+            None => true,
+        });
+        self.counts_below = Some(counts_below);
+        let since_sequence = self.changed_sequence.filter(|_| counts_below)?;
+        Some(Stillness { since_sequence, cpu_unix_ms: cpu.unix_ms, memory_unix_ms: memory.unix_ms })
+    }
+
+    fn put_memory(&self, usage_bytes: u64, unix_ms: i64, values: &mut GroupValues) {
+        let inactive_bytes = self.stat.inactive_file_bytes;
         values.memory = Some(Memory {
             usage_bytes: Some(usage_bytes),
-            working_set_bytes: self
-                .stat
-                .inactive_file_bytes
-                .map(|inactive| working_set_bytes(usage_bytes, inactive)),
+            working_set_bytes: inactive_bytes.map(|inactive| working_set_bytes(usage_bytes, inactive)),
             rss_bytes: self.stat.rss_bytes,
             unix_ms,
         });
         let limit_bytes = self.swap_limit;
         values.swap = self.stat.swap_bytes.map(|usage_bytes| Swap { usage_bytes, limit_bytes, unix_ms });
-        values
     }
 
     /// Whether neither value moved since the sweep before.
@@ -200,6 +268,10 @@ impl GroupFiles {
             // What is read now and then is not worth the memory of an open file.
             self.let_go(ctx.budget, Which::MemoryStat);
             self.let_go(ctx.budget, Which::Swap);
+            if self.read_sequence.is_none_or(|read| read < ctx.sequence) {
+                self.let_go(ctx.budget, Which::Cpu);
+                self.let_go(ctx.budget, Which::MemoryUsage);
+            }
         }
         // Groups take turns: their next forced reads are spread by inode.
         let stagger = if self.stat_sequence == 0 { self.inode % SLOW_TIER_SWEEPS } else { 0 };
@@ -281,13 +353,16 @@ impl GroupFiles {
         let (Some(root), Some(folder)) = (ctx.trees.get(tree), self.folders.get_mut(tree)) else {
             return Err(ReadFault::Other);
         };
+        // Files are worth a descriptor only where they are read again and again, a folder where they are opened so.
         let each_sweep = match which {
-            Which::Cpu | Which::MemoryUsage => true,
+            // Of the machine only CPU time is read.
+            Which::Cpu if self.path.is_empty() => true,
+            Which::Cpu | Which::MemoryUsage => self.read_sequence.is_some_and(|read| read + 1 == ctx.sequence),
             Which::MemoryStat | Which::Swap => self.stat_sequence + 1 == ctx.sequence,
         };
         let keep = each_sweep && ctx.budget.take_file();
-        // A folder is worth a descriptor only where files are opened again and again.
-        if !keep && folder.is_none() && !self.path.is_empty() && ctx.budget.take_folder() {
+        let keeps_folder = each_sweep && !keep && folder.is_none() && !self.path.is_empty();
+        if keeps_folder && ctx.budget.take_folder() {
             *folder = files::open_folder_at(root, &self.path).ok();
             ctx.budget.give_back(0, usize::from(folder.is_none()));
         }
@@ -328,4 +403,137 @@ fn well_formed<T>(value: Option<Option<T>>, ctx: &mut SweepContext<'_>) -> Optio
         (ctx.faults)(ReadFault::Malformed);
     }
     value.flatten()
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test: makes files")]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::mounts::{CgroupMount, Hierarchies};
+    use std::path::Path;
+
+    /// A pod and its container on a made-up machine of v1.
+    struct Machine {
+        folder: tempfile::TempDir,
+        plan: FilePlan,
+        pod: GroupFiles,
+        container: GroupFiles,
+    }
+
+    impl Machine {
+        fn new() -> Machine {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::create_dir_all(folder.path().join("pod/app")).unwrap();
+            let controllers = ["cpuacct", "memory"].map(str::to_owned).to_vec();
+            let mount_point = folder.path().to_owned();
+            let mount = CgroupMount { root: "/".to_owned(), mount_point, unified: false, controllers };
+            let plan = Hierarchies::settle(&[mount]).unwrap().plan(&[]);
+            let (pod, container) = (GroupFiles::new("pod", 7, 1), GroupFiles::new("pod/app", 8, 1));
+            let machine = Machine { folder, plan, pod, container };
+            machine.write("pod/memory.use_hierarchy", "1\n");
+            for group in ["pod", "pod/app"] {
+                machine.write(&format!("{group}/memory.stat"), "total_inactive_file 1\n");
+                machine.set(group, 100, 50);
+            }
+            machine
+        }
+
+        fn write(&self, file: &str, text: &str) {
+            std::fs::write(self.folder.path().join(file), text).unwrap();
+        }
+
+        fn set(&self, group: &str, cpu_ns: u64, usage_bytes: u64) {
+            self.write(&format!("{group}/cpuacct.usage"), &format!("{cpu_ns}\n"));
+            self.write(&format!("{group}/memory.usage_in_bytes"), &format!("{usage_bytes}\n"));
+        }
+
+        fn with<T>(
+            &mut self,
+            sequence: u64,
+            make: impl FnOnce(&mut GroupFiles, &mut GroupFiles, &mut SweepContext<'_>) -> T,
+        ) -> T {
+            let mut ctx = SweepContext {
+                plan: &self.plan,
+                trees: &[files::open_folder(Path::new(self.folder.path())).unwrap()],
+                budget: &Budget::none(),
+                clock: &SystemClock,
+                anchor: Anchor::now(&SystemClock),
+                sequence,
+                buffer: &mut [0; 4096],
+                path: &mut String::new(),
+                faults: &mut |_| {},
+            };
+            make(&mut self.pod, &mut self.container, &mut ctx)
+        }
+
+        /// The container's CPU time and memory in a sweep, and whether its time is the pod's.
+        fn sweep(&mut self, sequence: u64) -> (u64, u64, bool) {
+            self.with(sequence, |pod, container, ctx| {
+                let of_pod = pod.read(ctx);
+                let still = pod.stillness(&of_pod, ctx);
+                let values = container.read_below(still, ctx);
+                let (cpu, memory) = (values.cpu.unwrap(), values.memory.unwrap());
+                let same = cpu.unix_ms == of_pod.cpu.unwrap().unix_ms
+                    && memory.unix_ms == of_pod.memory.unwrap().unix_ms;
+                (cpu.usage_ns, memory.usage_bytes.unwrap(), same)
+            })
+        }
+    }
+
+    #[test]
+    fn a_pod_that_stands_still_speaks_for_its_container() {
+        let mut machine = Machine::new();
+        let read = machine.sweep(1);
+        assert_eq!((read.0, read.1), (100, 50));
+        // Something no kernel does: the container moves alone. It shows that its files are not read.
+        machine.set("pod/app", 101, 51);
+        let (cpu_ns, usage_bytes, same) = machine.sweep(2);
+        assert_eq!((cpu_ns, usage_bytes, same), (100, 50, true), "not read");
+        for (cpu_ns, usage_bytes, sequence) in [(102, 50, 3), (102, 49, 4)] {
+            machine.set("pod", cpu_ns, usage_bytes);
+            machine.set("pod/app", cpu_ns, usage_bytes);
+            let read = machine.sweep(sequence);
+            assert_eq!((read.0, read.1), (cpu_ns, usage_bytes), "the pod moved");
+        }
+        // However still the pod is, the container is read now and then.
+        machine.set("pod/app", 103, 48);
+        let read_again = (5..=4 + TRUSTED_SWEEPS).find(|sequence| machine.sweep(*sequence).0 == 103);
+        assert!(read_again.is_some());
+    }
+
+    #[test]
+    fn what_moved_between_sweeps_is_read_in_the_next() {
+        let mut machine = Machine::new();
+        machine.sweep(1);
+        machine.set("pod", 200, 60);
+        machine.set("pod/app", 200, 60);
+        machine.with(1, |pod, _, ctx| assert_eq!(pod.read_between(ctx).cpu.unwrap().usage_ns, 200));
+        assert_eq!(machine.sweep(2).0, 200);
+    }
+
+    #[test]
+    fn a_pod_that_does_not_count_its_containers_says_nothing_of_them() {
+        let mut machine = Machine::new();
+        machine.write("pod/memory.use_hierarchy", "0\n");
+        machine.sweep(1);
+        machine.set("pod/app", 101, 51);
+        let read = machine.sweep(2);
+        assert_eq!((read.0, read.1), (101, 51));
+    }
+
+    #[test]
+    fn a_container_that_could_not_be_read_is_tried_again() {
+        let mut machine = Machine::new();
+        let usage = machine.folder.path().join("pod/app/memory.usage_in_bytes");
+        std::fs::remove_file(&usage).unwrap();
+        machine.with(1, |pod, container, ctx| {
+            let of_pod = pod.read(ctx);
+            let still = pod.stillness(&of_pod, ctx);
+            assert_eq!(container.read_below(still, ctx).memory, None);
+        });
+        machine.set("pod/app", 100, 50);
+        let read = machine.sweep(2);
+        assert_eq!((read.0, read.1), (100, 50));
+    }
 }

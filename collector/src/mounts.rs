@@ -89,6 +89,8 @@ pub struct FilePlan {
     pub cpu: Option<(usize, &'static str, CpuFormat)>,
     /// Memory usage: tree, file.
     pub memory_usage: Option<(usize, &'static str)>,
+    /// Says by 1 that a group's memory counts that of the groups in it, where that is a choice: tree, file.
+    pub memory_hierarchy: Option<(usize, &'static str)>,
     /// Memory statistics: tree, file, keys.
     pub memory_stat: Option<(usize, &'static str, &'static MemoryKeys)>,
     /// Swap usage and limit, where they are files of their own: tree, files.
@@ -198,6 +200,9 @@ impl Hierarchies {
                 true => (at, "memory.current"),
                 false => (at, "memory.usage_in_bytes"),
             }),
+            memory_hierarchy: memory
+                .filter(|(_, unified)| !unified)
+                .map(|(at, _)| (at, "memory.use_hierarchy")),
             memory_stat: memory.map(|(at, unified)| match unified {
                 true => (at, "memory.stat", &MEMORY_KEYS_V2),
                 false => (at, "memory.stat", &MEMORY_KEYS_V1),

@@ -13,7 +13,7 @@ use crate::devices::Devices;
 use crate::discover::{Change, Discovery, GroupId};
 use crate::error::CollectorError;
 use crate::files::{self, BUFFER_BYTES, Budget, READ_FAULTS, ReadFault};
-use crate::group::{GroupFiles, SweepContext};
+use crate::group::{GroupFiles, Stillness, SweepContext};
 use crate::mounts::{FilePlan, Hierarchies, Version};
 use crate::names::Names;
 use crate::node::NodeReader;
@@ -131,6 +131,8 @@ pub struct Sweeper {
     /// Room for the sums of pods.
     sums: HashMap<Arc<str>, Reading>,
     gone: HashSet<GroupId>,
+    /// What the pods read in this sweep say of their containers.
+    still: HashMap<GroupId, Stillness>,
     changes: Vec<Change>,
     names: Arc<Names>,
     names_generation: Option<u64>,
@@ -220,6 +222,7 @@ impl Sweeper {
             ended_cpu_ns: HashMap::new(),
             sums: HashMap::new(),
             gone: HashSet::new(),
+            still: HashMap::new(),
             changes: Vec::new(),
             names,
             names_generation: None,
@@ -271,11 +274,13 @@ impl Sweeper {
 
     /// Sweeps. Groups that vanish meanwhile are left out, and what took their place is read within the same sweep.
     pub fn sweep_once(&mut self) -> &Sweep {
+        self.take_events();
         let started_ns = self.clock.monotonic_ns();
         let anchor = Anchor::now(self.clock.as_ref());
         self.sequence += 1;
         self.report = SweepReport::default();
         self.gone.clear();
+        self.still.clear();
         self.emptied.clear();
         self.meter.lap();
         self.discover();
@@ -327,7 +332,7 @@ impl Sweeper {
         };
         let (mut read, mut resets) = (0, 0);
         for group in self.groups.iter_mut().filter(|group| emptied.contains(&group.id)) {
-            let values = group.files.read(&mut ctx);
+            let values = group.files.read_between(&mut ctx);
             if values.gone {
                 continue;
             }
@@ -477,6 +482,7 @@ impl Sweeper {
     /// Reads every group that was not read in this sweep yet.
     fn read_groups(&mut self, anchor: Anchor) {
         let (mut resets, mut started, mut slow) = (0, 0, Cost::default());
+        let trusts_pods = self.on_cgroup_fs && self.discovery.is_told_of_all();
         let mut faults = |fault| count(&mut self.report, fault);
         let mut ctx = SweepContext {
             plan: &self.plan,
@@ -495,6 +501,9 @@ impl Sweeper {
             }
             group.read_sequence = self.sequence;
             let values = match (&self.processes, &group.kind) {
+                (None, Kind::Container { pod, .. }) if trusts_pods => {
+                    group.files.read_below(self.still.get(pod).copied(), &mut ctx)
+                }
                 (None, _) => group.files.read(&mut ctx),
                 (Some(processes), Kind::Container { .. }) => {
                     processes.read(group.files.path(), &mut group.family, &self.proc_root, &mut ctx)
@@ -505,6 +514,12 @@ impl Sweeper {
             if values.gone {
                 self.gone.insert(group.id);
                 continue;
+            }
+            if trusts_pods
+                && matches!(group.kind, Kind::Pod { .. })
+                && let Some(still) = group.files.stillness(&values, &mut ctx)
+            {
+                self.still.insert(group.id, still);
             }
             resets += group.take(values, anchor);
             if self.on_cgroup_fs && group.is_new(ctx.sequence) && group.reading.created_unix_ms.is_none() {
@@ -572,7 +587,7 @@ impl Sweeper {
         for group in &mut self.groups {
             match &mut group.kind {
                 Kind::Pod { name: name @ None, .. } => *name = table.pod(&group.pod_uid).cloned(),
-                Kind::Container { id, name, pod_name, looks_like_sandbox } => {
+                Kind::Container { id, name, pod_name, looks_like_sandbox, .. } => {
                     if let Some(unix_ms) = table.created_unix_ms(id) {
                         group.reading.created_unix_ms = Some(unix_ms);
                     }
@@ -676,6 +691,7 @@ fn folder_plan(folder: PathBuf) -> FilePlan {
         trees: vec![folder],
         cpu: None,
         memory_usage: None,
+        memory_hierarchy: None,
         memory_stat: None,
         swap: None,
         slow: Vec::new(),

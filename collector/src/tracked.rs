@@ -45,6 +45,8 @@ pub(crate) enum Kind {
     },
     Container {
         id: Arc<str>,
+        /// Its pod's group.
+        pod: GroupId,
         name: Option<Arc<ContainerName>>,
         pod_name: Option<Arc<PodName>>,
         looks_like_sandbox: bool,
@@ -55,8 +57,8 @@ impl Group {
     /// A group that was just found.
     pub(crate) fn new(found: Found, plan: &FilePlan, sequence: u64) -> Group {
         let (pod_uid, kind) = match found.whose {
-            Whose::Container { pod_uid, id } => {
-                (pod_uid, Kind::Container { id, name: None, pod_name: None, looks_like_sandbox: false })
+            Whose::Container { pod_uid, pod, id } => {
+                (pod_uid, Kind::Container { id, pod, name: None, pod_name: None, looks_like_sandbox: false })
             }
             Whose::Pod { uid, qos } => (uid, Kind::Pod { qos, name: None }),
             Whose::System(whose) => (Arc::default(), Kind::System(whose)),
@@ -151,7 +153,7 @@ impl Group {
                 path: self.path.clone(),
                 details: self.slow.details().clone(),
             }),
-            Kind::Container { id, name, pod_name, looks_like_sandbox } => {
+            Kind::Container { id, name, pod_name, looks_like_sandbox, .. } => {
                 sweep.containers.push(ContainerReading {
                     id: id.clone(),
                     pod_uid: self.pod_uid.clone(),

@@ -31,6 +31,15 @@ pub struct Watches {
     buffer: Vec<MaybeUninit<u8>>,
 }
 
+/// What events were about.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Watches of folders in which groups came or went.
+    pub folders: Vec<WatchId>,
+    /// Watches of groups that got their first process or lost their last.
+    pub emptying: Vec<WatchId>,
+}
+
 /// What events there were.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
@@ -102,19 +111,24 @@ impl Watches {
         let _ = inotify::remove_watch(&self.instance, id);
     }
 
-    /// Takes all events that are there. `emptying` gets the watches of groups that got their first process or lost
-    /// their last.
-    pub fn drain(&mut self, emptying: &mut Vec<WatchId>) -> Seen {
+    /// Takes all events that are there, and adds what they were about.
+    pub fn drain(&mut self, told: &mut Told) -> Seen {
         let mut seen = Seen::Nothing;
         cost::called(1);
         let mut reader = Reader::new(&self.instance, &mut self.buffer);
         while let Ok(event) = reader.next() {
             if event.events().contains(ReadFlags::MODIFY) {
-                emptying.push(event.wd());
+                told.emptying.push(event.wd());
             } else if event.events().contains(ReadFlags::QUEUE_OVERFLOW) {
                 seen = Seen::Overflow;
-            } else if seen == Seen::Nothing {
-                seen = Seen::Changes;
+            } else {
+                // Groups often come and go several at a time.
+                if told.folders.last() != Some(&event.wd()) {
+                    told.folders.push(event.wd());
+                }
+                if seen == Seen::Nothing {
+                    seen = Seen::Changes;
+                }
             }
         }
         seen
@@ -155,14 +169,13 @@ mod tests {
         assert_eq!((watches.add(&root, "b"), watches.count(), watches.refused()), (None, 1, 1));
         assert_eq!(watches.add_emptying(&root, "a"), None);
         watches.remove(first);
-        assert!(watches.add(&root, "b").is_some());
+        let second = watches.add(&root, "b").unwrap();
         assert_eq!(watches.add(&root, "missing"), None);
         std::fs::create_dir(folder.path().join("b/c")).unwrap();
-        let mut emptying = Vec::new();
-        assert_eq!(
-            (watches.drain(&mut emptying), watches.drain(&mut emptying)),
-            (Seen::Changes, Seen::Nothing)
-        );
-        assert!(emptying.is_empty());
+        std::fs::create_dir(folder.path().join("b/d")).unwrap();
+        // Taken back watches tell of that, too.
+        let mut told = Told::default();
+        assert_eq!((watches.drain(&mut told), watches.drain(&mut told)), (Seen::Changes, Seen::Nothing));
+        assert_eq!(told, Told { folders: vec![first, second], emptying: Vec::new() });
     }
 }
