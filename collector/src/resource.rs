@@ -8,10 +8,12 @@
 use crate::names::{ContainerName, PodName};
 use crate::sample::{Reading, Sweep};
 use crate::table::{Metric, Sets, Source, Stability};
-use flyball_model::exposition::{Format, MetricType, Writer};
+use flyball_model::exposition::{Format, MetricType, Number, Writer, push_label};
+use std::ops::Range;
+use std::sync::Arc;
 
 /// A value and its time, Unix milliseconds.
-type Point = (f64, Option<i64>);
+type Point = (Number, Option<i64>);
 
 /// A family of the kubelet.
 struct Family {
@@ -194,31 +196,119 @@ static POD_FAMILIES: [Family; 3] = [
     },
 ];
 
+/// Bytes of one series, roughly; for the first size of the body.
+const SERIES_BYTES: usize = 144;
+
 const ERROR_HELP: &str = "1 if there was an error while getting container metrics, 0 otherwise";
 
-/// The body for a finished sweep.
-pub fn render(sweep: &Sweep, format: Format) -> String {
-    let mut writer = Writer::new(format);
-    let containers = named_containers(sweep);
-    for family in &CONTAINER_FAMILIES {
-        let series = containers.iter().map(|(name, reading)| {
-            let labels = [
+/// The named groups of a sweep in the order in which they are written, with their labels as text. It also fits later sweeps,
+/// until a group comes, goes, gets a name or starts.
+#[derive(Debug, Default)]
+pub struct Order {
+    /// The labels of all of them.
+    labels: String,
+    containers: Vec<Placed>,
+    pods: Vec<Placed>,
+    /// What it was made of, in the sweep's order: names, and what tells which of two groups of one name is the younger.
+    of_containers: Vec<(Option<Arc<ContainerName>>, Option<i64>)>,
+    of_pods: Vec<(Option<Arc<PodName>>, Option<i64>)>,
+}
+
+/// A group by its place in the sweep, and where its labels are.
+#[derive(Debug)]
+struct Placed {
+    at: usize,
+    labels: Range<usize>,
+}
+
+impl Order {
+    /// Of a sweep.
+    pub fn of(sweep: &Sweep) -> Order {
+        let (containers, pods) = (&sweep.containers, &sweep.pods);
+        let mut order = Order {
+            of_containers: containers.iter().map(|c| (c.name.clone(), c.reading.start_unix_ms)).collect(),
+            of_pods: pods.iter().map(|p| (p.name.clone(), p.reading.start_unix_ms)).collect(),
+            ..Order::default()
+        };
+        for (at, name) in youngest_of_each(&order.of_containers, |name| {
+            (&name.container, &name.pod.namespace, &name.pod.pod)
+        }) {
+            let pairs = [
                 ("container", name.container.as_str()),
                 ("namespace", name.pod.namespace.as_str()),
                 ("pod", name.pod.pod.as_str()),
             ];
-            (labels, *reading)
+            order.containers.push(Placed { at, labels: add_labels(&mut order.labels, &pairs) });
+        }
+        for (at, name) in youngest_of_each(&order.of_pods, |name| (&name.namespace, &name.pod, &name.pod)) {
+            let pairs = [("namespace", name.namespace.as_str()), ("pod", name.pod.as_str())];
+            order.pods.push(Placed { at, labels: add_labels(&mut order.labels, &pairs) });
+        }
+        order
+    }
+
+    /// Whether it is the order of this sweep, too.
+    pub fn fits(&self, sweep: &Sweep) -> bool {
+        fit(&self.of_containers, sweep.containers.iter().map(|c| (c.name.as_ref(), c.reading.start_unix_ms)))
+            && fit(&self.of_pods, sweep.pods.iter().map(|p| (p.name.as_ref(), p.reading.start_unix_ms)))
+    }
+
+    fn labels(&self, placed: &Placed) -> &str {
+        self.labels.get(placed.labels.clone()).unwrap_or_default()
+    }
+}
+
+/// A name that is held here is no other's, so that the same pointer is the same name.
+fn fit<'a, N: 'a>(
+    known: &[(Option<Arc<N>>, Option<i64>)],
+    now: impl ExactSizeIterator<Item = (Option<&'a Arc<N>>, Option<i64>)>,
+) -> bool {
+    let same = |a: Option<&Arc<N>>, b: Option<&Arc<N>>| match (a, b) {
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+        (None, None) => true,
+        _ => false,
+    };
+    known.len() == now.len()
+        && known.iter().zip(now).all(|((name, start), (now, now_start))| {
+            // Groups without a name have no place, whenever they start.
+            same(name.as_ref(), now) && (now.is_none() || *start == now_start)
+        })
+}
+
+fn add_labels(text: &mut String, pairs: &[(&str, &str)]) -> Range<usize> {
+    let mut labels = String::new();
+    for (name, value) in pairs {
+        push_label(&mut labels, name, value);
+    }
+    let start = text.len();
+    text.push_str(&labels);
+    start..text.len()
+}
+
+/// The body for a finished sweep.
+pub fn render(sweep: &Sweep, format: Format) -> String {
+    render_in(&Order::of(sweep), sweep, format)
+}
+
+/// The same, in an order that fits the sweep.
+pub fn render_in(order: &Order, sweep: &Sweep, format: Format) -> String {
+    let mut writer = Writer::new(format);
+    let series = CONTAINER_FAMILIES.len() * order.containers.len() + POD_FAMILIES.len() * order.pods.len();
+    writer.reserve(series * SERIES_BYTES);
+    for family in &CONTAINER_FAMILIES {
+        let series = order.containers.iter().filter_map(|placed| {
+            Some((order.labels(placed), &sweep.containers.get(placed.at)?.reading))
         });
         write_family(&mut writer, family, series);
     }
     for family in &NODE_FAMILIES {
-        write_family(&mut writer, family, std::iter::once(([], &sweep.node)));
+        write_family(&mut writer, family, std::iter::once(("", &sweep.node)));
     }
-    let pods = named_pods(sweep);
     for family in &POD_FAMILIES {
-        let series = pods.iter().map(|(name, reading)| {
-            ([("namespace", name.namespace.as_str()), ("pod", name.pod.as_str())], *reading)
-        });
+        let series = order
+            .pods
+            .iter()
+            .filter_map(|placed| Some((order.labels(placed), &sweep.pods.get(placed.at)?.reading)));
         write_family(&mut writer, family, series);
     }
     write_errors(&mut writer, 0.0);
@@ -232,10 +322,10 @@ pub fn render_error(format: Format) -> String {
     writer.finish()
 }
 
-fn write_family<'a, const LABELS: usize>(
+fn write_family<'a>(
     writer: &mut Writer,
     family: &Family,
-    series: impl Iterator<Item = ([(&'a str, &'a str); LABELS], &'a Reading)>,
+    series: impl Iterator<Item = (&'a str, &'a Reading)>,
 ) {
     let mut introduced = false;
     for (labels, reading) in series {
@@ -244,7 +334,7 @@ fn write_family<'a, const LABELS: usize>(
             writer.family(family.metric.name, family.metric.help, family.metric.kind, family.metric.unit);
             introduced = true;
         }
-        writer.sample(family.metric.name, &labels, value, unix_ms);
+        writer.sample_text(family.metric.name, &[labels], value, unix_ms);
     }
 }
 
@@ -259,56 +349,50 @@ fn write_errors(writer: &mut Writer, value: f64) {
     }
 }
 
-/// Sorted by name, one of each: where two groups bear one name (a container ended, its successor runs), the younger.
-fn named_containers(sweep: &Sweep) -> Vec<(&ContainerName, &Reading)> {
-    let named = sweep.containers.iter().filter_map(|c| Some((c.name.as_deref()?, &c.reading)));
-    youngest_of_each(named.collect(), |name| (&name.container, &name.pod.namespace, &name.pod.pod))
-}
-
-fn named_pods(sweep: &Sweep) -> Vec<(&PodName, &Reading)> {
-    let named = sweep.pods.iter().filter_map(|p| Some((p.name.as_deref()?, &p.reading)));
-    youngest_of_each(named.collect(), |name| (&name.namespace, &name.pod, &name.pod))
-}
-
+/// Places of the named, sorted by name, one of each: where two groups bear one name (a container ended, its successor runs),
+/// the younger.
 fn youngest_of_each<'a, N>(
-    mut named: Vec<(&'a N, &'a Reading)>,
+    all: &'a [(Option<Arc<N>>, Option<i64>)],
     key: impl Fn(&'a N) -> (&'a String, &'a String, &'a String),
-) -> Vec<(&'a N, &'a Reading)> {
+) -> Vec<(usize, &'a N)> {
+    let mut named: Vec<(usize, &N, Option<i64>)> = all
+        .iter()
+        .enumerate()
+        .filter_map(|(at, (name, start_unix_ms))| Some((at, name.as_deref()?, *start_unix_ms)))
+        .collect();
     // Stable, so among equal starts the group found last stays last.
-    named.sort_by(|(a, a_reading), (b, b_reading)| {
-        key(a).cmp(&key(b)).then(a_reading.start_unix_ms.cmp(&b_reading.start_unix_ms))
-    });
-    let mut kept: Vec<(&N, &Reading)> = Vec::with_capacity(named.len());
-    for entry in named {
+    named.sort_by(|(_, a, a_start), (_, b, b_start)| key(a).cmp(&key(b)).then(a_start.cmp(b_start)));
+    let mut kept: Vec<(usize, &N)> = Vec::with_capacity(named.len());
+    for (at, name, _) in named {
         match kept.last_mut() {
-            Some(last) if key(last.0) == key(entry.0) => *last = entry,
-            _ => kept.push(entry),
+            Some(last) if key(last.1) == key(name) => *last = (at, name),
+            _ => kept.push((at, name)),
         }
     }
     kept
 }
 
 fn cpu_seconds(reading: &Reading) -> Option<Point> {
-    reading.cpu.map(|cpu| (cpu.usage_ns as f64 / 1e9, Some(cpu.unix_ms)))
+    reading.cpu.map(|cpu| (Number::Scaled(cpu.usage_ns, 9), Some(cpu.unix_ms)))
 }
 
 fn working_set_bytes(reading: &Reading) -> Option<Point> {
     let memory = reading.memory?;
-    Some((memory.working_set_bytes? as f64, Some(memory.unix_ms)))
+    Some((Number::Count(memory.working_set_bytes?), Some(memory.unix_ms)))
 }
 
 fn start_seconds(reading: &Reading) -> Option<Point> {
-    let unix_ms = reading.start_unix_ms.filter(|unix_ms| *unix_ms > 0)?;
-    Some((unix_ms as f64 / 1e3, None))
+    let unix_ms = u64::try_from(reading.start_unix_ms?).ok().filter(|unix_ms| *unix_ms > 0)?;
+    Some((Number::Scaled(unix_ms, 3), None))
 }
 
 fn swap_usage_bytes(reading: &Reading) -> Option<Point> {
-    reading.swap.map(|swap| (swap.usage_bytes as f64, Some(swap.unix_ms)))
+    reading.swap.map(|swap| (Number::Count(swap.usage_bytes), Some(swap.unix_ms)))
 }
 
 fn swap_limit_bytes(reading: &Reading) -> Option<Point> {
     let swap = reading.swap?;
-    Some((swap.limit_bytes? as f64, Some(swap.unix_ms)))
+    Some((Number::Count(swap.limit_bytes?), Some(swap.unix_ms)))
 }
 
 #[cfg(test)]
@@ -370,6 +454,31 @@ mod tests {
             assert!(text.contains(expected), "{text}");
             assert_eq!(text.matches("container_cpu_usage_seconds_total{").count(), 1);
             assert!(text.contains("} 2\n"), "start time has no time stamp: {text}");
+        }
+    }
+
+    #[test]
+    fn an_order_fits_until_names_or_starts_change() {
+        let of = |containers: Vec<ContainerReading>| Sweep { containers, ..Sweep::default() };
+        let (named, other) = (container(Some("app"), 1_000, 5), container(Some("app"), 2_000, 5));
+        let first = of(vec![named.clone(), other.clone()]);
+        let order = Order::of(&first);
+        let mut moved = first.clone();
+        moved.containers[0].reading.cpu = Some(Cpu { usage_ns: 7, unix_ms: 9 });
+        assert!(order.fits(&first) && order.fits(&moved));
+        assert_eq!(
+            render_in(&order, &moved, Format::Text004),
+            render(&moved, Format::Text004),
+            "the younger shows"
+        );
+        let mut started = first.clone();
+        started.containers[0].reading.start_unix_ms = Some(3_000);
+        let mut renamed = first.clone();
+        renamed.containers[0].name = container(Some("app"), 0, 0).name;
+        let mut unnamed = first.clone();
+        unnamed.containers[0].name = None;
+        for changed in [started, renamed, unnamed, of(vec![named]), of(Vec::new())] {
+            assert!(!order.fits(&changed));
         }
     }
 

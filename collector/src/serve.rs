@@ -7,11 +7,10 @@
 
 use crate::agent::Agent;
 use crate::config::Config;
-use crate::cost::{Meter, Stage};
+use crate::cost::Stage;
 use crate::disk::places::Places as DiskPlaces;
 use crate::disk::{self, DiskMeter};
 use crate::error::CollectorError;
-use crate::explain;
 use crate::history::Recorder;
 use crate::machine::MachineFacts;
 use crate::name_source::Clients;
@@ -20,13 +19,10 @@ use crate::node_exporter::{NodeEndpoint, Places};
 use crate::own::SweepMetrics;
 use crate::runtime_store::{self, LatestStore};
 use crate::sample::Sweep;
-use crate::selection::Selection;
 use crate::summary::Extent;
 use crate::sweeper::Source;
-use crate::{cadvisor, name_source, node, resource, summary};
-use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use crate::{explain, name_source};
+use bodies::{Body, Facts, Large, answer, gzip, takes_gzip};
 use flyball_apiserver::own_metrics::{OwnMetrics, ServerMetrics};
 use flyball_apiserver::probes::{Probe, Probes};
 use flyball_apiserver::{
@@ -37,9 +33,7 @@ use flyball_apiserver::{
 use flyball_model::exposition::Format;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use std::io::Write;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -53,8 +47,12 @@ pub const RESOURCE_PATH: &str = "/metrics/resource";
 pub const CADVISOR_PATH: &str = "/metrics/cadvisor";
 /// The kubelet's summary.
 pub const SUMMARY_PATH: &str = "/stats/summary";
-/// Bodies of [`CADVISOR_PATH`] and [`SUMMARY_PATH`] that are made at once; each may take tens of megabytes. Further requests wait.
+/// Bodies of what Flyball alone has below `/stats` that are made at once; each may take tens of megabytes. Further requests
+/// wait.
 const BODIES_AT_ONCE: usize = 2;
+/// Bodies of [`CADVISOR_PATH`] and [`SUMMARY_PATH`] that are sent at once; each holds a sweep and the labels of all groups, some
+/// megabytes, until the client has it. Further requests wait.
+const SENT_AT_ONCE: usize = 16;
 /// The machine under node_exporter's names.
 pub const NODE_PATH: &str = "/metrics/node";
 
@@ -247,6 +245,8 @@ impl Collector {
             disk,
             files,
             proc_root: config.proc_root.clone(),
+            metrics: metrics.clone(),
+            order: Mutex::default(),
         });
         let places = Places::find(&config.proc_root, &config.sys_root, &config.root, &config.node_name);
         let read = metrics.clone();
@@ -287,6 +287,7 @@ impl Collector {
             facts: self.facts.clone(),
             recorder: self.recorder.clone(),
             bodies: Arc::new(Semaphore::new(BODIES_AT_ONCE)),
+            sent: Arc::new(Semaphore::new(SENT_AT_ONCE)),
             node: self.node.clone(),
         }
     }
@@ -303,6 +304,7 @@ pub struct CollectorHandler {
     facts: Arc<Facts>,
     recorder: Arc<Recorder>,
     bodies: Arc<Semaphore>,
+    sent: Arc<Semaphore>,
     node: NodeEndpoint,
 }
 
@@ -325,7 +327,7 @@ impl CollectorHandler {
     fn own_metrics(&self, headers: &HeaderMap) -> Response {
         let format = Format::from_accept(text_of(headers, header::ACCEPT));
         match self.own.body(format) {
-            Some(body) => answer(Body::of(body, headers), format.content_type()),
+            Some(body) => answer(Body::new(body, takes_gzip(headers)), format.content_type()),
             None => text(StatusCode::INTERNAL_SERVER_ERROR, "500 own metrics could not be written\n"),
         }
     }
@@ -334,34 +336,23 @@ impl CollectorHandler {
         self.agent.scraper_asked();
         self.metrics.scraped();
         let format = Format::from_accept(text_of(headers, header::ACCEPT));
-        let sweep = self.agent.latest().get();
-        let body = match sweep.sequence {
-            0 => resource::render_error(format),
-            _ => resource::render(&sweep, format),
-        };
-        let mut response = answer(Body::of(body, headers), format.content_type());
+        let body = self.facts.resource(&self.agent.latest().get(), format);
+        let mut response = answer(Body::new(body, takes_gzip(headers)), format.content_type());
         response.headers_mut().insert(SWEEP_INTERVAL_HEADER, self.interval_ms.clone());
         response
     }
 
-    /// Rendering tens of thousands of series takes milliseconds, so it happens beside the threads that serve.
-    async fn large(&self, wanted: Large, headers: HeaderMap) -> Response {
+    /// Only what goes before the first piece takes milliseconds, so that happens beside the threads that serve.
+    async fn large(&self, wanted: Large, headers: &HeaderMap) -> Response {
         let sweep = self.agent.latest().get();
         if sweep.sequence == 0 && matches!(wanted, Large::Summary(_)) {
             return text(StatusCode::SERVICE_UNAVAILABLE, "503 the first sweep is not finished\n");
         }
-        let facts = self.facts.clone();
-        let Ok(_turn) = self.bodies.acquire().await else {
+        let (facts, gzip) = (self.facts.clone(), takes_gzip(headers));
+        let Ok(place) = self.sent.clone().acquire_owned().await else {
             return text(StatusCode::SERVICE_UNAVAILABLE, "503 stopping\n");
         };
-        let metrics = self.metrics.clone();
-        let made = tokio::task::spawn_blocking(move || {
-            let mut meter = Meter::start();
-            let body = Body::of(facts.body(wanted, &sweep), &headers);
-            metrics.observe_cost(Stage::Render, meter.lap());
-            body
-        });
-        match made.await {
+        match tokio::task::spawn_blocking(move || facts.begin(wanted, sweep, gzip, place)).await {
             Ok(body) => answer(body, wanted.content_type()),
             Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "500 the body could not be made\n"),
         }
@@ -369,119 +360,34 @@ impl CollectorHandler {
 
     async fn node(&self, headers: &HeaderMap) -> Response {
         let format = Format::from_accept(text_of(headers, header::ACCEPT));
-        let compress = accepts_gzip(text_of(headers, header::ACCEPT_ENCODING));
-        match self.node.body(format, compress).await {
-            Some(body) => answer(Body::Made(body.bytes, body.gzip), format.content_type()),
+        match self.node.body(format, takes_gzip(headers)).await {
+            Some(body) => answer(Body::made(body.bytes, body.gzip), format.content_type()),
             None => text(StatusCode::SERVICE_UNAVAILABLE, "503 the machine could not be read\n"),
         }
     }
 }
 
-/// An answer that takes long to write.
-#[derive(Debug, Clone, Copy)]
-enum Large {
-    Cadvisor(Format),
-    Summary(Extent),
-}
-
-impl Large {
-    fn content_type(self) -> &'static str {
-        match self {
-            Large::Cadvisor(format) => format.content_type(),
-            Large::Summary(_) => "application/json",
-        }
-    }
-}
-
-/// What bodies are made of beside a sweep.
-struct Facts {
-    node_name: String,
-    machine: MachineFacts,
-    selection: Selection,
-    disk: Option<DiskMeter>,
-    files: explain::Files,
-    proc_root: PathBuf,
-}
-
-impl Facts {
-    fn body(&self, wanted: Large, sweep: &Sweep) -> String {
-        let disk = self.disk.as_ref().map(|disk| disk.latest().get()).unwrap_or_default();
-        match wanted {
-            Large::Cadvisor(format) if sweep.sequence == 0 => cadvisor::render_error(format),
-            Large::Cadvisor(format) => {
-                cadvisor::render(sweep, &disk, &self.machine.get(), &self.selection, format)
-            }
-            Large::Summary(extent) => {
-                let rlimit = node::rlimit(&self.proc_root, sweep.finished_unix_ms);
-                let summary = summary::summary(sweep, &disk, &self.node_name, rlimit, extent);
-                // Numbers and text only: nothing that could fail.
-                serde_json::to_string(&summary).unwrap_or_default()
-            }
-        }
-    }
-}
-
-/// A body as the client takes it.
-enum Body {
-    Plain(String),
-    Gzip(Vec<u8>),
-    /// Made by someone else; whether it is compressed.
-    Made(Bytes, bool),
-}
-
-impl Body {
-    fn of(body: String, headers: &HeaderMap) -> Body {
-        let compressed =
-            accepts_gzip(text_of(headers, header::ACCEPT_ENCODING)).then(|| gzip(body.as_bytes()));
-        match compressed.flatten() {
-            Some(compressed) => Body::Gzip(compressed),
-            None => Body::Plain(body),
-        }
-    }
-}
-
-fn answer(body: Body, content_type: &'static str) -> Response {
-    let mut response = http::Response::new(full(Bytes::new()));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
-    let (bytes, compressed) = match body {
-        Body::Plain(body) => (Bytes::from(body), false),
-        Body::Gzip(body) => (Bytes::from(body), true),
-        Body::Made(body, compressed) => (body, compressed),
-    };
-    if compressed {
-        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    }
-    *response.body_mut() = full(bytes);
-    response
-}
-
 impl Handler for CollectorHandler {
     fn handle<'a>(&'a self, request: Request) -> BoxFuture<'a, Response> {
-        if request.path() == NODE_PATH && matches!(*request.method(), Method::GET | Method::HEAD) {
-            return Box::pin(async move { self.node(&request.parts.headers).await });
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return Box::pin(std::future::ready(self.respond(&request)));
         }
-        let wanted = match request.path() {
-            _ if !matches!(*request.method(), Method::GET | Method::HEAD) => None,
+        match request.path() {
+            NODE_PATH => Box::pin(async move { self.node(&request.parts.headers).await }),
             CADVISOR_PATH => {
-                Some(Large::Cadvisor(Format::from_accept(text_of(&request.parts.headers, header::ACCEPT))))
+                let format = Format::from_accept(text_of(&request.parts.headers, header::ACCEPT));
+                Box::pin(async move { self.large(Large::Cadvisor(format), &request.parts.headers).await })
             }
             SUMMARY_PATH => {
                 let only = request.query().flag("only_cpu_and_memory");
-                Some(Large::Summary(if only { Extent::CpuAndMemory } else { Extent::All }))
+                let extent = if only { Extent::CpuAndMemory } else { Extent::All };
+                Box::pin(async move { self.large(Large::Summary(extent), &request.parts.headers).await })
             }
-            _ => None,
-        };
-        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-        if let Some(wanted) = stats::Wanted::of(request.path()).filter(|_| reads) {
-            let query = request.query();
-            return Box::pin(self.stats(wanted, query));
+            path => match stats::Wanted::of(path) {
+                Some(wanted) => Box::pin(self.stats(wanted, request.query())),
+                None => Box::pin(std::future::ready(self.respond(&request))),
+            },
         }
-        if let Some(wanted) = wanted {
-            return Box::pin(self.large(wanted, request.parts.headers));
-        }
-        Box::pin(std::future::ready(self.respond(&request)))
     }
 }
 
@@ -548,24 +454,9 @@ fn text_of(headers: &HeaderMap, name: header::HeaderName) -> &str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
 }
 
-/// Whether a header `Accept-Encoding` takes gzip.
-pub fn accepts_gzip(accept_encoding: &str) -> bool {
-    accept_encoding.split(',').any(|item| {
-        let mut parts = item.split(';').map(str::trim);
-        let refused =
-            || parts.clone().any(|p| p.strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0_f32)));
-        let refused = refused();
-        parts.next().is_some_and(|coding| coding.eq_ignore_ascii_case("gzip")) && !refused
-    })
-}
+pub use bodies::accepts_gzip;
 
-/// Level 1: about a tenth of the size for exposition text at a fraction of the usual cost.
-fn gzip(body: &[u8]) -> Option<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 8), Compression::fast());
-    encoder.write_all(body).ok()?;
-    encoder.finish().ok()
-}
-
+mod bodies;
 mod stats;
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,11 @@ use crate::parse::Limit;
 use crate::sample::{ContainerReading, PodReading, Reading, Sweep};
 use jiff::Timestamp;
 use serde::Serialize;
-use std::collections::HashMap;
+
+mod writing;
+
+use writing::Order;
+pub use writing::{Seen, Writing};
 
 /// Interface whose counters are also the pod's own.
 const DEFAULT_INTERFACE: &str = "eth0";
@@ -273,25 +277,8 @@ pub fn summary(
     rlimit: Option<Rlimit>,
     extent: Extent,
 ) -> Summary {
-    let mut containers: HashMap<&str, Vec<&ContainerReading>> = HashMap::new();
-    for container in &sweep.containers {
-        containers.entry(&container.pod_uid).or_default().push(container);
-    }
-    let mut pods: Vec<Pod> = sweep
-        .pods
-        .iter()
-        .filter_map(|pod| {
-            let members = containers.get(&*pod.uid).map_or(&[][..], Vec::as_slice);
-            Some(Pod::of(pod, pod.name.as_deref()?, members, disk, extent))
-        })
-        .collect();
-    pods.sort_by(|a, b| {
-        (&a.pod_ref.namespace, &a.pod_ref.name, &a.pod_ref.uid).cmp(&(
-            &b.pod_ref.namespace,
-            &b.pod_ref.name,
-            &b.pod_ref.uid,
-        ))
-    });
+    let order = Order::of(sweep);
+    let pods = (0..order.len()).filter_map(|at| order.pod(at, sweep, disk, extent)).collect();
     Summary { node: Node::of(sweep, disk, node_name, rlimit, extent), pods }
 }
 
@@ -536,6 +523,7 @@ mod tests {
     use crate::layout::{Qos, SystemGroup};
     use crate::names::ContainerName;
     use crate::sample;
+    use std::collections::HashMap;
     use std::sync::Arc;
 
     fn sweep() -> Sweep {
@@ -706,6 +694,39 @@ mod tests {
             }]
         });
         assert_eq!(found, expected, "{found:#}");
+    }
+
+    #[test]
+    fn the_text_in_pieces_is_the_summary() {
+        let mut sweep = sweep();
+        let name = |pod: &str| Some(Arc::new(PodName { namespace: "a".to_owned(), pod: pod.to_owned() }));
+        for (uid, pod) in [("uid3", "second"), ("uid2", "first"), ("uid1", "second")] {
+            let named = PodReading { uid: uid.into(), name: name(pod), ..sweep.pods[0].clone() };
+            sweep.pods.push(named);
+        }
+        let disk = disk();
+        let rlimit = Some(Rlimit { time: Time(1_767_225_607_000), maxpid: 4_194_304, curproc: 321 });
+        for extent in [Extent::All, Extent::CpuAndMemory] {
+            let whole = serde_json::to_string(&summary(&sweep, &disk, "node1", rlimit, extent)).unwrap();
+            let seen = Seen { sweep: &sweep, disk: &disk, node_name: "node1", rlimit, extent };
+            for bytes in [0, 1, 3_000, usize::MAX] {
+                let (mut writing, mut text, mut pieces) = (Writing::new(&sweep), Vec::new(), 0);
+                let mut more = true;
+                while more && pieces < 10 {
+                    let mut piece = Vec::new();
+                    more = writing.piece(&seen, bytes.max(1), &mut piece);
+                    text.append(&mut piece);
+                    pieces += 1;
+                }
+                assert_eq!(String::from_utf8(text).unwrap(), whole, "pieces of {bytes}");
+                assert_eq!(pieces > 1, bytes < 3_000, "{pieces} pieces of {bytes}");
+            }
+        }
+        let none = Sweep { pods: Vec::new(), ..sweep };
+        let seen = Seen { sweep: &none, disk: &disk, node_name: "node1", rlimit, extent: Extent::All };
+        let mut text = Vec::new();
+        assert!(!Writing::new(&none).piece(&seen, 1, &mut text));
+        assert!(text.ends_with(b",\"pods\":[]}"));
     }
 
     #[test]

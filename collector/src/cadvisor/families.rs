@@ -12,7 +12,7 @@ use crate::readers::finite;
 use crate::sample::Memory;
 use crate::table::{Metric, Sets, Source};
 use flyball_model::exposition::MetricType::{Counter, Gauge};
-use flyball_model::exposition::Number::{self, Count, Float};
+use flyball_model::exposition::Number::{self, Count, Float, Scaled};
 
 /// A row and how its values are taken from a group.
 pub struct Family {
@@ -1179,11 +1179,16 @@ fn limited(s: &Subject<'_>, sink: &mut Sink<'_, '_>, value: Option<Number>) {
 }
 
 fn seconds(ns: Option<u64>) -> Option<Number> {
-    ns.map(|ns| Float(ns as f64 / 1e9))
+    ns.map(|ns| Scaled(ns, 9))
+}
+
+/// A moment; before 1970 as what it is.
+fn unix_seconds(unix_ms: i64) -> Number {
+    u64::try_from(unix_ms).map_or(Float(unix_ms as f64 / 1e3), |ms| Scaled(ms, 3))
 }
 
 fn stalled(stall: Stall) -> Number {
-    Float(stall.total_us as f64 / 1e6)
+    Scaled(stall.total_us, 6)
 }
 
 /// cAdvisor's way of saying that there is no limit.
@@ -1228,11 +1233,11 @@ fn last_seen(s: &Subject<'_>, sink: &mut Sink<'_, '_>) {
 
 fn start(s: &Subject<'_>, sink: &mut Sink<'_, '_>) {
     let start = s.reading.start_unix_ms.filter(|unix_ms| *unix_ms > 0);
-    sink.put(s, start.map(|unix_ms| Float(unix_ms as f64 / 1e3)), None);
+    sink.put(s, start.map(unix_seconds), None);
 }
 
 fn created(s: &Subject<'_>, sink: &mut Sink<'_, '_>) {
-    sink.put(s, s.reading.created_unix_ms.map(|unix_ms| Float(unix_ms as f64 / 1e3)), None);
+    sink.put(s, s.reading.created_unix_ms.map(unix_seconds), None);
 }
 
 fn failures(s: &Subject<'_>, sink: &mut Sink<'_, '_>) {
@@ -1266,11 +1271,11 @@ fn disks(s: &Subject<'_>, sink: &mut Sink<'_, '_>, field: fn(&DiskTotals) -> Opt
 }
 
 fn milliseconds(ms: Option<u64>) -> Option<Number> {
-    ms.map(|ms| Float(ms as f64 / 1e3))
+    ms.map(|ms| Scaled(ms, 3))
 }
 
 fn file_system(s: &Subject<'_>, sink: &mut Sink<'_, '_>, field: fn(&Use) -> Option<u64>) {
-    let Some(used) = s.disk else { return };
+    let Some(used) = s.disk() else { return };
     let device = sink.device(used.device);
     sink.put_labelled(s, Place::BeforeId, ("device", &device), field(used).map(Count), Some(used.unix_ms));
 }
