@@ -37,6 +37,8 @@ pub struct Served {
     troubles: Arc<Mutex<Vec<String>>>,
     runtime: tokio::runtime::Runtime,
     client: kube::Client,
+    /// Of the server of plain bytes.
+    plain: kube::Client,
     _folder: tempfile::TempDir,
 }
 
@@ -79,10 +81,11 @@ impl Served {
         });
         let mut line = String::new();
         BufReader::new(child.stdout.take().context("no output")?).read_line(&mut line)?;
-        let port: u16 = line.trim().parse().context("the collector did not start")?;
+        let (port, plain) = line.trim().split_once(' ').context("the collector did not start")?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let client = runtime.block_on(client(port, folder.path()))?;
-        Ok(Served { child, troubles, runtime, client, _folder: folder })
+        let connect = |port: &str| runtime.block_on(client(port.parse()?, folder.path()));
+        let (client, plain) = (connect(port)?, connect(plain)?);
+        Ok(Served { child, troubles, runtime, client, plain, _folder: folder })
     }
 
     /// Waits until `/metrics/resource` shows so many containers.
@@ -112,11 +115,23 @@ impl Served {
     /// # Errors
     /// It answers otherwise than 200.
     pub fn get(&self, path: &str, gzip: bool) -> anyhow::Result<Bytes> {
+        self.ask(&self.client, path, gzip)
+    }
+
+    /// So many bytes that are there already, over a connection of the same kind.
+    ///
+    /// # Errors
+    /// It answers otherwise than 200.
+    pub fn plain_bytes(&self, bytes: usize) -> anyhow::Result<Bytes> {
+        self.ask(&self.plain, &format!("/{bytes}"), false)
+    }
+
+    fn ask(&self, client: &kube::Client, path: &str, gzip: bool) -> anyhow::Result<Bytes> {
         self.runtime.block_on(async {
             let request = http::Request::get(path)
                 .header("accept-encoding", if gzip { "gzip" } else { "identity" })
                 .body(kube::client::Body::empty())?;
-            let response = self.client.send(request).await?;
+            let response = client.send(request).await?;
             if !response.status().is_success() {
                 bail!("the collector answered {}", response.status());
             }

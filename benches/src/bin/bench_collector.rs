@@ -6,22 +6,26 @@
 use std::io::Write;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use clap::{Args, Parser};
+use flyball_apiserver::own_metrics::{OwnMetrics, ServerMetrics};
 use flyball_apiserver::{
-    Authenticators, CaBundle, CertificateAuthority, ClientCa, DenyAnonymous, LiveAuthenticators, ServingTls,
+    Authenticators, CaBundle, CertificateAuthority, ClientCa, DenyAnonymous, Handler, Limits,
+    LiveAuthenticators, Request, Response, Server, ServingTls, full, serve,
 };
 use flyball_collector::log_folders::LogFolders;
 use flyball_collector::name_source::Clients;
 use flyball_collector::name_source::NameSource;
 use flyball_collector::{Config, Security, run_with};
+use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 #[derive(Debug, Parser)]
 enum Role {
-    /// Serve, and print the port.
+    /// Serve, and print the port, and that of a server of plain bytes.
     Serve(Serve),
     /// Use a little CPU, and more and less memory, again and again.
     Load {
@@ -85,9 +89,11 @@ async fn run(serve: Serve) -> anyhow::Result<()> {
         authorizer: Arc::new(DenyAnonymous::default()),
         ..Security::closed(ServingTls::new(server.resolver()?))
     };
-    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    println!("{}", listener.local_addr()?.port());
+    let listen = || tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let (listener, plain) = (listen().await?, listen().await?);
+    println!("{} {}", listener.local_addr()?.port(), plain.local_addr()?.port());
     std::io::stdout().flush()?;
+    tokio::spawn(serve_bytes(plain, security.clone()));
     let names = serve.names.map(|folder| {
         NameSource::Logs(LogFolders { containers: folder.join("containers"), pods: folder.join("pods") })
     });
@@ -98,6 +104,32 @@ async fn run(serve: Serve) -> anyhow::Result<()> {
         ..Config::new("bench")
     };
     Ok(run_with(config, Clients::default(), listener, security, CancellationToken::new()).await?)
+}
+
+/// The floor of a scrape: as many bytes as are asked for, which are there already, from the same server.
+struct Plain(Mutex<Bytes>);
+
+impl Handler for Plain {
+    fn handle<'a>(&'a self, request: Request) -> BoxFuture<'a, Response> {
+        let wanted = request.path().trim_start_matches('/').parse().unwrap_or(0);
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() != wanted {
+            *kept = Bytes::from(vec![b'x'; wanted]);
+        }
+        Box::pin(std::future::ready(http::Response::new(full(kept.clone()))))
+    }
+}
+
+async fn serve_bytes(listener: tokio::net::TcpListener, security: Security) -> std::io::Result<()> {
+    let server = Server {
+        tls: security.tls,
+        authenticators: security.authenticators,
+        authorizer: security.authorizer,
+        handler: Arc::new(Plain(Mutex::default())),
+        limits: Limits::default(),
+        metrics: ServerMetrics::register(&OwnMetrics::new()),
+    };
+    serve(listener, Arc::new(server), CancellationToken::new()).await
 }
 
 /// Bytes by which memory goes up and down; beyond what the allocator keeps.
