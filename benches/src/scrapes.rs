@@ -76,8 +76,9 @@ fn times(served: &Served, path: &str, gzip: bool, promise: &'static str) -> anyh
     })?;
     let floor = milliseconds(|| served.plain_bytes(bytes).map(drop))?;
     let packed = if gzip { " with gzip" } else { "" };
-    let what =
-        format!("{path}{packed} over TLS until the client has it, {CONTAINERS} containers and their pods, p99");
+    let what = format!(
+        "{path}{packed} over TLS until the client has it, {CONTAINERS} containers and their pods, p99"
+    );
     let beside = format!(
         "p50 {:.2} ms; {:.2} MB; the same number of bytes that are there already, from the same server: p50 {:.2} ms, \
          p99 {:.2} ms",
@@ -111,7 +112,7 @@ fn milliseconds(mut scrape: impl FnMut() -> anyhow::Result<()>) -> anyhow::Resul
 
 /// Ages of all samples of `/metrics/resource`, scraped at random times.
 fn ages(served: &Served) -> anyhow::Result<Figure> {
-    let (mut ages_ms, mut scrapes) = (Vec::new(), 0);
+    let (mut ages_ms, mut scrapes, mut sweeps_ms) = (Vec::new(), 0, Vec::new());
     let started = Instant::now();
     while started.elapsed() < AGES_FOR {
         let body = served.get("/metrics/resource", false)?;
@@ -119,17 +120,23 @@ fn ages(served: &Served) -> anyhow::Result<Figure> {
         scrapes += 1;
         let text = std::str::from_utf8(&body)?;
         ages_ms.extend(stamps(text).map(|unix_ms| now_ms - unix_ms));
+        // The first sample's time tells which sweep it is.
+        sweeps_ms.extend(stamps(text).next());
         std::thread::sleep(Duration::from_millis(fastrand::u64(0..AGES_PAUSE_MS)));
     }
     ages_ms.sort_unstable();
+    sweeps_ms.dedup();
+    let longest_ms = sweeps_ms.windows(2).map(|pair| pair[1] - pair[0]).max().context("one sweep")?;
     let at = |quantile: f64| ages_ms.get((ages_ms.len() as f64 * quantile) as usize).copied();
     let p999 = at(0.999).context("no samples")?;
     let beside = format!(
-        "p50 {:.3} s, p99 {:.3} s, most {:.3} s; {} samples in {scrapes} scrapes; a kubelet's: up to 29 s",
+        "p50 {:.3} s, p99 {:.3} s, most {:.3} s; {} samples in {scrapes} scrapes; longest time between two \
+         sweeps {:.3} s; a kubelet's: up to 29 s",
         at(0.5).unwrap_or_default() as f64 / 1e3,
         at(0.99).unwrap_or_default() as f64 / 1e3,
         ages_ms.last().copied().unwrap_or_default() as f64 / 1e3,
         ages_ms.len(),
+        longest_ms as f64 / 1e3,
     );
     let what = format!("sample age at the reader, p99.9, {CONTAINERS} containers and their pods, over TLS");
     Ok(Figure::new(ROW, what, p999 as f64 / 1e3, "s").promise("≤ 1.05 s").beside(beside))

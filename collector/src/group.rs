@@ -269,8 +269,7 @@ impl GroupFiles {
             self.let_go(ctx.budget, Which::MemoryStat);
             self.let_go(ctx.budget, Which::Swap);
             if self.read_sequence.is_none_or(|read| read < ctx.sequence) {
-                self.let_go(ctx.budget, Which::Cpu);
-                self.let_go(ctx.budget, Which::MemoryUsage);
+                self.close(ctx.budget);
             }
         }
         // Groups take turns: their next forced reads are spread by inode.
@@ -357,7 +356,9 @@ impl GroupFiles {
         let each_sweep = match which {
             // Of the machine only CPU time is read.
             Which::Cpu if self.path.is_empty() => true,
-            Which::Cpu | Which::MemoryUsage => self.read_sequence.is_some_and(|read| read + 1 == ctx.sequence),
+            Which::Cpu | Which::MemoryUsage => {
+                self.read_sequence.is_some_and(|read| read + 1 == ctx.sequence)
+            }
             Which::MemoryStat | Which::Swap => self.stat_sequence + 1 == ctx.sequence,
         };
         let keep = each_sweep && ctx.budget.take_file();

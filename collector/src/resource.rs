@@ -296,9 +296,10 @@ pub fn render_in(order: &Order, sweep: &Sweep, format: Format) -> String {
     let series = CONTAINER_FAMILIES.len() * order.containers.len() + POD_FAMILIES.len() * order.pods.len();
     writer.reserve(series * SERIES_BYTES);
     for family in &CONTAINER_FAMILIES {
-        let series = order.containers.iter().filter_map(|placed| {
-            Some((order.labels(placed), &sweep.containers.get(placed.at)?.reading))
-        });
+        let series = order
+            .containers
+            .iter()
+            .filter_map(|placed| Some((order.labels(placed), &sweep.containers.get(placed.at)?.reading)));
         write_family(&mut writer, family, series);
     }
     for family in &NODE_FAMILIES {

@@ -756,7 +756,8 @@ fn containers_of_a_still_pod_show_what_the_kernel_counts() {
         }
         for _ in 0..4 {
             let kernel = |ground: &Ground| {
-                ids.each_ref().map(|id| (ground.cpu_ns(&path(id)), ground.number(&path(id), "memory.usage_in_bytes")))
+                ids.each_ref()
+                    .map(|id| (ground.cpu_ns(&path(id)), ground.number(&path(id), "memory.usage_in_bytes")))
             };
             let before = kernel(&ground);
             let sweep = sweeper.sweep_once();
@@ -768,7 +769,8 @@ fn containers_of_a_still_pod_show_what_the_kernel_counts() {
                 // Of the sweep's own time, whether read or known from the pod.
                 assert!((sweep.started_unix_ms..=sweep.finished_unix_ms).contains(&cpu.unix_ms), "{cpu:?}");
                 assert!(cpu.unix_ms >= last_unix_ms);
-                if let (Some(memory), (Some(low), Some(high))) = (reading.memory, (before[at].1, after[at].1)) {
+                if let (Some(memory), (Some(low), Some(high))) = (reading.memory, (before[at].1, after[at].1))
+                {
                     let usage = memory.usage_bytes.unwrap();
                     assert!((low.min(high)..=low.max(high)).contains(&usage), "{usage} {low} {high}");
                     assert!((sweep.started_unix_ms..=sweep.finished_unix_ms).contains(&memory.unix_ms));

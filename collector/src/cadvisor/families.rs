@@ -19,7 +19,7 @@ pub struct Family {
     /// The row.
     pub metric: Metric,
     /// Writes the group's values, if it has any.
-    pub values: fn(&Subject<'_>, &mut Sink<'_, '_>),
+    pub values: fn(&Subject, &mut Sink<'_>),
 }
 
 /// All of them.
@@ -1167,12 +1167,12 @@ pub const FAMILIES: &[Family] = &[
 const GROUP: &[&str] = &["container", "id", "image", "name", "namespace", "pod"];
 
 /// A value of the slower tier.
-fn details(s: &Subject<'_>, sink: &mut Sink<'_, '_>, value: Option<Number>) {
+fn details(s: &Subject, sink: &mut Sink<'_>, value: Option<Number>) {
     sink.put(s, value, Some(s.details.unix_ms));
 }
 
 /// As cAdvisor: only groups with a quota have a bandwidth limit to speak of.
-fn limited(s: &Subject<'_>, sink: &mut Sink<'_, '_>, value: Option<Number>) {
+fn limited(s: &Subject, sink: &mut Sink<'_>, value: Option<Number>) {
     if finite(s.details.cpu.quota_us).is_some() {
         details(s, sink, value);
     }
@@ -1199,7 +1199,7 @@ fn none_is_zero(limit: Option<Limit>) -> Option<u64> {
     })
 }
 
-fn cpu_usage(s: &Subject<'_>, sink: &mut Sink<'_, '_>) {
+fn cpu_usage(s: &Subject, sink: &mut Sink<'_>) {
     let per_cpu = &s.details.per_cpu_ns;
     if !per_cpu.is_empty() {
         // In the place of the total, as cAdvisor has it: a sum over the series is the total then, too.
@@ -1215,32 +1215,32 @@ fn cpu_usage(s: &Subject<'_>, sink: &mut Sink<'_, '_>) {
     sink.put_labelled(s, Place::BeforeId, ("cpu", "total"), value, cpu.map(|cpu| cpu.unix_ms));
 }
 
-fn memory(s: &Subject<'_>, sink: &mut Sink<'_, '_>, field: fn(&Memory) -> Option<u64>) {
+fn memory(s: &Subject, sink: &mut Sink<'_>, field: fn(&Memory) -> Option<u64>) {
     let Some(memory) = &s.reading.memory else { return };
     sink.put(s, field(memory).map(Count), Some(memory.unix_ms));
 }
 
-fn swap(s: &Subject<'_>, sink: &mut Sink<'_, '_>) {
+fn swap(s: &Subject, sink: &mut Sink<'_>) {
     let Some(swap) = s.reading.swap else { return };
     sink.put(s, Some(Count(swap.usage_bytes)), Some(swap.unix_ms));
 }
 
-fn last_seen(s: &Subject<'_>, sink: &mut Sink<'_, '_>) {
+fn last_seen(s: &Subject, sink: &mut Sink<'_>) {
     let unix_ms = s.reading.cpu.map(|cpu| cpu.unix_ms).or(s.reading.memory.map(|memory| memory.unix_ms));
     let seconds = unix_ms.and_then(|unix_ms| u64::try_from(unix_ms / 1_000).ok());
     sink.put(s, seconds.map(Count), unix_ms);
 }
 
-fn start(s: &Subject<'_>, sink: &mut Sink<'_, '_>) {
+fn start(s: &Subject, sink: &mut Sink<'_>) {
     let start = s.reading.start_unix_ms.filter(|unix_ms| *unix_ms > 0);
     sink.put(s, start.map(unix_seconds), None);
 }
 
-fn created(s: &Subject<'_>, sink: &mut Sink<'_, '_>) {
+fn created(s: &Subject, sink: &mut Sink<'_>) {
     sink.put(s, s.reading.created_unix_ms.map(unix_seconds), None);
 }
 
-fn failures(s: &Subject<'_>, sink: &mut Sink<'_, '_>) {
+fn failures(s: &Subject, sink: &mut Sink<'_>) {
     let memory = &s.details.memory;
     let values = [
         ("pgfault", "container", memory.page_faults),
@@ -1254,7 +1254,7 @@ fn failures(s: &Subject<'_>, sink: &mut Sink<'_, '_>) {
     }
 }
 
-fn devices(s: &Subject<'_>, sink: &mut Sink<'_, '_>, field: fn(&DeviceIo) -> Option<u64>) {
+fn devices(s: &Subject, sink: &mut Sink<'_>, field: fn(&DeviceIo) -> Option<u64>) {
     for io in &s.details.io {
         let device = sink.device(io.device);
         let value = field(io).map(Count);
@@ -1263,7 +1263,7 @@ fn devices(s: &Subject<'_>, sink: &mut Sink<'_, '_>, field: fn(&DeviceIo) -> Opt
 }
 
 /// What is known of whole disks, with the machine.
-fn disks(s: &Subject<'_>, sink: &mut Sink<'_, '_>, field: fn(&DiskTotals) -> Option<Number>) {
+fn disks(s: &Subject, sink: &mut Sink<'_>, field: fn(&DiskTotals) -> Option<Number>) {
     for disk in &s.details.disks {
         let device = sink.device(disk.device);
         sink.put_labelled(s, Place::BeforeId, ("device", &device), field(disk), Some(s.details.unix_ms));
@@ -1274,13 +1274,13 @@ fn milliseconds(ms: Option<u64>) -> Option<Number> {
     ms.map(|ms| Scaled(ms, 3))
 }
 
-fn file_system(s: &Subject<'_>, sink: &mut Sink<'_, '_>, field: fn(&Use) -> Option<u64>) {
-    let Some(used) = s.disk() else { return };
+fn file_system(s: &Subject, sink: &mut Sink<'_>, field: fn(&Use) -> Option<u64>) {
+    let Some(used) = &s.disk else { return };
     let device = sink.device(used.device);
     sink.put_labelled(s, Place::BeforeId, ("device", &device), field(used).map(Count), Some(used.unix_ms));
 }
 
-fn blkio_usage(s: &Subject<'_>, sink: &mut Sink<'_, '_>) {
+fn blkio_usage(s: &Subject, sink: &mut Sink<'_>) {
     for io in &s.details.io {
         for (operation, value) in [("Read", io.read_bytes), ("Write", io.written_bytes)] {
             sink.put_block_device(s, io.device, operation, value.map(Count), Some(s.details.unix_ms));
@@ -1288,14 +1288,14 @@ fn blkio_usage(s: &Subject<'_>, sink: &mut Sink<'_, '_>) {
     }
 }
 
-fn huge_pages(s: &Subject<'_>, sink: &mut Sink<'_, '_>, field: fn(&HugePages) -> Option<u64>) {
+fn huge_pages(s: &Subject, sink: &mut Sink<'_>, field: fn(&HugePages) -> Option<u64>) {
     for pages in &s.details.hugetlb {
         let label = ("pagesize", &*pages.page_size);
         sink.put_labelled(s, Place::Last, label, field(pages).map(Count), Some(s.details.unix_ms));
     }
 }
 
-fn interfaces(s: &Subject<'_>, sink: &mut Sink<'_, '_>, field: fn(&Interface) -> u64) {
+fn interfaces(s: &Subject, sink: &mut Sink<'_>, field: fn(&Interface) -> u64) {
     for interface in &s.network.network {
         let label = ("interface", &*interface.name);
         let value = Some(Count(field(interface)));
@@ -1303,7 +1303,7 @@ fn interfaces(s: &Subject<'_>, sink: &mut Sink<'_, '_>, field: fn(&Interface) ->
     }
 }
 
-fn ulimit(s: &Subject<'_>, sink: &mut Sink<'_, '_>) {
+fn ulimit(s: &Subject, sink: &mut Sink<'_>) {
     let value = s.details.tasks.descriptors_soft_limit.map(|limit| match limit {
         Limit::Bytes(value) => Count(value),
         Limit::Unlimited => Float(-1.0),

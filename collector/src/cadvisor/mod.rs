@@ -17,86 +17,105 @@ use crate::selection::Selection;
 use crate::table::Metric;
 use families::{FAMILIES, Family};
 use flyball_model::exposition::{Format, MetricType, Writer};
-use subject::{Labelled, Sink};
+use std::sync::Arc;
+use subject::{Column, Devices, Line, Sink, Subject};
 
-/// Bytes of one series, roughly; for the first size of the body.
-const SERIES_BYTES: usize = 280;
+/// Bytes of one series, roughly.
+const SERIES_BYTES: usize = 320;
+/// Bytes of a piece: it stays in the caches of a processor between being written, packed and encrypted.
+pub const PIECE_BYTES: usize = 64 * 1024;
+/// Bytes of the values that are gathered at once.
+const GATHERED_BYTES: usize = 1024 * 1024;
 
 /// All rows of the endpoint.
 pub fn metrics() -> Vec<&'static Metric> {
     FAMILIES.iter().map(|family| &family.metric).chain(&machine::FAMILIES).collect()
 }
 
-/// What a body is made of.
-#[derive(Debug, Clone, Copy)]
-pub struct Seen<'a> {
-    /// A finished sweep.
-    pub sweep: &'a Sweep,
-    /// What was walked.
-    pub disk: &'a DiskUse,
-    /// Facts of the machine.
-    pub machine: &'a Machine,
-    /// What of it is wanted.
-    pub selection: &'a Selection,
-}
-
-/// A body in the making, which has tens of megabytes on a large machine: written piece by piece, so that it takes the memory
-/// of one. Everything in it is of the one sweep that it is begun and gone on with.
+/// A body in the making, which has tens of megabytes on a large machine: handed out in pieces, so that it takes the memory of
+/// one.
 pub struct Writing {
     writer: Writer,
-    subjects: Vec<Labelled>,
+    subjects: Vec<Subject>,
+    devices: Arc<Devices>,
+    /// Those to come, the next one last.
     families: Vec<&'static Family>,
-    /// The family and the group that come next.
+    /// Gathered values, and the column and the value that come next.
+    columns: Vec<Column>,
     at: (usize, usize),
-    /// Values of that family were written.
-    introduced: bool,
+    /// What comes after all families.
+    end: Option<String>,
 }
 
 impl Writing {
-    /// Nothing written yet but what serves.
-    pub fn new(seen: &Seen<'_>, format: Format) -> Writing {
+    /// For a finished sweep; all values are of it.
+    pub fn new(
+        sweep: &Sweep,
+        disk: &DiskUse,
+        machine: &Machine,
+        selection: &Selection,
+        format: Format,
+    ) -> Writing {
         let mut writer = Writer::new(format);
-        write_version(&mut writer, seen.machine);
-        let families = FAMILIES.iter().filter(|family| seen.selection.has(&family.metric)).collect();
-        let subjects = Labelled::all(seen.sweep, seen.selection);
-        Writing { writer, subjects, families, at: (0, 0), introduced: false }
-    }
-
-    /// The next piece, of about so many bytes, and whether more is to come.
-    pub fn piece(&mut self, seen: &Seen<'_>, bytes: usize) -> (String, bool) {
-        while let Some(&family) = self.families.get(self.at.0) {
-            if self.writer.written() >= bytes {
-                return (self.writer.take(), true);
-            }
-            self.go_on(family, seen, bytes);
-        }
-        seen.machine.write(&mut self.writer, seen.selection);
+        write_version(&mut writer, machine);
+        let mut end = Writer::new(format);
+        machine.write(&mut end, selection);
         for name in ["container_scrape_error", "machine_scrape_error"] {
             let help = "1 if there was an error while getting container metrics, 0 otherwise";
-            self.writer.family(name, help, MetricType::Gauge, None);
-            self.writer.sample(name, &[], 0.0, None);
+            end.family(name, help, MetricType::Gauge, None);
+            end.sample(name, &[], 0.0, None);
         }
-        self.writer.end();
-        (self.writer.take(), false)
+        let served = |family: &&'static Family| selection.has(&family.metric);
+        Writing {
+            writer,
+            subjects: Subject::all(sweep, disk, selection),
+            devices: sweep.devices.clone(),
+            families: FAMILIES.iter().filter(served).rev().collect(),
+            columns: Vec::new(),
+            at: (0, 0),
+            end: Some(end.finish()),
+        }
     }
 
-    /// Goes on with a family until there are so many bytes.
-    fn go_on(&mut self, family: &Family, seen: &Seen<'_>, bytes: usize) {
-        let mut sink = Sink::new(&mut self.writer, &family.metric, seen.sweep, self.introduced);
-        for labelled in self.subjects.get(self.at.1..).unwrap_or_default() {
-            if sink.written() >= bytes {
-                break;
-            }
-            self.at.1 += 1;
-            if let Some(subject) = labelled.subject(seen.sweep, seen.disk) {
-                (family.values)(&subject, &mut sink);
+    /// The next piece, of [`PIECE_BYTES`] or a little more, and less at the end; none after the last.
+    pub fn next_piece(&mut self) -> Option<String> {
+        while self.writer.written() < PIECE_BYTES {
+            match self.columns.get(self.at.0) {
+                Some(column) => {
+                    self.at.1 = column.write(&mut self.writer, &self.subjects, self.at.1, PIECE_BYTES);
+                    if self.at.1 >= column.count() {
+                        self.at = (self.at.0 + 1, 0);
+                    }
+                }
+                None if self.families.is_empty() => break,
+                None => self.gather(),
             }
         }
-        self.introduced = sink.introduced();
-        if self.at.1 >= self.subjects.len() {
-            self.at = (self.at.0 + 1, 0);
-            self.introduced = false;
+        match self.writer.written() {
+            0 => self.end.take(),
+            _ => Some(self.writer.take()),
         }
+    }
+
+    /// Gathers the values of some families, group by group: what is known of a group comes from memory once for all of them,
+    /// for that is what takes longest.
+    fn gather(&mut self) {
+        let one = self.subjects.len().max(1) * size_of::<Line>();
+        let at_once = (GATHERED_BYTES / one).clamp(1, self.families.len());
+        let families = self.families.split_off(self.families.len() - at_once);
+        self.columns.truncate(at_once);
+        for (at, family) in families.iter().rev().enumerate() {
+            match self.columns.get_mut(at) {
+                Some(column) => column.clear(&family.metric),
+                None => self.columns.push(Column::new(&family.metric)),
+            }
+        }
+        for subject in &self.subjects {
+            for (family, column) in families.iter().rev().zip(&mut self.columns) {
+                (family.values)(subject, &mut Sink::new(column, &self.devices));
+            }
+        }
+        self.at = (0, 0);
     }
 }
 
@@ -108,10 +127,12 @@ pub fn render(
     selection: &Selection,
     format: Format,
 ) -> String {
-    let seen = Seen { sweep, disk, machine, selection };
-    let mut writing = Writing::new(&seen, format);
-    writing.writer.reserve(writing.subjects.len() * writing.families.len() * SERIES_BYTES);
-    writing.piece(&seen, usize::MAX).0
+    let mut writing = Writing::new(sweep, disk, machine, selection, format);
+    let mut body = String::with_capacity(writing.subjects.len() * writing.families.len() * SERIES_BYTES);
+    while let Some(piece) = writing.next_piece() {
+        body.push_str(&piece);
+    }
+    body
 }
 
 /// The body before the first sweep.

@@ -1,7 +1,4 @@
 //! A group as cAdvisor labels it, and where its values go.
-//!
-//! The labels of a body's groups are made once, as text, and hold nothing of the sweep, so that a body can be written in
-//! pieces, with a pause between two.
 
 use crate::details::Details;
 use crate::disk::{DiskUse, Use};
@@ -10,143 +7,84 @@ use crate::selection::Selection;
 use crate::table::Metric;
 use flyball_model::exposition::{Number, Writer, push_label};
 use std::collections::HashMap;
-use std::fmt::Write as _;
+use std::sync::{Arc, LazyLock};
 
-/// A group's labels, and where in its sweep it stands.
-pub struct Labelled {
-    who: Who,
-    /// The container whose interfaces are a pod's, by its place in the sweep.
-    network: Option<usize>,
-    /// The common labels, with commas between them.
-    text: String,
+/// A group whose values are written. It has what it needs of its sweep and does not hold it.
+pub struct Subject {
+    /// Its place among all.
+    at: usize,
+    /// Values of the sweep.
+    pub reading: Reading,
+    /// Values of the slower tier.
+    pub details: Arc<Details>,
+    /// The interfaces shown with it.
+    pub network: Arc<Details>,
+    /// What its writable layer takes.
+    pub disk: Option<Use>,
+    /// The common labels as text, with commas between them.
+    labels: String,
     /// Where in it what comes before `id` ends, and what comes before `name`.
     ends: [usize; 2],
 }
 
-/// A group of a sweep, by its place there.
-#[derive(Debug, Clone, Copy)]
-enum Who {
-    Node,
-    System(usize),
-    Pod(usize),
-    Container(usize),
-}
+static NO_DETAILS: LazyLock<Arc<Details>> = LazyLock::new(Arc::default);
 
-/// A group whose values are written.
-pub struct Subject<'a> {
-    /// Values of the sweep.
-    pub reading: &'a Reading,
-    /// Values of the slower tier.
-    pub details: &'a Details,
-    /// The interfaces shown with it.
-    pub network: &'a Details,
-    /// What writable layers take, and the id of the container that this one is.
-    disk: Option<(&'a DiskUse, &'a str)>,
-    labels: &'a Labelled,
-}
-
-static NO_DETAILS: std::sync::LazyLock<Details> = std::sync::LazyLock::new(Details::default);
-
-impl Labelled {
+impl Subject {
     /// The machine, its pods and its containers, and the groups above and beside them; by path.
-    pub fn all(sweep: &Sweep, selection: &Selection) -> Vec<Labelled> {
+    pub fn all(sweep: &Sweep, disk: &DiskUse, selection: &Selection) -> Vec<Subject> {
         // The interfaces of pods whose sandbox is not known, by pod.
-        let mut networks: HashMap<&str, usize> = HashMap::new();
-        for (at, container) in sweep.containers.iter().enumerate() {
-            if !container.looks_like_sandbox && !container.details.network.is_empty() {
-                networks.insert(&container.pod_uid, at);
+        let mut networks: HashMap<&str, &Arc<Details>> = HashMap::new();
+        for container in sweep.containers.iter().filter(|container| !container.looks_like_sandbox) {
+            if !container.details.network.is_empty() {
+                networks.insert(&container.pod_uid, &container.details);
             }
         }
         let mut all = Vec::with_capacity(1 + sweep.system.len() + sweep.pods.len() + sweep.containers.len());
-        all.push((Labels { id: "/", ..Labels::default() }, Who::Node, None));
-        for (at, system) in sweep.system.iter().enumerate() {
-            all.push((Labels { id: &system.path, ..Labels::default() }, Who::System(at), None));
-        }
-        for (at, pod) in sweep.pods.iter().enumerate() {
-            all.push((Labels::of_pod(pod), Who::Pod(at), networks.get(&*pod.uid).copied()));
-        }
-        for (at, container) in sweep.containers.iter().enumerate() {
-            all.push((Labels::of_container(container), Who::Container(at), None));
-        }
-        all.retain(|(labels, who, _)| match who {
-            Who::Node => true,
-            Who::System(_) => selection.keeps(""),
-            Who::Pod(_) => selection.keeps(labels.pod),
-            Who::Container(_) => selection.keeps(labels.container),
-        });
-        all.sort_unstable_by_key(|(labels, _, _)| (labels.id, labels.name));
-        all.into_iter().map(|(labels, who, network)| Labelled::new(&labels, who, network, selection)).collect()
+        all.push(Labels::of_node(sweep));
+        all.extend(
+            sweep
+                .system
+                .iter()
+                .filter(|_| selection.keeps(""))
+                .map(|system| Labels::new(&system.path, &system.reading, &system.details)),
+        );
+        all.extend(
+            sweep
+                .pods
+                .iter()
+                .map(|pod| {
+                    let network = networks.get(&*pod.uid).copied().unwrap_or(&NO_DETAILS);
+                    Labels { network, ..Labels::of_pod(pod) }
+                })
+                .filter(|labels| selection.keeps(labels.pod)),
+        );
+        all.extend(
+            sweep
+                .containers
+                .iter()
+                .map(|container| {
+                    let disk = disk.containers.get(&container.id).and_then(|used| used.root);
+                    Labels { disk, ..Labels::of_container(container) }
+                })
+                .filter(|labels| selection.keeps(labels.container)),
+        );
+        all.sort_unstable_by_key(|labels| (labels.id, labels.name));
+        all.iter().enumerate().map(|(at, labels)| labels.subject(at, selection)).collect()
     }
 
-    fn new(labels: &Labels<'_>, who: Who, network: Option<usize>, selection: &Selection) -> Labelled {
-        let groups: [&[(&str, &str)]; 3] = [
-            &[("container", labels.container)],
-            &[("id", labels.id), ("image", labels.image)],
-            &[("name", labels.name), ("namespace", labels.namespace), ("pod", labels.pod)],
-        ];
-        let room = groups.iter().flat_map(|group| group.iter()).map(|(name, value)| name.len() + value.len() + 4);
-        let mut text = String::with_capacity(room.sum());
-        let ends = groups.map(|group| {
-            for (name, value) in group.iter().filter(|(name, _)| !selection.drops(name)) {
-                push_label(&mut text, name, value);
-            }
-            text.len()
-        });
-        Labelled { who, network, text, ends: [ends[0], ends[1]] }
-    }
-
-    /// The group in its sweep; `None` in another one.
-    pub fn subject<'a>(&'a self, sweep: &'a Sweep, disk: &'a DiskUse) -> Option<Subject<'a>> {
-        let subject = |reading, details, network| Subject { reading, details, network, disk: None, labels: self };
-        Some(match self.who {
-            Who::Node => subject(&sweep.node, &*sweep.node_details, &*sweep.node_details),
-            Who::System(at) => {
-                let system = sweep.system.get(at)?;
-                subject(&system.reading, &*system.details, &*NO_DETAILS)
-            }
-            Who::Pod(at) => {
-                let pod = sweep.pods.get(at)?;
-                let network = self.network.and_then(|at| sweep.containers.get(at));
-                subject(&pod.reading, &*pod.details, network.map_or(&*NO_DETAILS, |container| &*container.details))
-            }
-            Who::Container(at) => {
-                let container = sweep.containers.get(at)?;
-                let network = if container.looks_like_sandbox { &*container.details } else { &*NO_DETAILS };
-                let disk = Some((disk, &*container.id));
-                Subject { disk, ..subject(&container.reading, &*container.details, network) }
-            }
-        })
-    }
-
-    /// What comes before `id`.
-    fn container(&self) -> &str {
-        self.part(0, self.ends[0])
-    }
-
-    /// `id` and `image`.
-    fn id_image(&self) -> &str {
-        self.part(self.ends[0], self.ends[1])
-    }
-
-    /// `name`, `namespace` and `pod`.
-    fn name_pod(&self) -> &str {
-        self.part(self.ends[1], self.text.len())
-    }
-
-    fn part(&self, start: usize, end: usize) -> &str {
-        self.text.get(start..end).unwrap_or_default().trim_start_matches(',')
+    /// What comes before `id`; `id` and `image`; and `name`, `namespace` and `pod`.
+    fn parts(&self) -> [&str; 3] {
+        parts(&self.labels, 0, [self.ends[0], self.ends[1], self.labels.len()])
     }
 }
 
-impl Subject<'_> {
-    /// What its writable layer takes.
-    pub fn disk(&self) -> Option<&Use> {
-        let (disk, id) = self.disk?;
-        disk.containers.get(id)?.root.as_ref()
-    }
+/// Three pieces of label text that follow one another, without the commas between them.
+fn parts(text: &str, start: usize, ends: [usize; 3]) -> [&str; 3] {
+    let part = |start: usize, end: usize| text.get(start..end).unwrap_or_default().trim_start_matches(',');
+    [part(start, ends[0]), part(ends[0], ends[1]), part(ends[1], ends[2])]
 }
 
-#[derive(Default)]
+/// A group of a sweep and the values of its labels.
 struct Labels<'a> {
     container: &'a str,
     id: &'a str,
@@ -154,17 +92,37 @@ struct Labels<'a> {
     name: &'a str,
     namespace: &'a str,
     pod: &'a str,
+    reading: &'a Reading,
+    details: &'a Arc<Details>,
+    network: &'a Arc<Details>,
+    disk: Option<Use>,
 }
 
 impl<'a> Labels<'a> {
+    fn new(id: &'a str, reading: &'a Reading, details: &'a Arc<Details>) -> Labels<'a> {
+        let (container, image, name, namespace, pod) = ("", "", "", "", "");
+        let network = &*NO_DETAILS;
+        Labels { container, id, image, name, namespace, pod, reading, details, network, disk: None }
+    }
+
+    fn of_node(sweep: &'a Sweep) -> Labels<'a> {
+        let details = &sweep.node_details;
+        Labels { network: details, ..Labels::new("/", &sweep.node, details) }
+    }
+
     fn of_pod(pod: &'a PodReading) -> Labels<'a> {
-        let name = pod.name.as_deref();
-        let (namespace, pod_name) = name.map_or(("", ""), |name| (name.namespace.as_str(), name.pod.as_str()));
-        Labels { id: &pod.path, namespace, pod: pod_name, ..Labels::default() }
+        let labels = Labels::new(&pod.path, &pod.reading, &pod.details);
+        match pod.name.as_deref() {
+            Some(name) => Labels { namespace: &name.namespace, pod: &name.pod, ..labels },
+            None => labels,
+        }
     }
 
     fn of_container(container: &'a ContainerReading) -> Labels<'a> {
-        let labels = Labels { id: &container.path, name: &container.id, ..Labels::default() };
+        let details = &container.details;
+        let network = if container.looks_like_sandbox { details } else { &*NO_DETAILS };
+        let of_group = Labels::new(&container.path, &container.reading, details);
+        let labels = Labels { name: &container.id, network, ..of_group };
         match (container.name.as_deref(), container.pod_name.as_deref()) {
             (Some(name), _) => Labels {
                 container: &name.container,
@@ -175,6 +133,32 @@ impl<'a> Labels<'a> {
             },
             (None, Some(pod)) => Labels { namespace: &pod.namespace, pod: &pod.pod, ..labels },
             (None, None) => labels,
+        }
+    }
+
+    fn subject(&self, at: usize, selection: &Selection) -> Subject {
+        let groups: [&[(&str, &str)]; 3] = [
+            &[("container", self.container)],
+            &[("id", self.id), ("image", self.image)],
+            &[("name", self.name), ("namespace", self.namespace), ("pod", self.pod)],
+        ];
+        let room =
+            groups.iter().flat_map(|group| group.iter()).map(|(name, value)| name.len() + value.len() + 4);
+        let mut labels = String::with_capacity(room.sum());
+        let ends = groups.map(|group| {
+            for (name, value) in group.iter().filter(|(name, _)| !selection.drops(name)) {
+                push_label(&mut labels, name, value);
+            }
+            labels.len()
+        });
+        Subject {
+            at,
+            reading: *self.reading,
+            details: self.details.clone(),
+            network: self.network.clone(),
+            disk: self.disk,
+            labels,
+            ends: [ends[0], ends[1]],
         }
     }
 }
@@ -190,135 +174,162 @@ pub enum Place {
     Last,
 }
 
-/// Receives the values of one family.
-pub struct Sink<'a, 'w> {
-    writer: &'w mut Writer,
-    metric: &'a Metric,
-    /// The sweep all values are of.
-    pub sweep: &'a Sweep,
-    introduced: bool,
-    own: String,
-    last: String,
+/// Names of block devices by major and minor number.
+pub type Devices = HashMap<(u32, u32), Arc<str>>;
+
+/// A value of a group, and the labels that it has beyond the common ones.
+pub struct Line {
+    /// The group, by its place.
+    subject: usize,
+    /// Where in the column's text its own labels begin, and where those of each [`Place`] end.
+    start: usize,
+    ends: [usize; 3],
+    value: Number,
+    unix_ms: Option<i64>,
 }
 
-impl<'a, 'w> Sink<'a, 'w> {
-    /// For a family; `introduced`: values of it were written already.
-    pub fn new(
-        writer: &'w mut Writer,
-        metric: &'a Metric,
-        sweep: &'a Sweep,
-        introduced: bool,
-    ) -> Sink<'a, 'w> {
-        Sink { writer, metric, sweep, introduced, own: String::new(), last: String::new() }
+/// The values of one family, gathered before they are written.
+pub struct Column {
+    /// Whose values.
+    pub metric: &'static Metric,
+    lines: Vec<Line>,
+    /// Labels of the family's own.
+    own: String,
+}
+
+impl Column {
+    /// Without values.
+    pub fn new(metric: &'static Metric) -> Column {
+        Column { metric, lines: Vec::new(), own: String::new() }
     }
 
-    /// Whether values of the family were written.
-    pub fn introduced(&self) -> bool {
-        self.introduced
+    /// Becomes another family's, without values; its memory is used again.
+    pub fn clear(&mut self, metric: &'static Metric) {
+        self.metric = metric;
+        self.lines.clear();
+        self.own.clear();
     }
 
-    /// Bytes in the writer.
-    pub fn written(&self) -> usize {
-        self.writer.written()
+    /// Values.
+    pub fn count(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Writes values from a place on until so much is written; the place of the next one.
+    pub fn write(&self, writer: &mut Writer, subjects: &[Subject], from: usize, bytes: usize) -> usize {
+        let Metric { name, help, kind, unit, .. } = *self.metric;
+        if from == 0 && !self.lines.is_empty() {
+            writer.family(name, help, kind, unit);
+        }
+        let mut at = from;
+        for line in self.lines.get(from..).unwrap_or_default() {
+            at += 1;
+            let Some(subject) = subjects.get(line.subject) else { continue };
+            if line.start == line.ends[2] {
+                writer.sample_text(name, &[&subject.labels], line.value, line.unix_ms);
+            } else {
+                let [container, id_image, name_pod] = subject.parts();
+                let [before_id, before_name, last] = parts(&self.own, line.start, line.ends);
+                let labels = [container, before_id, id_image, before_name, name_pod, last];
+                writer.sample_text(name, &labels, line.value, line.unix_ms);
+            }
+            if writer.written() >= bytes {
+                break;
+            }
+        }
+        at
+    }
+}
+
+/// Receives the values of one family.
+pub struct Sink<'a> {
+    column: &'a mut Column,
+    devices: &'a Devices,
+}
+
+impl<'a> Sink<'a> {
+    /// Of this column.
+    pub fn new(column: &'a mut Column, devices: &'a Devices) -> Sink<'a> {
+        Sink { column, devices }
     }
 
     /// A value without labels of its own. Nothing is written for an absent one.
-    pub fn put(&mut self, subject: &Subject<'_>, value: Option<Number>, unix_ms: Option<i64>) {
-        let Some(value) = value else { return };
-        self.introduce();
-        self.writer.sample_text(self.metric.name, &[&subject.labels.text], value, unix_ms);
+    pub fn put(&mut self, subject: &Subject, value: Option<Number>, unix_ms: Option<i64>) {
+        self.put_with(subject, &[], value, unix_ms);
     }
 
     /// A value with one label of its own.
     pub fn put_labelled(
         &mut self,
-        subject: &Subject<'_>,
+        subject: &Subject,
         place: Place,
         label: (&str, &str),
         value: Option<Number>,
         unix_ms: Option<i64>,
     ) {
-        let Some(value) = value else { return };
-        self.introduce();
-        self.own.clear();
-        push_label(&mut self.own, label.0, label.1);
-        let labels = subject.labels;
-        let (container, id_image, name_pod) = (labels.container(), labels.id_image(), labels.name_pod());
-        let pieces: [&str; 4] = match place {
-            Place::BeforeId => [container, &self.own, id_image, name_pod],
-            Place::BeforeName => [container, id_image, &self.own, name_pod],
-            Place::Last => [container, id_image, name_pod, &self.own],
-        };
-        self.writer.sample_text(self.metric.name, &pieces, value, unix_ms);
+        self.put_with(subject, &[(place, label)], value, unix_ms);
     }
 
     /// A value with a label before `id` and one after `pod`.
     pub fn put_framed(
         &mut self,
-        subject: &Subject<'_>,
+        subject: &Subject,
         first: (&str, &str),
         last: (&str, &str),
         value: Option<Number>,
         unix_ms: Option<i64>,
     ) {
-        let Some(value) = value else { return };
-        self.introduce();
-        self.own.clear();
-        self.last.clear();
-        push_label(&mut self.own, first.0, first.1);
-        push_label(&mut self.last, last.0, last.1);
-        let labels = subject.labels;
-        let pieces: [&str; 5] =
-            [labels.container(), &self.own, labels.id_image(), labels.name_pod(), &self.last];
-        self.writer.sample_text(self.metric.name, &pieces, value, unix_ms);
+        self.put_with(subject, &[(Place::BeforeId, first), (Place::Last, last)], value, unix_ms);
     }
 
     /// A value of a block device, labelled as blkio's are.
     pub fn put_block_device(
         &mut self,
-        subject: &Subject<'_>,
+        subject: &Subject,
         device: (u32, u32),
         operation: &str,
         value: Option<Number>,
         unix_ms: Option<i64>,
     ) {
-        let Some(value) = value else { return };
-        let name = self.device(device);
-        self.introduce();
-        self.own.clear();
-        push_label(&mut self.own, "device", &name);
-        let (mut numbers, mut last) = (String::new(), String::new());
-        push_label(&mut numbers, "major", &device.0.to_string());
-        push_label(&mut numbers, "minor", &device.1.to_string());
-        push_label(&mut last, "operation", operation);
-        let labels = subject.labels;
-        // `operation` belongs between `namespace` and `pod`; the order of labels means nothing.
-        let pieces: [&str; 6] = [
-            labels.container(),
-            &self.own,
-            labels.id_image(),
-            &numbers,
-            labels.name_pod(),
-            &last,
+        let (name, major, minor) = (self.device(device), device.0.to_string(), device.1.to_string());
+        let own = [
+            (Place::BeforeId, ("device", name.as_str())),
+            (Place::BeforeName, ("major", major.as_str())),
+            (Place::BeforeName, ("minor", minor.as_str())),
+            // It belongs between `namespace` and `pod`; the order of labels means nothing.
+            (Place::Last, ("operation", operation)),
         ];
-        self.writer.sample_text(self.metric.name, &pieces, value, unix_ms);
+        self.put_with(subject, &own, value, unix_ms);
+    }
+
+    /// `own`: labels by place.
+    fn put_with(
+        &mut self,
+        subject: &Subject,
+        own: &[(Place, (&str, &str))],
+        value: Option<Number>,
+        unix_ms: Option<i64>,
+    ) {
+        let Some(value) = value else { return };
+        let Column { lines, own: text, .. } = &mut *self.column;
+        let start = text.len();
+        let mut ends = [start; 3];
+        if !own.is_empty() {
+            ends = [Place::BeforeId, Place::BeforeName, Place::Last].map(|place| {
+                for (_, (name, value)) in own.iter().filter(|(of, _)| *of == place) {
+                    push_label(text, name, value);
+                }
+                text.len()
+            });
+        }
+        lines.push(Line { subject: subject.at, start, ends, value, unix_ms });
     }
 
     /// The name under which a device is shown: `/dev/…` as the kernel names it, else its numbers.
     pub fn device(&self, device: (u32, u32)) -> String {
-        match self.sweep.devices.get(&device) {
+        match self.devices.get(&device) {
             Some(name) => format!("/dev/{name}"),
-            None => {
-                let mut numbers = String::new();
-                let _ = write!(numbers, "{}:{}", device.0, device.1);
-                numbers
-            }
-        }
-    }
-
-    fn introduce(&mut self) {
-        if !std::mem::replace(&mut self.introduced, true) {
-            self.writer.family(self.metric.name, self.metric.help, self.metric.kind, self.metric.unit);
+            None => format!("{}:{}", device.0, device.1),
         }
     }
 }

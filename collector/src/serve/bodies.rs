@@ -1,9 +1,10 @@
 //! How bodies are made and sent: whole where they are small, in pieces while they are sent where they are large.
 
 use super::text_of;
+use crate::cadvisor::PIECE_BYTES;
 use crate::cost::{Cost, Meter, Stage};
 use crate::disk::{DiskMeter, DiskUse};
-use crate::machine::{Machine, MachineFacts};
+use crate::machine::MachineFacts;
 use crate::own::SweepMetrics;
 use crate::sample::Sweep;
 use crate::selection::Selection;
@@ -20,9 +21,6 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OwnedSemaphorePermit;
-
-/// Bytes of a piece: it stays in the caches of a processor between being written, packed and encrypted.
-const PIECE_BYTES: usize = 64 * 1024;
 
 /// What bodies are made of beside a sweep.
 pub(super) struct Facts {
@@ -69,17 +67,15 @@ impl Facts {
             }
             Large::Cadvisor(format) => {
                 let machine = self.machine.get();
-                let selection = &self.selection;
-                let seen = cadvisor::Seen { sweep: &sweep, disk: &disk, machine: &machine, selection };
-                Kind::Cadvisor(cadvisor::Writing::new(&seen, format), machine)
+                Kind::Cadvisor(cadvisor::Writing::new(&sweep, &disk, &machine, &self.selection, format))
             }
             Large::Summary(extent) => {
                 let rlimit = node::rlimit(&self.proc_root, sweep.finished_unix_ms);
-                Kind::Summary(summary::Writing::new(&sweep), rlimit, extent)
+                Kind::Summary(summary::Writing::new(&sweep), sweep, disk, rlimit, extent)
             }
         };
         let spent = meter.lap();
-        Body::in_pieces(Sending { kind, sweep, disk, facts: self.clone(), spent, _place: place }, gzip)
+        Body::in_pieces(Sending { kind, facts: self.clone(), spent, _place: place }, gzip)
     }
 }
 
@@ -100,15 +96,13 @@ impl Large {
 }
 
 enum Kind {
-    Cadvisor(cadvisor::Writing, Arc<Machine>),
-    Summary(summary::Writing, Option<Rlimit>, Extent),
+    Cadvisor(cadvisor::Writing),
+    Summary(summary::Writing, Arc<Sweep>, Arc<DiskUse>, Option<Rlimit>, Extent),
 }
 
 /// One of them on its way.
 struct Sending {
     kind: Kind,
-    sweep: Arc<Sweep>,
-    disk: Arc<DiskUse>,
     facts: Arc<Facts>,
     spent: Cost,
     _place: OwnedSemaphorePermit,
@@ -117,25 +111,28 @@ struct Sending {
 impl Pieces for Sending {
     fn next(&mut self, out: &mut Vec<u8>) -> bool {
         let mut meter = Meter::start();
-        let Sending { sweep, disk, facts, .. } = self;
         let more = match &mut self.kind {
-            Kind::Cadvisor(writing, machine) => {
-                let seen = cadvisor::Seen { sweep, disk, machine, selection: &facts.selection };
-                let (piece, more) = writing.piece(&seen, PIECE_BYTES);
-                match out.is_empty() {
-                    true => *out = piece.into_bytes(),
-                    false => out.extend_from_slice(piece.as_bytes()),
-                }
-                more
-            }
-            Kind::Summary(writing, rlimit, extent) => {
-                let (node_name, rlimit, extent) = (&*facts.node_name, *rlimit, *extent);
+            Kind::Cadvisor(writing) => next_piece(writing, out),
+            Kind::Summary(writing, sweep, disk, rlimit, extent) => {
+                let (node_name, rlimit, extent) = (&*self.facts.node_name, *rlimit, *extent);
                 writing.piece(&summary::Seen { sweep, disk, node_name, rlimit, extent }, PIECE_BYTES, out)
             }
         };
         self.spent.add(meter.lap());
         more
     }
+}
+
+/// Whether more is to come.
+fn next_piece(writing: &mut cadvisor::Writing, out: &mut Vec<u8>) -> bool {
+    while out.len() < PIECE_BYTES {
+        match writing.next_piece() {
+            Some(piece) if out.is_empty() => *out = piece.into_bytes(),
+            Some(piece) => out.extend_from_slice(piece.as_bytes()),
+            None => return false,
+        }
+    }
+    true
 }
 
 impl Drop for Sending {

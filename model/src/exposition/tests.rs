@@ -404,11 +404,16 @@ fn number_text(number: Number) -> String {
 
 #[test]
 fn decimal_parts_read_as_the_float_does() {
-    let counts = [0, 1, 9, 10, 99, 100, 9_999, 10_000, 123_456_789, 1_000_000_000, 1_500_000_000, 10_u64.pow(15) - 1];
+    let counts =
+        [0, 1, 9, 10, 99, 100, 9_999, 10_000, 123_456_789, 1_000_000_000, 1_500_000_000, 10_u64.pow(15) - 1];
     for count in counts.into_iter().chain([10_u64.pow(15), 1 << 53, u64::MAX]) {
         for decimals in [3, 6, 9] {
             let float = Number::Float(count as f64 / 10_f64.powi(decimals as i32));
-            assert_eq!(number_text(Number::Scaled(count, decimals)), number_text(float), "{count} {decimals}");
+            assert_eq!(
+                number_text(Number::Scaled(count, decimals)),
+                number_text(float),
+                "{count} {decimals}"
+            );
         }
     }
     assert_eq!(number_text(Number::Scaled(1_050_000_000, 9)), "x 1.05\n");
