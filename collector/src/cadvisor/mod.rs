@@ -70,7 +70,7 @@ impl Writing {
             writer,
             subjects: Subject::all(sweep, disk, selection),
             devices: sweep.devices.clone(),
-            families: FAMILIES.iter().filter(served).rev().collect(),
+            families: FAMILIES.iter().copied().filter(served).rev().collect(),
             columns: Vec::new(),
             at: (0, 0),
             end: Some(end.finish()),
@@ -157,4 +157,65 @@ fn write_version(writer: &mut Writer, machine: &Machine) {
         ("osVersion", machine.os_version.as_str()),
     ];
     writer.sample("cadvisor_version_info", &labels, 1.0, None);
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test")]
+mod tests {
+    use super::*;
+    use crate::details::{Details, MemoryDetails, Tasks};
+    use crate::sample::{ContainerReading, Cpu, Reading};
+    use flyball_model::exposition::{Event, Reader};
+    use std::collections::HashSet;
+
+    fn sweep(containers: usize) -> Sweep {
+        let container = |at: usize| ContainerReading {
+            id: format!("{at:064x}").into(),
+            pod_uid: "uid".into(),
+            name: None,
+            pod_name: None,
+            looks_like_sandbox: false,
+            reading: Reading {
+                cpu: Some(Cpu { usage_ns: at as u64, unix_ms: 1_700_000_000_000 }),
+                ..Reading::default()
+            },
+            path: format!("/kubepods/poduid/{at:064x}").into(),
+            details: Arc::new(Details {
+                unix_ms: 1_700_000_000_000,
+                // Every other one has it.
+                memory: MemoryDetails {
+                    page_faults: at.is_multiple_of(2).then_some(at as u64),
+                    ..MemoryDetails::default()
+                },
+                tasks: Tasks { processes: Some(at as u64), ..Tasks::default() },
+                ..Details::default()
+            }),
+        };
+        Sweep { sequence: 1, containers: (0..containers).map(container).collect(), ..Sweep::default() }
+    }
+
+    #[test]
+    fn pieces_are_small_and_the_whole_body_in_order() {
+        for containers in [0, 1, 1_000, 3_000] {
+            let (sweep, selection) = (sweep(containers), Selection::default());
+            let (disk, machine) = (DiskUse::default(), Machine::default());
+            let mut writing = Writing::new(&sweep, &disk, &machine, &selection, Format::OpenMetrics10);
+            let pieces: Vec<String> = std::iter::from_fn(|| writing.next_piece()).collect();
+            let most = PIECE_BYTES + 2 * SERIES_BYTES;
+            assert!(pieces.iter().all(|piece| !piece.is_empty() && piece.len() < most), "{containers}");
+            assert_eq!(pieces.len() > 3, containers >= 1_000, "{} pieces", pieces.len());
+            let body = pieces.concat();
+            assert_eq!(body, render(&sweep, &disk, &machine, &selection, Format::OpenMetrics10));
+            let (mut series, mut samples) = (HashSet::new(), 0);
+            for event in Reader::new(&body, Format::OpenMetrics10) {
+                let Event::Sample(sample) = event.unwrap() else { continue };
+                let of = |name: &str| sample.label(name).map(str::to_owned);
+                series.insert((sample.name.to_owned(), of("id"), of("scope")));
+                samples += 1;
+            }
+            // CPU time, when it was seen, processes, and page faults of every other; version, two gauges of errors.
+            assert_eq!(samples, containers * 3 + containers.div_ceil(2) + 3);
+            assert_eq!(series.len(), samples);
+        }
+    }
 }
