@@ -66,7 +66,7 @@ impl Samples {
         }
         let mut columns = Columns { start: text.as_ptr() as usize, ..Columns::new(text.len()) };
         let mut reader = Reader::new(&text, format);
-        let mut guess = Guess::default();
+        let mut guess = Guess { texts: Vec::with_capacity(columns.sets.capacity()), ..Guess::default() };
         loop {
             while let Some((set, measured)) = guess.known(&mut reader) {
                 let (value, timestamp_ms) = measured?;
@@ -275,12 +275,15 @@ struct Guess<'a> {
     first: usize,
 }
 
+/// Value and time, or why they cannot be read.
+type Measured = Result<(f64, Option<i64>), ReadError>;
+
 /// So many things that the family before had may be missing in a row.
 const GUESSES: usize = 4;
 
 impl<'a> Guess<'a> {
     /// What the next line measured and of which set of labels, if the guess is right.
-    fn known(&mut self, reader: &mut Reader<'a>) -> Option<(u32, Result<(f64, Option<i64>), ReadError>)> {
+    fn known(&mut self, reader: &mut Reader<'a>) -> Option<(u32, Measured)> {
         let (text, set) = self.texts.get(self.next)?;
         let measured = reader.known_as(self.name, text)?;
         self.next += 1;
