@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Bound;
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use crate::store::Found;
 
 /// Labels of one object, shared between the cache and answers.
 pub type ObjectLabels = Arc<BTreeMap<String, String>>;
@@ -29,41 +32,58 @@ pub enum PodChange {
     Gone(String, String),
 }
 
-/// Namespace, name and labels of a pod.
-pub(crate) type ListedPod<'a> = (&'a str, &'a str, &'a ObjectLabels);
+/// What is known of a running pod.
+#[derive(Debug)]
+pub(crate) struct Pod {
+    pub(crate) labels: ObjectLabels,
+    /// Where the store has it.
+    pub(crate) found: Found,
+}
 
+impl Pod {
+    fn new(labels: ObjectLabels) -> Pod {
+        Pod { labels, found: Found::default() }
+    }
+}
+
+/// Pods of one namespace, by name.
+type NamespacePods = BTreeMap<String, Pod>;
+
+/// What the watches have seen.
 #[derive(Debug, Default)]
-struct State {
+pub(crate) struct State {
     /// `None` until the first complete list.
     nodes: Option<BTreeMap<String, ObjectLabels>>,
-    pods: Option<BTreeMap<String, BTreeMap<String, ObjectLabels>>>,
+    pods: Option<BTreeMap<String, NamespacePods>>,
 }
 
 impl State {
-    fn pods_after<'s>(
-        &'s self,
-        namespace: Option<&'s str>,
-        after: Option<(&'s str, &'s str)>,
-    ) -> impl Iterator<Item = ListedPod<'s>> {
+    /// Looks at the pods of one namespace or all behind a place, by namespace and name, until it has seen enough.
+    pub(crate) fn pods_after(
+        &self,
+        namespace: Option<&str>,
+        after: Option<(&str, &str)>,
+        mut look: impl FnMut(&str, &str, &Pod) -> ControlFlow<()>,
+    ) {
         let from = match (namespace, after) {
             (Some(namespace), _) => Bound::Included(namespace),
             (None, Some((namespace, _))) => Bound::Included(namespace),
             (None, None) => Bound::Unbounded,
         };
         let to = namespace.map_or(Bound::Unbounded, Bound::Included);
-        let namespaces = self.pods.iter().flat_map(move |all| all.range::<str, _>((from, to)));
-        namespaces.flat_map(move |(namespace, pods)| {
+        for (namespace, pods) in self.pods.iter().flat_map(|all| all.range::<str, _>((from, to))) {
             let first = match after {
                 Some((of, name)) if of == namespace => Bound::Excluded(name),
                 // The whole namespace came before.
-                Some((of, _)) if of > namespace.as_str() => return None.into_iter().flatten(),
+                Some((of, _)) if of > namespace.as_str() => continue,
                 _ => Bound::Unbounded,
             };
-            let pods = pods.range::<str, _>((first, Bound::Unbounded));
-            Some(pods.map(move |(name, labels)| (namespace.as_str(), name.as_str(), labels)))
-                .into_iter()
-                .flatten()
-        })
+            for (name, pod) in pods.range::<str, _>((first, Bound::Unbounded)) {
+                if look(namespace, name, pod).is_break() {
+                    return;
+                }
+            }
+        }
     }
 }
 
@@ -125,15 +145,21 @@ impl Cluster {
 
     /// Takes a change of the running pods.
     pub fn pod(&self, change: PodChange) {
-        let _old;
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         match change {
-            PodChange::All(all) => _old = state.pods.replace(all),
-            PodChange::Set(namespace, name, labels) => {
-                let pods = state.pods.get_or_insert_default();
-                pods.entry(namespace).or_default().insert(name, labels);
+            PodChange::All(all) => {
+                let of_namespace = |pods: BTreeMap<String, ObjectLabels>| -> NamespacePods {
+                    pods.into_iter().map(|(name, labels)| (name, Pod::new(labels))).collect()
+                };
+                let all = all.into_iter().map(|(namespace, pods)| (namespace, of_namespace(pods)));
+                let all: BTreeMap<String, NamespacePods> = all.collect();
+                // Dropped after the lock, as it is made before it.
+                let _old = self.write(|state| state.pods.replace(all));
             }
-            PodChange::Gone(namespace, name) => {
+            PodChange::Set(namespace, name, labels) => self.write(|state| {
+                let pods = state.pods.get_or_insert_default();
+                pods.entry(namespace).or_default().insert(name, Pod::new(labels));
+            }),
+            PodChange::Gone(namespace, name) => self.write(|state| {
                 let pods = state.pods.get_or_insert_default();
                 if let Some(of_namespace) = pods.get_mut(&namespace) {
                     of_namespace.remove(&name);
@@ -141,7 +167,7 @@ impl Cluster {
                         pods.remove(&namespace);
                     }
                 }
-            }
+            }),
         }
     }
 
@@ -176,7 +202,7 @@ impl Cluster {
 
     /// Labels of a running pod.
     pub fn pod_labels(&self, namespace: &str, name: &str) -> Option<ObjectLabels> {
-        self.read(|state| state.pods.as_ref()?.get(namespace)?.get(name).cloned())
+        self.read(|state| Some(state.pods.as_ref()?.get(namespace)?.get(name)?.labels.clone()))
     }
 
     /// The first `count` nodes after `after` that `wanted` accepts, sorted by name.
@@ -203,13 +229,19 @@ impl Cluster {
         count: usize,
         wanted: impl Fn(&str, &str, &BTreeMap<String, String>) -> bool,
     ) -> Vec<(String, String, ObjectLabels)> {
+        let mut found = Vec::new();
         self.read(|state| {
-            let rest = state.pods_after(namespace, after);
-            let wanted = rest.filter(|(namespace, name, labels)| wanted(namespace, name, labels)).take(count);
-            wanted
-                .map(|(namespace, name, labels)| (namespace.to_owned(), name.to_owned(), labels.clone()))
-                .collect()
-        })
+            state.pods_after(namespace, after, |namespace, name, pod| {
+                if found.len() == count {
+                    return ControlFlow::Break(());
+                }
+                if wanted(namespace, name, &pod.labels) {
+                    found.push((namespace.to_owned(), name.to_owned(), pod.labels.clone()));
+                }
+                ControlFlow::Continue(())
+            });
+        });
+        found
     }
 
     /// How many nodes come after this one.
@@ -222,22 +254,23 @@ impl Cluster {
 
     /// How many running pods, of one namespace or all, come after this namespace and name.
     pub fn pods_after(&self, namespace: Option<&str>, after: (&str, &str)) -> usize {
-        self.read(|state| state.pods_after(namespace, Some(after)).count())
+        let mut count = 0;
+        self.read(|state| {
+            state.pods_after(namespace, Some(after), |_, _, _| {
+                count += 1;
+                ControlFlow::Continue(())
+            });
+        });
+        count
     }
 
-    /// Walks over the running pods of one namespace or all, sorted by namespace and name, from behind a place on. The
-    /// caches are locked meanwhile.
-    pub(crate) fn walk_pods<T>(
-        &self,
-        namespace: Option<&str>,
-        behind: Option<(&str, &str)>,
-        look: impl FnOnce(&mut dyn Iterator<Item = ListedPod<'_>>) -> T,
-    ) -> T {
-        self.read(|state| look(&mut state.pods_after(namespace, behind)))
-    }
-
-    fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+    /// Looks at the caches, which are locked meanwhile.
+    pub(crate) fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
         look(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        change(&mut self.state.write().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -40,9 +40,17 @@ pub enum Source {
 pub struct NodePoints<'a> {
     /// The node itself, when its sample is complete.
     pub node: Option<Point>,
-    /// Sorted by namespace, pod and name, each once.
+    /// Each once, in the order of the answer.
     containers: Vec<ContainerPoint<'a>>,
 }
+
+/// Containers sorted by namespace, pod and name, each once.
+#[derive(Debug, Default)]
+pub struct SortedPoints<'a>(Vec<ContainerPoint<'a>>);
+
+/// In which order the containers of a node's last answer had to be taken to be sorted: mostly that of the next one too.
+#[derive(Debug, Clone, Default)]
+pub struct Order(Box<[u32]>);
 
 /// What one answer says of one container.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -69,9 +77,34 @@ pub enum Reading {
 }
 
 impl<'a> NodePoints<'a> {
+    /// The containers, sorted. `order` is tried, and changed if it does not fit.
+    pub fn sorted(&self, order: &mut Order) -> SortedPoints<'a> {
+        let by_order =
+            |order: &Order| SortedPoints(order.0.iter().map(|at| self.containers[*at as usize]).collect());
+        // An order is that of as many containers, each once; sorted ones are then all of them.
+        if order.0.len() == self.containers.len() {
+            let points = by_order(order);
+            if points.0.is_sorted_by(|one, next| one.key() < next.key()) {
+                return points;
+            }
+        }
+        let mut anew: Box<[u32]> = (0..self.containers.len() as u32).collect();
+        anew.sort_unstable_by_key(|at| self.containers[*at as usize].key());
+        *order = Order(anew);
+        by_order(order)
+    }
+}
+
+impl<'a> SortedPoints<'a> {
     /// The containers of each pod, pods by namespace and name.
     pub fn pods(&self) -> impl Iterator<Item = &[ContainerPoint<'a>]> {
-        self.containers.chunk_by(|one, next| one.pod == next.pod && one.namespace == next.namespace)
+        self.0.chunk_by(|one, next| one.pod == next.pod && one.namespace == next.namespace)
+    }
+}
+
+impl<'a> ContainerPoint<'a> {
+    fn key(&self) -> Key<'a> {
+        (self.namespace, self.pod, self.name)
     }
 }
 
@@ -131,7 +164,7 @@ fn time_ns(sample: &View<'_>, default_ms: i64) -> Option<i64> {
 /// Reads the samples of one answer. `default_ms` stands in for missing timestamps: when the request was sent.
 pub fn read(samples: &Samples, default_ms: i64, source: Source) -> NodePoints<'_> {
     let mut node = Partial::default();
-    let mut containers = Containers::default();
+    let mut containers = Containers::new(samples.label_sets());
     for sample in samples.iter() {
         match sample.name {
             NODE_CPU => node.set_cpu(&sample, default_ms),
@@ -142,7 +175,7 @@ pub fn read(samples: &Samples, default_ms: i64, source: Source) -> NodePoints<'_
             _ => {}
         }
     }
-    NodePoints { node: node.complete(source), containers: containers.sorted(source) }
+    NodePoints { node: node.complete(source), containers: containers.points(source) }
 }
 
 fn start_ns(seconds: f64) -> Option<i64> {
@@ -156,40 +189,70 @@ fn start_ns(seconds: f64) -> Option<i64> {
 /// Namespace, pod, container.
 type Key<'a> = (&'a str, &'a str, &'a str);
 
-/// The containers as their lines come. Families list them in the same order, so the next line is mostly about the
-/// container behind the one before.
-#[derive(Default)]
+/// The containers as their lines come. The labels of one are mostly one [set](View::label_set) in all families.
 struct Containers<'a> {
     all: Vec<(Key<'a>, Partial)>,
-    index: HashMap<Key<'a>, usize>,
-    next: usize,
+    /// Where each stands; made when the first one comes out of order. In order, each is new.
+    index: Option<HashMap<Key<'a>, usize>>,
+    /// The container that each set of labels is of.
+    of_set: Vec<OfSet>,
+}
+
+#[derive(Clone, Copy)]
+enum OfSet {
+    /// It was not met yet.
+    Unknown,
+    /// It names no container.
+    None,
+    At(u32),
+}
+
+/// Kubelets list a family by the values of its labels, in the order of their names.
+fn listed((namespace, pod, name): Key<'_>) -> Key<'_> {
+    (name, namespace, pod)
 }
 
 impl<'a> Containers<'a> {
-    /// Changes the container that a sample is about; a sample without all three labels is about none.
-    fn of(&mut self, sample: &View<'a>, change: impl FnOnce(&mut Partial)) {
-        let Some(key) = container_key(sample) else { return };
-        let at = match self.all.get(self.next) {
-            Some((expected, _)) if *expected == key => self.next,
-            _ => *self.index.entry(key).or_insert(self.all.len()),
-        };
-        if at == self.all.len() {
-            self.all.push((key, Partial::default()));
-        }
-        self.next = at + 1;
-        change(&mut self.all[at].1);
+    fn new(label_sets: usize) -> Containers<'a> {
+        let of_set = vec![OfSet::Unknown; label_sets];
+        Containers { all: Vec::with_capacity(label_sets), index: None, of_set }
     }
 
-    fn sorted(self, source: Source) -> Vec<ContainerPoint<'a>> {
+    /// Changes the container that a sample is about; a sample without all three labels is about none.
+    fn of(&mut self, sample: &View<'a>, change: impl FnOnce(&mut Partial)) {
+        let set = sample.label_set();
+        if let OfSet::Unknown = self.of_set[set] {
+            self.of_set[set] = match container_key(sample) {
+                Some(key) => OfSet::At(self.position(key)),
+                None => OfSet::None,
+            };
+        }
+        if let OfSet::At(at) = self.of_set[set] {
+            change(&mut self.all[at as usize].1);
+        }
+    }
+
+    fn position(&mut self, key: Key<'a>) -> u32 {
+        let in_order = self.all.last().is_none_or(|(last, _)| listed(*last) < listed(key));
+        if self.index.is_none() && !in_order {
+            self.index = Some(self.all.iter().enumerate().map(|(at, (key, _))| (*key, at)).collect());
+        }
+        let next = self.all.len();
+        let at = self.index.as_mut().map_or(next, |index| *index.entry(key).or_insert(next));
+        if at == next {
+            self.all.push((key, Partial::default()));
+        }
+        at as u32
+    }
+
+    fn points(self, source: Source) -> Vec<ContainerPoint<'a>> {
         let point = |((namespace, pod, name), partial): (Key<'a>, Partial)| ContainerPoint {
             namespace,
             pod,
             name,
             reading: partial.reading(source),
         };
-        let mut points: Vec<ContainerPoint<'a>> = self.all.into_iter().map(point).collect();
-        points.sort_unstable_by_key(|point| (point.namespace, point.pod, point.name));
-        points
+        self.all.into_iter().map(point).collect()
     }
 }
 
@@ -215,7 +278,7 @@ mod tests {
 
     fn readings(text: &str, source: Source) -> Vec<String> {
         let samples = Samples::read(text.to_owned(), Format::Text004).unwrap();
-        let points = read(&samples, 7_000, source);
+        let points = read(&samples, 7_000, source).sorted(&mut Order::default());
         let shown = points.pods().flatten().map(|point| {
             let what = match point.reading {
                 Reading::Complete(point) => format!("{} {}", point.cpu_core_ns, point.working_set_bytes),
@@ -270,6 +333,31 @@ mod tests {
             container_memory_working_set_bytes{namespace=\"n\",pod=\"\",container=\"x\"} 5\n\
             container_memory_working_set_bytes{pod=\"a\",container=\"x\"} 5\n";
         assert_eq!(readings(text, Source::Kubelet), ["n/a/x 4000000000 5", "n/b/y 3000000000 2"]);
+    }
+
+    #[test]
+    fn an_order_is_tried_and_mended() {
+        let mut order = Order::default();
+        let mut names = |pods: &str| -> String {
+            let lines = pods
+                .chars()
+                .map(|pod| format!("{CONTAINER_CPU}{{container=\"x\",namespace=\"n\",pod=\"{pod}\"}} 1\n"));
+            let samples = Samples::read(lines.collect(), Format::Text004).unwrap();
+            let sorted = read(&samples, 7_000, Source::Kubelet).sorted(&mut order);
+            sorted.pods().flatten().map(|point| point.pod).collect()
+        };
+        for (pods, expected) in [
+            ("cab", "abc"),
+            ("cab", "abc"),
+            ("zxy", "xyz"),
+            ("abc", "abc"),
+            ("bc", "bc"),
+            ("cba", "abc"),
+            ("cbad", "abcd"),
+            ("aab", "ab"),
+        ] {
+            assert_eq!(names(pods), expected, "{pods}");
+        }
     }
 
     #[test]

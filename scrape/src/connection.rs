@@ -8,12 +8,12 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use crate::failure::{ScrapeError, Stage};
 use crate::http1::{Body, Head, Http1Error};
-use crate::session::{Buffers, Session};
+use crate::session::{Buffers, Session, read_when_ready};
 use crate::tls::{Connector, Presented, Refused};
 
 /// Bytes asked of a plain socket at once.
@@ -74,10 +74,7 @@ impl Link {
     /// Appends what comes next; 0 at the end.
     async fn receive(&mut self, out: &mut Vec<u8>, buffers: &mut Buffers) -> io::Result<usize> {
         match self {
-            Link::Plain(tcp) => {
-                out.reserve(READ_BYTES);
-                tcp.read_buf(out).await
-            }
+            Link::Plain(tcp) => read_when_ready(tcp, out, READ_BYTES).await,
             Link::Tls(session) => session.receive(out, buffers).await,
         }
     }

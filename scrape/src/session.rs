@@ -10,7 +10,7 @@ use rustls::ClientConfig;
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 /// Bytes asked of the socket at once: most answers come whole.
@@ -47,6 +47,22 @@ enum Wants {
     Nothing,
     /// The other side has closed.
     Closed,
+}
+
+/// Appends what comes next, as much as `room` bytes; how many they are, 0 at the end. Thousands of nodes may be slow at
+/// once, so the room is made when something is there, and an empty buffer takes none while it is waited for.
+pub(crate) async fn read_when_ready(tcp: &TcpStream, out: &mut Vec<u8>, room: usize) -> io::Result<usize> {
+    if out.is_empty() {
+        *out = Vec::new();
+    }
+    loop {
+        tcp.readable().await?;
+        out.reserve(room);
+        match tcp.try_read_buf(out) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            done => return done,
+        }
+    }
 }
 
 impl Session {
@@ -118,8 +134,7 @@ impl Session {
     }
 
     async fn read(&mut self, buffers: &mut Buffers) -> io::Result<()> {
-        buffers.incoming.reserve(READ_BYTES);
-        match self.tcp.read_buf(&mut buffers.incoming).await? {
+        match read_when_ready(&self.tcp, &mut buffers.incoming, READ_BYTES).await? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             _ => Ok(()),
         }

@@ -90,18 +90,16 @@ pub fn prepare(full: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Builds upstream's cAdvisor, beside which figures are taken. `None`, with the reason said, where it cannot be built.
+/// Builds a program of upstream's beside which figures are taken. `None`, with the reason said, where it cannot be built.
 ///
 /// # Errors
 /// It does not build.
-pub fn cadvisor() -> anyhow::Result<Option<PathBuf>> {
-    let name = "cadvisor";
+pub fn peer(name: &'static str, folder: &'static str) -> anyhow::Result<Option<PathBuf>> {
     if let Some(why) = Machine::look().no_go() {
         println!("{name} is not built: {why}; figures are taken without it");
         return Ok(None);
     }
-    let module = Module { name, folder: "e2e/peers/cadvisor", file: "go.mod", version_of: None };
-    golang::build(&module).map(Some)
+    golang::build(&Module { name, folder, file: "go.mod", version_of: None }).map(Some)
 }
 
 /// What is built with Go, and the variable that names it to the tests.

@@ -73,13 +73,16 @@ pub fn full() -> anyhow::Result<()> {
 
 /// Every figure this machine can take, or only some parts of them.
 pub fn scoreboard(filters: &[String]) -> anyhow::Result<()> {
-    let cadvisor = e2e::cadvisor()?.map(|path| path.display().to_string());
+    let peer = |name, folder| anyhow::Ok(e2e::peer(name, folder)?.map(|path| path.display().to_string()));
+    let cadvisor = peer("cadvisor", "e2e/peers/cadvisor")?;
+    let metrics_server = peer("metrics-server", "e2e/peers/metrics-server")?;
     run(&["build", "--release", "--package", "flyball-cli"])?;
     run(&["build", "--release", "--package", "flyball-benches", "--bins"])?;
     let program =
         ["run", "--release", "--quiet", "--package", "flyball-benches", "--bin", "scoreboard", "--"];
     let mut arguments = program.to_vec();
     arguments.extend(cadvisor.as_deref().into_iter().flat_map(|path| ["--cadvisor", path]));
+    arguments.extend(metrics_server.as_deref().into_iter().flat_map(|path| ["--metrics-server", path]));
     arguments.extend(filters.iter().map(String::as_str));
     run(&arguments)
 }

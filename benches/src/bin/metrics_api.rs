@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use clap::Parser;
-use flyball_benches::metrics_api::{Kind, Plan, Size, Subject, World, automatic, cluster, run};
+use flyball_benches::metrics_api::{Endpoints, Kind, Plan, Size, Subject, World, automatic, cluster, run};
 use flyball_benches::table;
 
 /// A metrics server over simulated kubelets: memory, CPU and times.
@@ -28,6 +28,9 @@ struct Flags {
     /// Leave failing and slow kubelets out.
     #[arg(long)]
     no_faults: bool,
+    /// Kubelets that do not compress their answers.
+    #[arg(long)]
+    no_gzip: bool,
     /// Measure the automatic resolution over so many collectors instead.
     #[arg(long, value_delimiter = ',')]
     automatic: Vec<usize>,
@@ -43,7 +46,7 @@ fn main() -> anyhow::Result<()> {
     }
     let world = World { size: Size { nodes: flags.nodes, pods_per_node: flags.pods_per_node } };
     let now_ms = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis() as i64;
-    let kubelets = world.kubelets(false, now_ms)?;
+    let kubelets = world.kubelets(Endpoints { gzip: !flags.no_gzip, ..Endpoints::KUBELETS }, now_ms)?;
     let cluster = cluster(world)?;
     eprintln!("{} kubelets with {} pods", flags.nodes, world.pods());
     let resolution = Some(Duration::from_secs(15));

@@ -21,6 +21,9 @@ struct Flags {
     /// Upstream's cAdvisor (`e2e/peers/cadvisor`), to measure beside.
     #[arg(long)]
     cadvisor: Option<PathBuf>,
+    /// Upstream's metrics-server (`e2e/peers/metrics-server`), to take its turn.
+    #[arg(long)]
+    metrics_server: Option<PathBuf>,
     /// Only these parts: sweep, active, bodies, scrapes, memory, node, churn, allocations, reaction, decision, idle,
     /// autoscaler, metrics_api.
     parts: Vec<String>,
@@ -50,7 +53,10 @@ fn main() -> anyhow::Result<()> {
         ("decision", Box::new(|| Ok(decision::figures(allocations)))),
         ("idle", Box::new(|| Ok(idle::figures(&neighbour("flyball")?)))),
         ("autoscaler", Box::new(|| runtime()?.block_on(autoscaler::figures(&neighbour("flyball")?)))),
-        ("metrics_api", Box::new(|| Ok(metrics_api::figures(&neighbour("flyball")?)))),
+        (
+            "metrics_api",
+            Box::new(|| Ok(metrics_api::figures(&neighbour("flyball")?, flags.metrics_server.as_deref()))),
+        ),
     ];
     let mut figures = Vec::new();
     for (name, take) in parts {

@@ -11,7 +11,7 @@ use super::ask::{Client, How};
 use super::cluster::Cluster;
 use super::process::{Kind, Running, Subject};
 use super::requests::JSON;
-use super::world::{Size, World};
+use super::world::{Endpoints, Size, World};
 use crate::Figure;
 
 /// For the resolution to settle.
@@ -28,7 +28,7 @@ pub fn automatic(program: &Path, nodes: &[usize]) -> anyhow::Result<Vec<Figure>>
     for nodes in nodes {
         let world = World { size: Size { nodes: *nodes, pods_per_node: 30 } };
         let now_ms = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis() as i64;
-        let kubelets = world.kubelets(true, now_ms)?;
+        let kubelets = world.kubelets(Endpoints::COLLECTORS, now_ms)?;
         let cluster = Cluster::start(world)?;
         let subject = Subject { kind: Kind::Flyball, program: program.to_owned(), resolution: None };
         let mut running = Running::start(&subject, &cluster.kubeconfig())?;

@@ -1,7 +1,8 @@
 //! An API server of the least that a metrics server asks for: nodes and pods in pages, watches in which nothing happens,
 //! no collectors, the authentication settings, and reviews that believe everybody.
 //!
-//! Plain HTTP on a loopback address. It answers in JSON, whatever is asked for.
+//! HTTP/1.1 and HTTP/2 over TLS on a loopback address (Go's clients show their token to nobody else). It answers in JSON,
+//! whatever is asked for.
 
 #![allow(clippy::disallowed_methods, reason = "edge: opens the API server's listener")]
 
@@ -10,6 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use flyball_apiserver::CertificateAuthority;
 use futures_util::StreamExt as _;
 use http::{Request, Response, StatusCode, header};
 use http_body::Frame;
@@ -18,9 +20,11 @@ use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
+use tokio_rustls::TlsAcceptor;
 
 use super::world::World;
 
@@ -41,15 +45,17 @@ impl Cluster {
     /// Serves this world.
     ///
     /// # Errors
-    /// No thread or no listener.
-    pub fn start(world: World) -> std::io::Result<Cluster> {
+    /// No thread, no listener or no certificate.
+    pub fn start(world: World) -> anyhow::Result<Cluster> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
         let address = listener.local_addr()?;
-        let world = Arc::new(world);
+        let authority = CertificateAuthority::new("simulated cluster")?;
+        let acceptor = acceptor(&authority, address)?;
+        let cluster = Arc::new(Simulated { world, authority_pem: authority.certificate_pem() });
         runtime.spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                tokio::spawn(connection(world.clone(), socket));
+                tokio::spawn(connection(cluster.clone(), acceptor.clone(), socket));
             }
         });
         Ok(Cluster { address, runtime: Some(runtime) })
@@ -60,7 +66,9 @@ impl Cluster {
     pub fn kubeconfig(&self) -> String {
         json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "c",
-            "clusters": [{"name": "c", "cluster": {"server": format!("http://{}", self.address)}}],
+            "clusters": [{"name": "c", "cluster": {
+                "server": format!("https://{}", self.address), "insecure-skip-tls-verify": true
+            }}],
             "users": [{"name": "u", "user": {"token": "secret"}}],
             "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}]
         })
@@ -76,16 +84,34 @@ impl Drop for Cluster {
     }
 }
 
-async fn connection(world: Arc<World>, socket: TcpStream) {
-    let service = service_fn(move |request| {
-        let world = world.clone();
-        async move { Ok::<_, Infallible>(answer(&world, request).await) }
-    });
-    let builder = hyper_util::server::conn::auto::Builder::new(hyper_util::rt::TokioExecutor::new());
-    let _ = builder.serve_connection(TokioIo::new(socket), service).await;
+struct Simulated {
+    world: World,
+    /// Who signs the certificates of clients and of the front proxy, as the authentication settings have it.
+    authority_pem: String,
 }
 
-async fn answer(world: &World, request: Request<Incoming>) -> Response<Body> {
+fn acceptor(authority: &CertificateAuthority, address: SocketAddr) -> anyhow::Result<TlsAcceptor> {
+    let certificate = authority.issue_server(&["localhost"], &[address.ip()])?.resolver()?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let mut config = builder.with_no_client_auth().with_cert_resolver(certificate);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+async fn connection(cluster: Arc<Simulated>, acceptor: TlsAcceptor, socket: TcpStream) {
+    let _ = socket.set_nodelay(true);
+    let Ok(stream) = acceptor.accept(socket).await else { return };
+    let service = service_fn(move |request| {
+        let cluster = cluster.clone();
+        async move { Ok::<_, Infallible>(answer(&cluster, request).await) }
+    });
+    let builder = hyper_util::server::conn::auto::Builder::new(hyper_util::rt::TokioExecutor::new());
+    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+}
+
+async fn answer(cluster: &Simulated, request: Request<Incoming>) -> Response<Body> {
+    let world = cluster.world;
     let query = request.uri().query().unwrap_or_default().to_owned();
     let parameter = |name: &str| {
         let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
@@ -126,7 +152,7 @@ async fn answer(world: &World, request: Request<Incoming>) -> Response<Body> {
         | "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews" => {
             review(request, json!({"allowed": true})).await
         }
-        path if path.contains("/configmaps") => settings(path),
+        path if path.contains("/configmaps") => settings(path, &cluster.authority_pem),
         _ => {
             let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound",
                 "code": 404, "message": "there is no such thing here"});
@@ -135,12 +161,19 @@ async fn answer(world: &World, request: Request<Incoming>) -> Response<Body> {
     }
 }
 
-/// `extension-apiserver-authentication`, without authorities: requests show tokens.
-fn settings(path: &str) -> Response<Body> {
+/// `extension-apiserver-authentication` as a cluster has it. Requests show tokens.
+fn settings(path: &str, authority_pem: &str) -> Response<Body> {
     let metadata = json!({
         "name": "extension-apiserver-authentication", "namespace": "kube-system", "resourceVersion": "1"
     });
-    let object = json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": metadata, "data": {}});
+    let data = json!({
+        "client-ca-file": authority_pem, "requestheader-client-ca-file": authority_pem,
+        "requestheader-allowed-names": "[\"front-proxy-client\"]",
+        "requestheader-username-headers": "[\"X-Remote-User\"]",
+        "requestheader-group-headers": "[\"X-Remote-Group\"]",
+        "requestheader-extra-headers-prefix": "[\"X-Remote-Extra-\"]"
+    });
+    let object = json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": metadata, "data": data});
     if path.ends_with("/configmaps") {
         let list = json!({"kind": "ConfigMapList", "apiVersion": "v1", "metadata": {"resourceVersion": "1"},
             "items": [object]});

@@ -15,13 +15,13 @@ mod world;
 pub use automatic::automatic;
 pub use process::{Kind, Subject};
 pub use run::{Plan, figures, run};
-pub use world::{Size, World};
+pub use world::{Endpoints, Size, World};
 
 /// Serves this world's objects.
 ///
 /// # Errors
-/// No thread or no listener.
-pub fn cluster(world: World) -> std::io::Result<cluster::Cluster> {
+/// No thread, no listener or no certificate.
+pub fn cluster(world: World) -> anyhow::Result<cluster::Cluster> {
     cluster::Cluster::start(world)
 }
 

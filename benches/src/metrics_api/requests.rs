@@ -77,6 +77,23 @@ pub async fn autoscaler(address: SocketAddr, world: World, during: Duration) -> 
     Ok(took)
 }
 
+/// Times of lists in which nothing is, sorted, milliseconds: what the connection, its TLS and the questions who asks and
+/// whether they may take, with the machine's own delays.
+pub async fn empty_lists(address: SocketAddr, during: Duration) -> anyhow::Result<Vec<f64>> {
+    let mut client = Client::connect(address).await?;
+    let (started, mut took) = (Instant::now(), Vec::new());
+    while started.elapsed() < during {
+        let path =
+            "/apis/metrics.k8s.io/v1beta1/namespaces/none/pods?labelSelector=app.kubernetes.io%2Fname%3Dnone";
+        let answered = client.get(path, How { headers: PROTOBUF, ..How::default() }).await?;
+        anyhow::ensure!(answered.status == 200, "status {} for an empty list", answered.status);
+        took.push(ms(answered.total));
+        tokio::time::sleep(PAUSE).await;
+    }
+    took.sort_by(f64::total_cmp);
+    Ok(took)
+}
+
 /// Four full lists at once, beside a reader that takes its time.
 pub async fn crowd(address: SocketAddr) -> anyhow::Result<()> {
     let list = |bytes_per_second| async move {

@@ -12,7 +12,7 @@ use super::ask::{Client, How};
 use super::cluster::Cluster;
 use super::process::{Kind, Running, Subject};
 use super::requests::{self, FORMS, JSON, quantile};
-use super::world::{Size, World};
+use super::world::{Endpoints, Size, World};
 use crate::Figure;
 use crate::kubelets::{Answer, Fault, Simulation};
 
@@ -24,6 +24,7 @@ const SETTLE: Duration = Duration::from_secs(35);
 /// CPU is taken over whole rounds.
 const CPU_OVER: Duration = Duration::from_secs(45);
 const AUTOSCALER: Duration = Duration::from_secs(32);
+const EMPTY_LISTS: Duration = Duration::from_secs(8);
 /// One node fails for longer than a round.
 const FAILS_FOR: Duration = Duration::from_secs(17);
 const GAP_OVER: Duration = Duration::from_secs(50);
@@ -53,17 +54,26 @@ pub fn run(
     runtime.block_on(measure(subject, world, kubelets, cluster, plan))
 }
 
-/// The figures of the table of promises: 5,000 nodes of 30 pods, both at 15 s. Takes about four minutes.
+/// The figures of the table of promises: 5,000 nodes of 30 pods, both at 15 s. Takes about four minutes, and as long for
+/// upstream's program, if it is given.
 #[must_use]
-pub fn figures(program: &Path) -> Vec<Figure> {
+pub fn figures(program: &Path, peer: Option<&Path>) -> Vec<Figure> {
     let world = World { size: Size { nodes: 5000, pods_per_node: 30 } };
     let measure = || -> anyhow::Result<Vec<Figure>> {
         let now_ms = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis() as i64;
-        let kubelets = world.kubelets(false, now_ms)?;
+        let kubelets = world.kubelets(Endpoints::KUBELETS, now_ms)?;
         let cluster = Cluster::start(world)?;
-        let resolution = Some(Duration::from_secs(15));
-        let subject = Subject { kind: Kind::Flyball, program: program.to_owned(), resolution };
-        run(&subject, world, &kubelets, &cluster, Plan { faults: true })
+        let subject = |kind, program: &Path| Subject {
+            kind,
+            program: program.to_owned(),
+            resolution: Some(Duration::from_secs(15)),
+        };
+        let own = subject(Kind::Flyball, program);
+        let mut figures = Vec::new();
+        for subject in peer.map(|peer| subject(Kind::Upstream, peer)).into_iter().chain([own]) {
+            figures.extend(run(&subject, world, &kubelets, &cluster, Plan { faults: true })?);
+        }
+        Ok(figures)
     };
     measure().unwrap_or_else(|error| {
         vec![Figure::skipped("3", "metrics.k8s.io at 5,000 nodes and 150,000 pods", format!("{error:#}"))]
@@ -110,6 +120,10 @@ async fn measure(
     figures.add("list of 100 of 800 pods, p50", quantile(&took, 0.5), "ms", "≤ 0.3 ms, aim 0.1");
     figures.add("list of 100 of 800 pods, p99", quantile(&took, 0.99), "ms", "≤ 1 ms, aim 0.3");
     figures.add("list of 100 of 800 pods, worst of two rounds", quantile(&took, 1.0), "ms", "≤ 5 ms, aim 1");
+
+    let empty = requests::empty_lists(running.address, EMPTY_LISTS).await?;
+    figures.add("list of no pods, p50", quantile(&empty, 0.5), "ms", "");
+    figures.add("list of no pods, p99", quantile(&empty, 0.99), "ms", "");
 
     let promises =
         [("≤ 250 ms, aim 120", "≤ 10 ms, aim 2"), ("≤ 180 ms, aim 80", ""), ("≤ 300 ms, aim 100", "")];

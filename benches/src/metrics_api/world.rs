@@ -37,6 +37,22 @@ pub struct World {
     pub size: Size,
 }
 
+/// What answers on the nodes.
+#[derive(Debug, Clone, Copy)]
+pub struct Endpoints {
+    /// Flyball's collectors, which look each second, instead of kubelets.
+    pub collectors: bool,
+    /// Whether they compress for who asks for it, as all do.
+    pub gzip: bool,
+}
+
+impl Endpoints {
+    /// Kubelets as they are.
+    pub const KUBELETS: Endpoints = Endpoints { collectors: false, gzip: true };
+    /// Collectors as they are.
+    pub const COLLECTORS: Endpoints = Endpoints { collectors: true, gzip: true };
+}
+
 impl World {
     /// Pods in all.
     #[must_use]
@@ -123,13 +139,15 @@ impl World {
         SocketAddr::from((ip, KUBELET_PORT))
     }
 
-    /// Starts its kubelets; `collectors` says that they are Flyball's, which look each second.
+    /// Starts its kubelets.
     ///
     /// # Errors
     /// An address cannot be used.
-    pub fn kubelets(&self, collectors: bool, now_ms: i64) -> anyhow::Result<Simulation> {
+    pub fn kubelets(&self, endpoints: Endpoints, now_ms: i64) -> anyhow::Result<Simulation> {
+        let collectors = endpoints.collectors;
         let mut config = Config::new("node", (0..self.size.nodes).map(Self::address));
         config.credentials = Credentials::Demanded { client_authority_pem: None };
+        config.gzip = endpoints.gzip;
         config.sweep_interval = collectors.then_some(Duration::from_secs(1));
         let period = if collectors { Duration::from_secs(1) } else { Duration::from_secs(10) };
         config.sampling = Sampling::Every { period, spread: true };

@@ -166,6 +166,7 @@ fn collection(request: &Request, kind: &str, objects: &[Value]) -> Response {
         fields.split(',').filter(|term| !term.is_empty()).all(|term| match term.split_once('=') {
             Some(("status.phase", phase)) => object["status"]["phase"] == phase,
             Some(("metadata.name", name)) => object["metadata"]["name"] == name,
+            Some(("spec.nodeName", node)) => object["spec"]["nodeName"] == node,
             _ => true,
         })
     };

@@ -194,6 +194,8 @@ fn own_metrics(sides: &Sides) {
 /// kubectl through the aggregation layer's credentials: the same tables.
 fn kubectl_prints_the_same(sides: &Sides) {
     for kubectl in sides::kubectls() {
+        let version = sides.ours.kubectl(&kubectl, &["version", "--client"]).0;
+        eprintln!("{} commands of {}", questions::kubectl().len(), version.lines().next().unwrap_or(""));
         for arguments in questions::kubectl() {
             let arguments: Vec<&str> = arguments.split_whitespace().collect();
             eventually(

@@ -8,13 +8,14 @@ mod json;
 mod protobuf;
 mod text;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::api::page::Selection;
-use crate::cluster::{Cluster, ObjectLabels};
+use crate::cluster::{Cluster, ObjectLabels, Pod};
 use crate::options::Selectors;
 use crate::own_metrics::ServedMetrics;
-use crate::store::{MeasuredPod, Store};
+use crate::store::{MeasuredPod, Store, Walk};
 
 pub(crate) use json::JsonList;
 pub(crate) use protobuf::ProtobufList;
@@ -57,27 +58,33 @@ impl PodSource {
     fn piece(&self, place: &mut Place, out: &mut Vec<u8>, write: &mut impl WritePod, count: bool) -> bool {
         write.piece_begins();
         let begin = out.len();
-        let behind = place.take();
-        let behind = behind.as_ref().map(|(namespace, name)| (namespace.as_str(), name.as_str()));
+        let before = place.take();
+        let behind = before.as_ref().map(|(namespace, name)| (namespace.as_str(), name.as_str()));
         let mut wanted = Wanted { selectors: &self.selection.selectors, by_labels: None };
-        *place = self.cluster.walk_pods(self.selection.namespace.as_deref(), behind, |pods| {
-            self.store.walk(self.now_ms, |walk| {
-                for (passed, (namespace, name, labels)) in pods.enumerate() {
-                    if wanted.pod(namespace, name, labels)
-                        && let Some(usage) = walk.find(namespace, name)
-                    {
-                        if count {
-                            let timestamp_ms = usage.timestamp_ns().map(|ns| ns.div_euclid(MS_NS));
-                            self.metrics.served(self.now_ms, timestamp_ms);
-                        }
-                        write.pod(out, &ListedPod { namespace, name, labels, usage });
-                    }
-                    if out.len() - begin >= PIECE_BYTES || passed + 1 >= PIECE_PODS {
-                        return Some((namespace.to_owned(), name.to_owned()));
-                    }
+        let mut passed = 0;
+        let mut look = |walk: Walk<'_>, namespace: &str, name: &str, pod: &Pod| {
+            if wanted.pod(namespace, name, &pod.labels)
+                && let Some(usage) = walk.find(namespace, name, &pod.found)
+            {
+                if count {
+                    let timestamp_ms = usage.timestamp_ns().map(|ns| ns.div_euclid(MS_NS));
+                    self.metrics.served(self.now_ms, timestamp_ms);
                 }
-                None
-            })
+                write.pod(out, &ListedPod { namespace, name, labels: &pod.labels, usage });
+            }
+            passed += 1;
+            if out.len() - begin >= PIECE_BYTES || passed >= PIECE_PODS {
+                *place = Some((namespace.to_owned(), name.to_owned()));
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        };
+        let namespace = self.selection.namespace.as_deref();
+        self.cluster.read(|cluster| {
+            self.store.walk(self.now_ms, |walk| {
+                cluster
+                    .pods_after(namespace, behind, |namespace, name, pod| look(walk, namespace, name, pod));
+            });
         });
         place.is_some()
     }

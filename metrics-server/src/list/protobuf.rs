@@ -1,18 +1,21 @@
 //! A list of pods in protobuf, as [`crate::protobuf`] writes it.
 //!
 //! A document begins with the length of the list in it. A list up to [`WHOLE_BYTES`] is kept until it is complete, and
-//! its bytes are upstream's. A longer one is written twice: first to count its bytes, then to send them. In between
-//! pods may have come or their numbers grown, so some room is announced on top, and what is not needed of it is filled
-//! with a field that no message has, which every reader of protobuf passes over.
+//! its bytes are upstream's. Of a longer one the rest is measured before it is written: an upper bound of its bytes is
+//! made of lengths and magnitudes, which takes a fraction of the time. Pods may come meanwhile, so some room is announced
+//! on top, and what is not needed is filled with a field that no message has, which every reader of protobuf passes over.
 
 use flyball_apiserver::pieces::Pieces;
 
-use super::{ListedPod, Place, PodSource, WritePod};
+use super::{Address, ListedPod, Place, PodSource, WritePod, address};
+use crate::cluster::ObjectLabels;
 
 /// Lists up to here are written once.
 const WHOLE_BYTES: usize = 1024 * 1024;
 /// One part in so many is announced on top of a longer list.
-const ROOM_PARTS: usize = 16;
+const ROOM_PARTS: usize = 64;
+/// And this much, however long it is.
+const ROOM_BYTES: usize = 64 * 1024;
 const MAGIC: &[u8] = b"k8s\0";
 /// `ListMeta` of a list: field 1 with its three empty texts.
 const LIST_META: &[u8] = &[0x0a, 0x06, 0x0a, 0x00, 0x12, 0x00, 0x1a, 0x00];
@@ -37,8 +40,8 @@ pub(crate) struct ProtobufList {
 enum State {
     /// Kept so far.
     Whole(Vec<u8>),
-    /// Counted so far; the bytes are thrown away.
-    Counting { counted: usize, room: Vec<u8> },
+    /// Too long to be kept: what was kept is followed by so much at most, as far as it was measured up to a place.
+    Measuring { kept: Vec<u8>, rest: usize, place: Place },
     /// So much of what was announced is left.
     Sending { left: usize },
     /// So much filler is left.
@@ -48,10 +51,9 @@ enum State {
 impl ProtobufList {
     /// A list in a version of the group: `metrics.k8s.io/v1`.
     pub(crate) fn new(source: PodSource, api_version: &str) -> ProtobufList {
-        let created = source.now_ms.div_euclid(1000);
+        let write = ProtobufPods::new(source.now_ms.div_euclid(1000));
         let state = State::Whole(LIST_META.to_vec());
-        let api_version = api_version.to_owned();
-        ProtobufList { source, api_version, place: None, write: ProtobufPods { created }, state }
+        ProtobufList { source, api_version: api_version.to_owned(), place: None, write, state }
     }
 
     /// Magic, type, and the head of the field that holds the list.
@@ -61,8 +63,7 @@ impl ProtobufList {
             push_bytes(out, 1, self.api_version.as_bytes());
             push_bytes(out, 2, b"PodMetricsList");
         });
-        push_key(out, 2, LENGTH_DELIMITED);
-        push_varint(out, length as u64);
+        push_head(out, 2, length);
     }
 }
 
@@ -72,9 +73,8 @@ impl Pieces for ProtobufList {
             State::Whole(list) => {
                 if self.source.piece(&mut self.place, list, &mut self.write, true) {
                     if list.len() > WHOLE_BYTES {
-                        // Counted already; only its length is of use from here on.
-                        let counted = list.len();
-                        self.state = State::Counting { counted, room: Vec::new() };
+                        let kept = std::mem::take(list);
+                        self.state = State::Measuring { kept, rest: 0, place: self.place.clone() };
                     }
                     return true;
                 }
@@ -84,22 +84,22 @@ impl Pieces for ProtobufList {
                 out.extend_from_slice(END);
                 false
             }
-            State::Counting { counted, room } => {
-                room.clear();
-                let more = self.source.piece(&mut self.place, room, &mut self.write, false);
-                *counted += room.len();
+            State::Measuring { kept, rest, place } => {
+                let mut measure = Measure::new(self.source.now_ms.div_euclid(1000));
+                let more = self.source.piece(place, &mut Vec::new(), &mut measure, false);
+                *rest += measure.sum;
                 if !more {
-                    let announced = *counted + *counted / ROOM_PARTS;
-                    self.begin(out, announced);
-                    out.extend_from_slice(LIST_META);
-                    self.place = None;
-                    self.state = State::Sending { left: announced - LIST_META.len() };
+                    let room = *rest / ROOM_PARTS + ROOM_BYTES;
+                    let (kept, left) = (std::mem::take(kept), *rest + room);
+                    self.begin(out, kept.len() + left);
+                    out.extend_from_slice(&kept);
+                    self.state = State::Sending { left };
                 }
                 true
             }
             State::Sending { left } => {
                 let begin = out.len();
-                let more = self.source.piece(&mut self.place, out, &mut self.write, false);
+                let more = self.source.piece(&mut self.place, out, &mut self.write, true);
                 let written = out.len() - begin;
                 // Never more than was announced: the list then ends too early, which its reader sees as broken.
                 let Some(rest) = left.checked_sub(written).filter(|rest| *rest >= FILLER_HEAD_BYTES) else {
@@ -140,54 +140,181 @@ fn push_filler_head(out: &mut Vec<u8>, room: usize) -> usize {
 }
 
 struct ProtobufPods {
-    created: i64,
+    /// The field of the time of the answer.
+    created: Vec<u8>,
+    /// The fields of the labels written last in this piece, and whose they are.
+    labels: (Option<Address>, Vec<u8>),
+    /// Room for the containers of a pod, which are written before the length of what they stand in.
+    containers: Vec<u8>,
+}
+
+impl ProtobufPods {
+    fn new(created: i64) -> ProtobufPods {
+        let mut field = Vec::new();
+        push_head(&mut field, 8, time_bytes(created));
+        push_time(&mut field, created);
+        ProtobufPods { created: field, labels: (None, Vec::new()), containers: Vec::new() }
+    }
+
+    /// The fields of these labels.
+    fn labels(&mut self, labels: &ObjectLabels) -> &[u8] {
+        let (known, fields) = &mut self.labels;
+        if known.replace(address(labels)) != Some(address(labels)) {
+            fields.clear();
+            for (name, value) in &**labels {
+                push_head(fields, 11, field_bytes(name.len()) + field_bytes(value.len()));
+                push_bytes(fields, 1, name.as_bytes());
+                push_bytes(fields, 2, value.as_bytes());
+            }
+        }
+        fields
+    }
 }
 
 impl WritePod for ProtobufPods {
-    fn piece_begins(&mut self) {}
+    fn piece_begins(&mut self) {
+        self.labels.0 = None;
+    }
 
     fn pod(&mut self, out: &mut Vec<u8>, pod: &ListedPod<'_>) {
-        let created = self.created;
-        nested(out, 2, |out| {
-            nested(out, 1, |out| metadata(out, created, pod));
-            nested(out, 2, |out| {
-                if let Some(timestamp_ns) = pod.usage.timestamp_ns() {
-                    time(out, timestamp_ns.div_euclid(1_000_000_000));
-                }
+        self.containers.clear();
+        for (name, usage) in pod.usage.containers() {
+            nested(&mut self.containers, 4, |out| {
+                push_bytes(out, 1, name.as_bytes());
+                resource(out, "cpu", |out| super::text::push_nanocores(out, usage.cpu_nanocores));
+                resource(out, "memory", |out| super::text::push_bytes(out, usage.working_set_bytes));
             });
-            nested(out, 3, |out| push_int(out, 1, pod.usage.window_ns()));
-            for (name, usage) in pod.usage.containers() {
-                nested(out, 4, |out| {
-                    push_bytes(out, 1, name.as_bytes());
-                    resource(out, "cpu", |out| super::text::push_nanocores(out, usage.cpu_nanocores));
-                    resource(out, "memory", |out| super::text::push_bytes(out, usage.working_set_bytes));
-                });
-            }
-        });
+        }
+        let labels = self.labels(pod.labels).len();
+        let lengths = Lengths::of(pod, self.created.len(), labels);
+        push_head(out, 2, lengths.pod() + self.containers.len());
+        // As `flyball_apiserver::protobuf::object_meta`.
+        push_head(out, 1, lengths.metadata);
+        push_bytes(out, 1, pod.name.as_bytes());
+        out.extend_from_slice(GENERATE_NAME);
+        push_bytes(out, 3, pod.namespace.as_bytes());
+        out.extend_from_slice(SELF_LINK_TO_GENERATION);
+        out.extend_from_slice(&self.created);
+        out.extend_from_slice(&self.labels.1);
+        push_head(out, 2, lengths.timestamp);
+        if let Some(seconds) = seconds(pod) {
+            push_time(out, seconds);
+        }
+        push_head(out, 3, lengths.window);
+        push_int(out, 1, pod.usage.window_ns());
+        out.extend_from_slice(&self.containers);
     }
 }
 
-/// As [`flyball_apiserver::protobuf::object_meta`].
-fn metadata(out: &mut Vec<u8>, created: i64, pod: &ListedPod<'_>) {
-    push_bytes(out, 1, pod.name.as_bytes());
-    push_bytes(out, 2, b"");
-    push_bytes(out, 3, pod.namespace.as_bytes());
-    for field in [4, 5, 6] {
-        push_bytes(out, field, b"");
+/// Metadata's field 2, empty.
+const GENERATE_NAME: &[u8] = &[0x12, 0x00];
+/// Its fields 4 to 6, empty, and 7, which is zero.
+const SELF_LINK_TO_GENERATION: &[u8] = &[0x22, 0x00, 0x2a, 0x00, 0x32, 0x00, 0x38, 0x00];
+
+/// Bytes of the messages in a pod, without their own fields.
+struct Lengths {
+    metadata: usize,
+    timestamp: usize,
+    window: usize,
+}
+
+impl Lengths {
+    /// `created` and `labels` are bytes of whole fields.
+    fn of(pod: &ListedPod<'_>, created: usize, labels: usize) -> Lengths {
+        let fixed = GENERATE_NAME.len() + SELF_LINK_TO_GENERATION.len();
+        Lengths {
+            metadata: field_bytes(pod.name.len())
+                + field_bytes(pod.namespace.len())
+                + fixed
+                + created
+                + labels,
+            timestamp: seconds(pod).map_or(0, time_bytes),
+            window: 1 + varint_bytes(pod.usage.window_ns().cast_unsigned()),
+        }
     }
-    push_int(out, 7, 0);
-    nested(out, 8, |out| time(out, created));
-    for (name, value) in &**pod.labels {
-        nested(out, 11, |out| {
-            push_bytes(out, 1, name.as_bytes());
-            push_bytes(out, 2, value.as_bytes());
-        });
+
+    /// Of the pod, without its containers.
+    fn pod(&self) -> usize {
+        field_bytes(self.metadata) + field_bytes(self.timestamp) + field_bytes(self.window)
     }
 }
 
-fn time(out: &mut Vec<u8>, seconds: i64) {
+fn seconds(pod: &ListedPod<'_>) -> Option<i64> {
+    pod.usage.timestamp_ns().map(|ns| ns.div_euclid(1_000_000_000))
+}
+
+/// Adds up what pods take at most: exactly, but for the numbers, of which the digits are counted.
+pub(super) struct Measure {
+    /// Of the field of the time of the answer.
+    created: usize,
+    labels: Option<(Address, usize)>,
+    pub(super) sum: usize,
+}
+
+impl Measure {
+    /// For a list that is answered at this time, Unix seconds.
+    pub(super) fn new(created: i64) -> Measure {
+        Measure { created: field_bytes(time_bytes(created)), labels: None, sum: 0 }
+    }
+}
+
+impl WritePod for Measure {
+    fn piece_begins(&mut self) {
+        self.labels = None;
+    }
+
+    fn pod(&mut self, _: &mut Vec<u8>, pod: &ListedPod<'_>) {
+        let labels = match self.labels {
+            Some((known, bytes)) if known == address(pod.labels) => bytes,
+            _ => labels_bytes(pod.labels),
+        };
+        self.labels = Some((address(pod.labels), labels));
+        let containers = pod.usage.containers().map(|(name, usage)| {
+            let resource =
+                |name: &str, number| field_bytes(field_bytes(name.len()) + field_bytes(field_bytes(number)));
+            let cpu = resource("cpu", quantity_bytes(usage.cpu_nanocores));
+            field_bytes(
+                field_bytes(name.len()) + cpu + resource("memory", quantity_bytes(usage.working_set_bytes)),
+            )
+        });
+        let lengths = Lengths::of(pod, self.created, labels);
+        self.sum += field_bytes(lengths.pod() + containers.sum::<usize>());
+    }
+}
+
+fn labels_bytes(labels: &ObjectLabels) -> usize {
+    let entry =
+        |(name, value): (&String, &String)| field_bytes(field_bytes(name.len()) + field_bytes(value.len()));
+    labels.iter().map(entry).sum()
+}
+
+/// What a quantity takes at most: its digits and a suffix, which stands for digits that are left out.
+fn quantity_bytes(number: u64) -> usize {
+    number.checked_ilog10().map_or(1, |power| power as usize + 1) + 2
+}
+
+/// Of a field with so many bytes in it; all fields here have numbers below 16.
+fn field_bytes(bytes: usize) -> usize {
+    1 + varint_bytes(bytes as u64) + bytes
+}
+
+fn varint_bytes(value: u64) -> usize {
+    (value | 1).ilog2() as usize / 7 + 1
+}
+
+fn time_bytes(seconds: i64) -> usize {
+    1 + varint_bytes(seconds.cast_unsigned()) + 2
+}
+
+fn push_time(out: &mut Vec<u8>, seconds: i64) {
     push_int(out, 1, seconds);
     push_int(out, 2, 0);
+}
+
+/// Key and length of a field.
+fn push_head(out: &mut Vec<u8>, field: u64, bytes: usize) {
+    push_key(out, field, LENGTH_DELIMITED);
+    push_varint(out, bytes as u64);
 }
 
 fn resource(out: &mut Vec<u8>, name: &str, quantity: impl FnOnce(&mut Vec<u8>)) {
@@ -218,8 +345,7 @@ fn push_int(out: &mut Vec<u8>, field: u64, value: i64) {
 }
 
 fn push_bytes(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {
-    push_key(out, field, LENGTH_DELIMITED);
-    push_varint(out, bytes.len() as u64);
+    push_head(out, field, bytes.len());
     out.extend_from_slice(bytes);
 }
 

@@ -54,11 +54,15 @@ impl World {
     }
 
     fn source(&self, namespace: Option<&str>, query: &str) -> PodSource {
-        let own = OwnMetrics::new();
+        self.source_of(&OwnMetrics::new(), namespace, query)
+    }
+
+    /// A source that counts what is served in `own`.
+    fn source_of(&self, own: &OwnMetrics, namespace: Option<&str>, query: &str) -> PodSource {
         PodSource {
             cluster: self.cluster.clone(),
             store: self.store.clone(),
-            metrics: ServedMetrics::register(&own, &self.store, Arc::new(|| NOW_MS)),
+            metrics: ServedMetrics::register(own, &self.store, Arc::new(|| NOW_MS)),
             selection: Selection { namespace: namespace.map(str::to_owned), selectors: selectors(query) },
             now_ms: NOW_MS,
         }
@@ -138,6 +142,25 @@ fn long_lists_are_those_of_the_objects() {
     assert!(world.objects(None, "").len() > 5000);
 }
 
+#[test]
+fn each_pod_of_a_list_is_counted_once() {
+    let world = World::new(&(0..6000).map(pod).collect::<Vec<_>>());
+    for query in ["", "labelSelector=app%3Da20"] {
+        for protobuf in [false, true] {
+            let own = OwnMetrics::new();
+            let source = world.source_of(&own, None, query);
+            match protobuf {
+                true => whole(ProtobufList::new(source, "metrics.k8s.io/v1")),
+                false => whole(JsonList::new(source, "v1")),
+            };
+            let page = own.body(Format::Text004).unwrap();
+            let count = world.objects(None, query).len();
+            let line = format!("metrics_server_api_metric_freshness_seconds_count {count}\n");
+            assert!(page.contains(&line), "{query} {protobuf} {line}");
+        }
+    }
+}
+
 /// A long list in protobuf: announced length, all items, one field that nobody knows, the end.
 fn filled(streamed: &[u8], list: &[u8]) {
     let start = streamed.windows(list.len()).position(|window| window == list).expect("the items");
@@ -179,5 +202,12 @@ proptest! {
         let list = messages::list(&ListMeta::default(), objects.iter().map(messages::pod));
         let expected = document("metrics.k8s.io/v1", "PodMetricsList", &list);
         prop_assert_eq!(whole(ProtobufList::new(world.source(None, ""), "metrics.k8s.io/v1")), expected);
+
+        // What a longer list announces is enough, and not much more.
+        let mut measure = protobuf::Measure::new(NOW_MS / 1000);
+        world.source(None, "").piece(&mut None, &mut Vec::new(), &mut measure, false);
+        let needed = list.into_bytes().len() - messages::list(&ListMeta::default(), []).into_bytes().len();
+        let containers: usize = objects.iter().map(|pod| pod.containers.len()).sum();
+        prop_assert!((needed..=needed + 40 * containers).contains(&measure.sum), "{} for {needed}", measure.sum);
     }
 }

@@ -46,8 +46,8 @@ impl Store {
     pub(crate) fn history(&self, node: &str) -> Option<NodeHistory> {
         self.read(|state| {
             let entry = state.node(node)?;
-            let pods = entry.pods.iter().filter_map(|(namespace, name)| {
-                let pod = state.pods.get(namespace)?.get(name)?;
+            let pods = entry.pods.iter().filter_map(|id| {
+                let ((namespace, name), pod) = state.pods.named(*id)?;
                 let owner = state.node_of(pod.node)?;
                 let ours = owner.name == entry.name && pod.incomplete.is_none();
                 let containers = pod.containers.iter();
@@ -82,17 +82,15 @@ impl State {
         if entry.series.as_ref().is_some_and(|series| series.usage().is_ok()) {
             return false;
         }
-        let mut keys = std::mem::take(&mut entry.pods);
+        let mut ids = std::mem::take(&mut entry.pods);
         for pod in history.pods {
-            let key = self.key(&pod.namespace, &pod.name);
-            let pods = self.pods.entry(key.0.clone()).or_default();
-            let known = pods.entry(key.1.clone()).or_insert(PodEntry {
-                node,
-                containers: Box::default(),
-                incomplete: None,
+            let id = self.pods.id(&pod.namespace, &pod.name).unwrap_or_else(|| {
+                let entry = PodEntry { node, containers: Box::default(), incomplete: None };
+                self.pods.insert(&pod.namespace, &pod.name, entry)
             });
+            let Some(known) = self.pods.of_mut(id) else { continue };
             if known.node != node {
-                tracing::debug!(pod = &*key.1, "kept where it was scraped");
+                tracing::debug!(pod = pod.name, "kept where it was scraped");
                 continue;
             }
             // Sorted, and each name once, whatever the other replica says.
@@ -104,13 +102,13 @@ impl State {
                 containers.extend(series.map(|series| (name, series)));
             }
             known.containers = containers.into_iter().collect();
-            keys.push(key);
+            ids.push(id);
         }
-        keys.sort_unstable();
-        keys.dedup();
+        ids.sort_unstable_by_key(|id| self.pods.named(*id).map(|(key, _)| key));
+        ids.dedup();
         let Some(entry) = self.node_mut(node) else { return false };
         entry.series = replayed(policy, &history.points, entry.series.take());
-        entry.pods = keys;
+        entry.pods = ids;
         // A clock that is ahead must not make values live longer.
         entry.last_good_ms = entry.last_good_ms.max(Some(history.good_ms.min(now_ms)));
         entry.source = Some(history.source);

@@ -9,7 +9,6 @@
 //! * A pod reported by two nodes (a StatefulSet pod that moved) belongs to the node where its containers started last.
 //! * One node's batch never waits for another's.
 
-use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use flyball_model::batch::{Batch, Outcome, Sink};
@@ -20,9 +19,11 @@ use crate::window::{NoUsage, Policy, SECOND_NS, Usage};
 
 pub(crate) mod history;
 mod names;
+mod pods;
 mod state;
 mod walk;
 
+pub(crate) use pods::Found;
 use state::{NodeEntry, PodEntry, State};
 pub(crate) use walk::{MeasuredPod, Walk};
 
@@ -157,16 +158,13 @@ impl Store {
     }
 
     /// Walks over pods under one lock; see [`Walk`].
-    pub(crate) fn walk<T>(&self, now_ms: i64, look: impl FnOnce(&mut Walk<'_>) -> T) -> T {
-        self.read(|state| look(&mut Walk::new(self, state, now_ms)))
+    pub(crate) fn walk<T>(&self, now_ms: i64, look: impl FnOnce(Walk<'_>) -> T) -> T {
+        self.read(|state| look(Walk::new(self, state, now_ms)))
     }
 
     /// Whether at least one pod has usage.
     pub fn any_pod(&self, now_ms: i64) -> bool {
-        self.read(|state| {
-            let mut all = state.pods.values().flat_map(|pods| pods.values());
-            all.any(|entry| self.measured(state, entry, now_ms).is_ok())
-        })
+        self.read(|state| state.pods.all().any(|entry| self.measured(state, entry, now_ms).is_ok()))
     }
 
     /// When the last attempt at any node ended, good or not; `None` before the first.
@@ -187,12 +185,12 @@ impl Store {
 
     /// Counts pods of the namespaces behind one, until they are enough for one part; gives the last one counted.
     fn count_behind(&self, behind: Option<&str>, now_ms: i64, counts: &mut Counts) -> Option<Arc<str>> {
-        let from = behind.map_or(Bound::Unbounded, Bound::Excluded);
         self.read(|state| {
             let mut looked_at = 0;
             let mut last = None;
-            for (namespace, pods) in state.pods.range::<str, _>((from, Bound::Unbounded)) {
-                for pod in pods.values().filter_map(|entry| self.measured(state, entry, now_ms).ok()) {
+            for (namespace, pods) in state.pods.behind(behind) {
+                let entries = pods.values().filter_map(|id| state.pods.of(*id));
+                for pod in entries.filter_map(|entry| self.measured(state, entry, now_ms).ok()) {
                     counts.pods += 1;
                     counts.containers += pod.containers().count() as u64;
                 }
@@ -279,7 +277,7 @@ impl Store {
         name: &str,
         now_ms: i64,
     ) -> Result<MeasuredPod<'s>, Missing> {
-        let entry = state.pods.get(namespace).and_then(|pods| pods.get(name)).ok_or(Missing::NotReported)?;
+        let entry = state.pods.get(namespace, name).ok_or(Missing::NotReported)?;
         self.measured(state, entry, now_ms)
     }
 

@@ -7,21 +7,22 @@ use std::sync::Arc;
 use flyball_model::batch::Batch;
 
 use super::names::Names;
-use crate::points::{ContainerPoint, NodePoints, Reading, Source};
+use super::pods::{PodId, Pods};
+use crate::points::{ContainerPoint, NodePoints, Order, Reading, Source};
 use crate::window::{Point, Policy, Series};
 
 /// Position of a node in [`State::nodes`].
 pub(super) type NodeId = u32;
-/// Namespace and name.
-pub(super) type PodKey = (Arc<str>, Arc<str>);
 
 pub(super) struct NodeEntry {
     pub(super) name: Arc<str>,
     pub(super) series: Option<Series>,
     /// Who answered last.
     pub(super) source: Option<Source>,
-    /// Sorted.
-    pub(super) pods: Vec<PodKey>,
+    /// Sorted by namespace and name; among them may be some that another node has by now.
+    pub(super) pods: Vec<PodId>,
+    /// How its answers are ordered.
+    order: Order,
     pub(super) last_good_ms: Option<i64>,
     pub(super) failure: Option<String>,
 }
@@ -34,16 +35,13 @@ pub(super) struct PodEntry {
     pub(super) incomplete: Option<Arc<str>>,
 }
 
-/// Pods of one namespace, by name.
-pub(super) type NamespacePods = BTreeMap<Arc<str>, PodEntry>;
-
 #[derive(Default)]
 pub(super) struct State {
     by_name: BTreeMap<Arc<str>, NodeId>,
     /// `None` where a node is gone.
     nodes: Vec<Option<NodeEntry>>,
     free: Vec<NodeId>,
-    pub(super) pods: BTreeMap<Arc<str>, NamespacePods>,
+    pub(super) pods: Pods,
     /// Names of containers.
     pub(super) names: Names,
     /// A good batch has come at some time.
@@ -79,6 +77,7 @@ impl State {
             series: None,
             source: None,
             pods: Vec::new(),
+            order: Order::default(),
             last_good_ms: None,
             failure: None,
         };
@@ -105,25 +104,36 @@ impl State {
     pub(super) fn scraped(&mut self, batch: &Batch, policy: Policy, read: &NodePoints<'_>) {
         self.any_good = true;
         let id = self.id_of(&batch.node);
-        let before = self.node_scraped(id, batch.finished_ms, policy, read.node);
-        let mut known = before.iter().peekable();
+        let mut before = self.node_scraped(id, batch.finished_ms, policy, read.node);
+        before.retain(|pod| self.is_of(*pod, id));
         let mut now = Vec::with_capacity(before.len());
-        for pod in read.pods() {
+        let mut known = before.into_iter().peekable();
+        let points = self.node_mut(id).map(|node| read.sorted(&mut node.order)).unwrap_or_default();
+        for pod in points.pods() {
             let Some(first) = pod.first() else { continue };
             // Both lists are sorted, so a pod that was there before stands next, behind those that are gone.
-            while let Some(gone) = known.next_if(|key| name_of(key) < (first.namespace, first.pod)) {
-                self.remove_pod(gone, id);
+            while let Some(gone) = known.next_if(|known| self.name_of(*known) < (first.namespace, first.pod))
+            {
+                self.pods.remove(gone);
             }
-            let key = known.next_if(|key| name_of(key) == (first.namespace, first.pod)).cloned();
-            let key = key.unwrap_or_else(|| self.key(first.namespace, first.pod));
-            if self.pod_scraped(id, policy, &key, pod) {
-                now.push(key);
-            }
+            let same = known.next_if(|known| self.name_of(*known) == (first.namespace, first.pod));
+            now.extend(match same {
+                Some(pod_id) => self.pod_grows(pod_id, policy, pod),
+                None => self.pod_comes(id, policy, pod),
+            });
         }
-        known.for_each(|gone| self.remove_pod(gone, id));
+        known.for_each(|gone| self.pods.remove(gone));
         if let Some(node) = self.node_mut(id) {
             node.pods = now;
         }
+    }
+
+    fn is_of(&self, pod: PodId, node: NodeId) -> bool {
+        self.pods.of(pod).is_some_and(|entry| entry.node == node)
+    }
+
+    fn name_of(&self, pod: PodId) -> (&str, &str) {
+        self.pods.named(pod).map_or(("", ""), |((namespace, name), _)| (namespace, name))
     }
 
     /// Takes the node's own point; returns the pods it had.
@@ -133,7 +143,7 @@ impl State {
         finished_ms: i64,
         policy: Policy,
         point: Option<Point>,
-    ) -> Vec<PodKey> {
+    ) -> Vec<PodId> {
         let Some(entry) = self.node_mut(id) else { return Vec::new() };
         entry.last_good_ms = Some(finished_ms);
         entry.failure = None;
@@ -145,51 +155,27 @@ impl State {
         std::mem::take(&mut entry.pods)
     }
 
-    /// The names of a pod, shared with the rows that have them.
-    pub(super) fn key(&self, namespace: &str, name: &str) -> PodKey {
-        let known = self.pods.get_key_value(namespace);
-        let shared = known.and_then(|(_, pods)| pods.get_key_value(name)).map(|(name, _)| name.clone());
-        let namespace = known.map_or_else(|| namespace.into(), |(namespace, _)| namespace.clone());
-        (namespace, shared.unwrap_or_else(|| name.into()))
+    /// Takes the points of a pod that the node had before.
+    fn pod_grows(&mut self, id: PodId, policy: Policy, points: &[ContainerPoint<'_>]) -> Option<PodId> {
+        let entry = self.pods.of_mut(id)?;
+        entry.grow(policy, points, &mut self.names);
+        Some(id)
     }
 
-    /// Takes one pod's points; false if the pod belongs to another node.
-    fn pod_scraped(
-        &mut self,
-        node: NodeId,
-        policy: Policy,
-        key: &PodKey,
-        points: &[ContainerPoint<'_>],
-    ) -> bool {
-        let pods = match self.pods.get_mut(&key.0) {
-            Some(pods) => pods,
-            None => self.pods.entry(key.0.clone()).or_default(),
-        };
-        let Some(entry) = pods.get_mut(&key.1) else {
-            pods.insert(key.1.clone(), PodEntry::new(node, policy, points, &mut self.names));
-            return true;
-        };
-        if entry.node == node {
-            entry.grow(policy, points, &mut self.names);
-            return true;
+    /// Takes the points of a pod that is new to the node; `None` if it belongs to another one.
+    fn pod_comes(&mut self, node: NodeId, policy: Policy, points: &[ContainerPoint<'_>]) -> Option<PodId> {
+        let first = points.first()?;
+        if let Some(entry) = self.pods.get(first.namespace, first.pod)
+            && entry.node != node
+        {
+            let newest = points.iter().filter_map(ContainerPoint::start_ns).max();
+            if newest <= entry.newest_start_ns() {
+                tracing::debug!(namespace = first.namespace, pod = first.pod, "pod reported by two nodes");
+                return None;
+            }
         }
-        let newest = points.iter().filter_map(ContainerPoint::start_ns).max();
-        if newest <= entry.newest_start_ns() {
-            tracing::debug!(namespace = &*key.0, pod = &*key.1, "pod reported by two nodes");
-            return false;
-        }
-        *entry = PodEntry::new(node, policy, points, &mut self.names);
-        true
-    }
-
-    fn remove_pod(&mut self, (namespace, name): &PodKey, node: NodeId) {
-        let Some(pods) = self.pods.get_mut(namespace) else { return };
-        if pods.get(name).is_some_and(|entry| entry.node == node) {
-            pods.remove(name);
-        }
-        if pods.is_empty() {
-            self.pods.remove(namespace);
-        }
+        let entry = PodEntry::new(node, policy, points, &mut self.names);
+        Some(self.pods.insert(first.namespace, first.pod, entry))
     }
 
     /// Forgets the nodes that `known` does not know, with their pods.
@@ -204,15 +190,13 @@ impl State {
             self.by_name.remove(&name);
             let entry = self.nodes[id as usize].take();
             self.free.push(id);
-            for key in entry.into_iter().flat_map(|entry| entry.pods) {
-                self.remove_pod(&key, id);
+            for pod in entry.into_iter().flat_map(|entry| entry.pods) {
+                if self.is_of(pod, id) {
+                    self.pods.remove(pod);
+                }
             }
         }
     }
-}
-
-fn name_of((namespace, name): &PodKey) -> (&str, &str) {
-    (namespace, name)
 }
 
 impl ContainerPoint<'_> {

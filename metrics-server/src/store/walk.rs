@@ -1,15 +1,11 @@
-//! Walking over many pods in order, and one of them as it is met. Nothing is copied on the way.
+//! Pods as lists meet them: references into the store, under one lock.
 
-use std::iter::Peekable;
-use std::ops::Bound;
 use std::sync::Arc;
 
-use super::state::{NamespacePods, PodEntry, State};
+use super::pods::Found;
+use super::state::{PodEntry, State};
 use super::{PodUsage, Store};
 use crate::window::{Series, Usage};
-
-/// How many pods are passed over one by one before the next one is searched for.
-const STEPS_BEFORE_SEARCH: usize = 8;
 
 /// A pod that has usage.
 #[derive(Clone, Copy)]
@@ -50,42 +46,22 @@ impl<'s> MeasuredPod<'s> {
     }
 }
 
-/// Finds pods that are asked for in ascending order of namespace and name: a step for each instead of a search.
+/// Finds pods one after the other.
+#[derive(Clone, Copy)]
 pub(crate) struct Walk<'s> {
     store: &'s Store,
     state: &'s State,
     now_ms: i64,
-    namespace: Option<(&'s str, &'s NamespacePods)>,
-    ahead: Option<Peekable<Range<'s>>>,
 }
-
-type Range<'s> = std::collections::btree_map::Range<'s, Arc<str>, PodEntry>;
 
 impl<'s> Walk<'s> {
     pub(super) fn new(store: &'s Store, state: &'s State, now_ms: i64) -> Walk<'s> {
-        Walk { store, state, now_ms, namespace: None, ahead: None }
+        Walk { store, state, now_ms }
     }
 
-    /// The pod, if it has usage. It must come after the one asked for before.
-    pub(crate) fn find(&mut self, namespace: &str, name: &str) -> Option<MeasuredPod<'s>> {
-        if self.namespace.is_none_or(|(at, _)| at != namespace) {
-            let found = self.state.pods.get_key_value(namespace);
-            self.namespace = found.map(|(name, pods)| (&**name, pods));
-            self.ahead = None;
-        }
-        let (_, pods) = self.namespace?;
-        for _ in 0..STEPS_BEFORE_SEARCH {
-            let Some(ahead) = &mut self.ahead else { break };
-            let (at, entry) = ahead.peek()?;
-            match (***at).cmp(name) {
-                std::cmp::Ordering::Less => drop(ahead.next()),
-                std::cmp::Ordering::Equal => return self.store.measured(self.state, entry, self.now_ms).ok(),
-                std::cmp::Ordering::Greater => return None,
-            }
-        }
-        let ahead =
-            self.ahead.insert(pods.range::<str, _>((Bound::Included(name), Bound::Unbounded)).peekable());
-        let (_, entry) = ahead.peek().filter(|(at, _)| ***at == *name)?;
+    /// The pod, if it has usage. `found` is this pod's own.
+    pub(crate) fn find(&self, namespace: &str, name: &str, found: &Found) -> Option<MeasuredPod<'s>> {
+        let entry = self.state.pods.get_again(namespace, name, found)?;
         self.store.measured(self.state, entry, self.now_ms).ok()
     }
 }

@@ -40,18 +40,24 @@ impl<'a> Reader<'a> {
     /// If the next line is a sample of exactly this series, as [`Reader::series`] told it once: its value and time. Labels
     /// that were read at the last scrape need not be read again. `None` leaves the line to [`Iterator::next`].
     pub fn known(&mut self, series: &str) -> Option<Result<(f64, Option<i64>), ReadError>> {
-        let after = self.rest.strip_prefix(series)?;
+        self.known_as(series, "")
+    }
+
+    /// The same for a series in two pieces: what names its metric, and its labels with their braces.
+    pub fn known_as(&mut self, name: &str, labels: &str) -> Option<Result<(f64, Option<i64>), ReadError>> {
+        let after = self.rest.strip_prefix(name)?.strip_prefix(labels)?;
         // Braces behind the name, or more of a name, make another series.
         let value = after.trim_start_matches([' ', '\t']);
         let another = value.len() == after.len() || value.starts_with(['{', '\n', '\r', '#']);
-        if self.ended || series.is_empty() || another {
+        let series = name.len() + labels.len();
+        if self.ended || series == 0 || another {
             return None;
         }
         let line = self.next_line()?;
         if line.len() > MAX_LINE_BYTES {
             return Some(Err(self.error(too_long(line))));
         }
-        let measured = Line::new(&line[series.len()..], self.format).measured();
+        let measured = Line::new(&line[series..], self.format).measured();
         Some(measured.map_err(|reason| self.error(reason)))
     }
 
@@ -72,8 +78,14 @@ impl<'a> Reader<'a> {
             return None;
         }
         self.line += 1;
-        let (line, rest) = self.rest.split_once('\n').unwrap_or((self.rest, ""));
-        self.rest = rest;
+        let line = match memchr::memchr(b'\n', self.rest.as_bytes()) {
+            Some(end) => {
+                let line = &self.rest[..end];
+                self.rest = &self.rest[end + 1..];
+                line
+            }
+            None => std::mem::take(&mut self.rest),
+        };
         Some(match self.format {
             Format::Text004 => line.strip_suffix('\r').unwrap_or(line),
             Format::OpenMetrics10 => line,
