@@ -21,8 +21,10 @@ mod files;
 pub mod kept;
 pub mod secret;
 pub mod sni;
+mod unvouched;
 
 pub use files::{RELOAD_INTERVAL, ReloadingCertificate};
+pub use unvouched::Unvouched;
 
 /// Certificates begin this long before now, so that a client whose clock is behind accepts them.
 const BACKDATED: Duration = Duration::from_secs(3600);

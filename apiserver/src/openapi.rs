@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 mod common;
 mod swagger;
 
-pub use common::{common_documents, discovery_schemas, resource_list_operation};
+pub use common::{common_documents, discovery_schemas, resource_list_operation, unresolved};
 
 use crate::body::{empty, full};
 use crate::discovery::hash;
@@ -68,6 +68,7 @@ impl Document {
 impl OpenApi {
     /// `documents` maps keys such as `apis/metrics.k8s.io/v1` to OpenAPI 3.0 documents.
     pub fn new(title: &str, documents: BTreeMap<String, Value>) -> Self {
+        debug_assert_eq!(unresolved(&documents), [""; 0], "{title}");
         let v2 = Document::of(&swagger::swagger(title, documents.values()));
         let documents: BTreeMap<String, Document> =
             documents.iter().map(|(key, value)| (key.clone(), Document::of(value))).collect();

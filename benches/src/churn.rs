@@ -10,6 +10,8 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
+
 use crate::Figure;
 use crate::process::{descriptors, resident_kb, watches};
 use crate::scrapes::names;
@@ -26,8 +28,9 @@ const CONTAINERS_PER_POD: usize = 10;
 const LIVING_ROUNDS: usize = 5;
 /// Made and removed each second.
 const PER_SECOND: f64 = 1_000.0;
-/// The same before the measured minute, so that buffers are as large as they will be.
-const WARM_UP: Duration = Duration::from_secs(10);
+/// The same before the measured minute, so that buffers are as large as they will be, and the histories of what is gone,
+/// which are kept for a while, have come to their limit.
+const WARM_UP: Duration = Duration::from_secs(60);
 const CHURN: Duration = Duration::from_secs(60);
 /// Time to see that all are gone: each folder is listed at least every sixteen sweeps.
 const SETTLE: Duration = Duration::from_secs(20);
@@ -66,12 +69,13 @@ fn measure() -> anyhow::Result<Vec<Figure>> {
     served.wait_for(STAYING)?;
     churn(&groups, WARM_UP)?;
     std::thread::sleep(SETTLE);
+    let told_before = Told::by(&served)?;
     let before = Held::of(served.pid())?;
-    let seen_before = changes(&served)?;
     let rate = churn(&groups, CHURN)?;
     std::thread::sleep(SETTLE);
+    let told = Told::by(&served)?;
     let after = Held::of(served.pid())?;
-    let seen = changes(&served)? - seen_before;
+    let seen = told.added - told_before.added;
     let troubles = served.troubles();
     let figure = |what: &str, value: f64, unit, promise, beside: String| {
         Figure::new(ROW, format!("churn for {} s: {what}", CHURN.as_secs()), value, unit)
@@ -106,7 +110,13 @@ fn measure() -> anyhow::Result<Vec<Figure>> {
             (after.resident_kb as f64 - before.resident_kb as f64) * 1.024e-3,
             "MB",
             "none",
-            format!("{:.1} MB before, {:.1} after", mb(before.resident_kb), mb(after.resident_kb)),
+            format!(
+                "{:.1} MB before, {:.1} after; histories of what is and was there in it: {:.1} and {:.1} MB",
+                mb(before.resident_kb),
+                mb(after.resident_kb),
+                told_before.history_bytes * 1e-6,
+                told.history_bytes * 1e-6,
+            ),
         ),
         figure(
             "warnings and errors logged",
@@ -122,14 +132,26 @@ fn mb(kilobytes: u64) -> f64 {
     kilobytes as f64 * 1.024e-3
 }
 
-/// Groups that the collector saw come.
-fn changes(served: &Served) -> anyhow::Result<f64> {
-    let body = served.get("/metrics", false)?;
-    let body = String::from_utf8_lossy(&body);
-    let line = body
-        .lines()
-        .find(|line| line.starts_with("flyball_collector_group_changes_total{") && line.contains("added"));
-    Ok(line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(f64::NAN))
+/// What the collector says of itself.
+struct Told {
+    /// Groups that it saw come.
+    added: f64,
+    /// What its histories take.
+    history_bytes: f64,
+}
+
+impl Told {
+    fn by(served: &Served) -> anyhow::Result<Told> {
+        let body = served.get("/metrics", false)?;
+        let body = String::from_utf8_lossy(&body);
+        let value = |series: &str| {
+            let line = body.lines().find(|line| line.starts_with(series));
+            let value = line.and_then(|line| line.rsplit(' ').next()?.parse().ok());
+            value.with_context(|| format!("the collector does not tell {series}"))
+        };
+        let added = value("flyball_collector_group_changes_total{kind=\"added\"}")?;
+        Ok(Told { added, history_bytes: value("flyball_collector_history_size_bytes")? })
+    }
 }
 
 /// Makes and removes containers for so long; how many a second.

@@ -210,7 +210,7 @@ fn told(answer: &Value) -> String {
         if !reading["value"].is_null() {
             line("  Value:", text(&reading["value"]));
         }
-        for endpoint in ["/metrics/cadvisor", "/metrics/resource"] {
+        for endpoint in ["/metrics/cadvisor", "/metrics/resource", "/metrics/node"] {
             for series in reading["exposed"][endpoint].as_array().unwrap_or(&none) {
                 line("  Exposed:", format!("{} (at {endpoint})", text(series)));
             }

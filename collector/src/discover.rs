@@ -154,7 +154,10 @@ struct Lister {
     groups: usize,
     /// Times a group was not followed, for there are too many.
     left_out: u64,
+    /// `None` while the kernel gives no inotify instance.
     watches: Option<Watches>,
+    /// Times a folder was not watched for want of one.
+    without_instance: u64,
     /// Events were lost: every folder is listed.
     lists_all: bool,
     /// Folders in which groups came or went since the last refresh.
@@ -190,7 +193,8 @@ impl Discovery {
             next_group: 1,
             groups: 0,
             left_out: 0,
-            watches: if trust_links { Watches::new() } else { None },
+            watches: None,
+            without_instance: 0,
             lists_all: false,
             told: HashSet::new(),
             unwatched: 0,
@@ -243,6 +247,11 @@ impl Discovery {
     /// The watches, to wait for.
     pub fn watches(&self) -> Option<&Watches> {
         self.lister.watches.as_ref()
+    }
+
+    /// Times a watch was not given.
+    pub fn watches_refused(&self) -> u64 {
+        self.lister.without_instance + self.watches().map_or(0, Watches::refused)
     }
 
     /// Takes the events that are there. After lost ones the next refresh lists every folder.
@@ -359,6 +368,23 @@ impl Lister {
         self.told.extend(told.folders);
     }
 
+    /// A watch that is not given is tried again when the folder is listed in its turn: others may have given theirs back.
+    fn watch(&mut self, path: &str) -> Option<WatchId> {
+        if !self.trust_links {
+            return None;
+        }
+        if self.watches.is_none() {
+            self.watches = Watches::new();
+        }
+        match &mut self.watches {
+            Some(watches) => watches.add(&self.root, path),
+            None => {
+                self.without_instance += 1;
+                None
+            }
+        }
+    }
+
     fn watch_emptying(&mut self, path: &str, group: GroupId) -> Option<WatchId> {
         let watches = self.watches.as_mut().filter(|_| self.tells_emptying)?;
         let watch = watches.add_emptying(&self.root, path)?;
@@ -387,12 +413,13 @@ impl Lister {
                 budget.give_back(0, 1);
             }
         }
-        if folder.watch.is_none()
-            && folder.links == 0
-            && !folder.path.is_empty()
-            && let Some(watches) = &mut self.watches
-        {
-            folder.watch = watches.add(&self.root, &folder.path);
+        // Folders take turns, so that no sweep lists all of them.
+        let due = !self.trust_links
+            || self.lists_all
+            || folder.watch.is_some_and(|watch| self.told.contains(&watch))
+            || (sequence + folder.inode).is_multiple_of(FULL_LISTING_SWEEPS);
+        if folder.watch.is_none() && (folder.links == 0 || due) && !folder.path.is_empty() {
+            folder.watch = self.watch(&folder.path);
         }
         self.unwatched += usize::from(folder.watch.is_none() && !folder.path.is_empty());
         let links = match &folder.kept {
@@ -407,11 +434,6 @@ impl Lister {
             let (path, whose) = (folder.path.clone(), Whose::System(whose));
             folder.system_group = self.admit(Found { id: 0, path, inode: folder.inode, whose }, changes);
         }
-        // Folders take turns, so that no sweep lists all of them.
-        let due = !self.trust_links
-            || self.lists_all
-            || folder.watch.is_some_and(|watch| self.told.contains(&watch))
-            || (sequence + folder.inode).is_multiple_of(FULL_LISTING_SWEEPS);
         if (due || links != folder.links || folder.holds_any(gone))
             && self.list(folder.kept.as_ref(), &folder.path).is_ok()
         {

@@ -139,6 +139,8 @@ async fn follow_asked<A>(
     let mut last: Option<usize> = None;
     // As a runtime is often started after this program, and answers late.
     let mut tries_left = PAUSES.len();
+    // A lasting failure is logged once.
+    let mut is_silent = false;
     loop {
         names.wanted().await;
         let mut pauses = PAUSES.into_iter();
@@ -157,11 +159,17 @@ async fn follow_asked<A>(
             let found = first_answer(sources, &ask, observer).await;
             asked = Instant::now();
             answered = found.is_some();
+            if !answered && !std::mem::replace(&mut is_silent, true) {
+                tracing::warn!("no source of names answers: {}", list(sources));
+            }
             match found {
                 Some((at, table)) => {
                     if last.replace(at) != Some(at) {
                         observer.answered(&sources[at]);
+                    } else if is_silent {
+                        tracing::info!(source = %sources[at], "a source of names answers again");
                     }
+                    is_silent = false;
                     names.publish(table);
                 }
                 None if last.is_none() && there_is_another => {
@@ -194,7 +202,6 @@ where
             }
         }
     }
-    tracing::warn!("no source of names answers: {}", list(sources));
     None
 }
 

@@ -67,6 +67,19 @@ pub struct PodVolume {
     pub name: String,
     /// The claim in the pod's namespace that it stands for.
     pub claim: Option<String>,
+    /// Where containers see it; told of claims only.
+    pub mounts: Vec<VolumeMount>,
+}
+
+/// Where a container of the pod sees a volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumeMount {
+    /// Name of the container.
+    pub container: String,
+    /// The path in the container.
+    pub path: String,
+    /// A part of the volume is there, not the whole.
+    pub is_part: bool,
 }
 
 /// What a pod says about one of its containers.
@@ -357,7 +370,8 @@ mod tests {
         let mut web = facts("u", "hash", "web", &[("web", "containerd://c")]);
         web.containers[0].created_unix_ms = Some(7);
         web.sandboxes.push(SandboxFacts { id: "s".to_owned(), created_unix_ms: Some(5) });
-        let volume = PodVolume { name: "data".to_owned(), claim: Some("web-data".to_owned()) };
+        let volume =
+            PodVolume { name: "data".to_owned(), claim: Some("web-data".to_owned()), mounts: Vec::new() };
         web.volumes = Some(vec![volume.clone()]);
         table.apply(&web);
         assert_eq!((table.created_unix_ms("c"), table.created_unix_ms("s")), (Some(7), Some(5)));

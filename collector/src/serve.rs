@@ -227,10 +227,12 @@ impl Collector {
             }
             _ => None,
         };
+        let places = Places::find(&config.proc_root, &config.sys_root, &config.root, &config.node_name);
         let files = explain::Files {
             plan: sweeper.plan().clone(),
             source: sweeper.source(),
             proc_root: config.proc_root.clone(),
+            machine: places.clone(),
         };
         let (observed, kept) = (metrics.clone(), metrics.clone());
         let recorder = Arc::new(Recorder::new(names.clone()));
@@ -248,7 +250,6 @@ impl Collector {
             metrics: metrics.clone(),
             order: Mutex::default(),
         });
-        let places = Places::find(&config.proc_root, &config.sys_root, &config.root, &config.node_name);
         let read = metrics.clone();
         let node = NodeEndpoint::new(places, gzip, move |cost| read.observe_cost(Stage::Node, cost));
         let interval = config.interval;

@@ -333,20 +333,17 @@ impl Pod {
         extent: Extent,
     ) -> Pod {
         let all = extent == Extent::All;
-        let mut containers: Vec<Container> = members
-            .iter()
-            .filter_map(|container| {
-                let used = disk.containers.get(&container.id).filter(|_| all);
-                Some(Container {
-                    rootfs: used.and_then(|used| used.root).map(FsStats::of),
-                    logs: used.and_then(|used| used.logs).map(FsStats::of),
-                    name: container.name.as_deref()?.container.clone(),
-                    start_time: container.reading.start_unix_ms.map(Time),
-                    usage: Usage::of(&container.reading, &container.details, extent),
-                })
-            })
-            .collect();
-        containers.sort_by(|a, b| a.name.cmp(&b.name));
+        let of_container = |(name, container): &(&str, &ContainerReading)| {
+            let used = disk.containers.get(&container.id).filter(|_| all);
+            Container {
+                rootfs: used.and_then(|used| used.root).map(FsStats::of),
+                logs: used.and_then(|used| used.logs).map(FsStats::of),
+                name: (*name).to_owned(),
+                start_time: container.reading.start_unix_ms.map(Time),
+                usage: Usage::of(&container.reading, &container.details, extent),
+            }
+        };
+        let containers: Vec<Container> = youngest_of_each(members).iter().map(of_container).collect();
         let used = disk.pods.get(&pod.uid).filter(|_| all);
         let volumes = used.map_or(&[][..], |used| &used.volumes);
         let node_fs = disk.node.kubelet.and_then(|used| used.space);
@@ -374,6 +371,16 @@ impl Pod {
                 .map(|process_count| ProcessStats { process_count }),
         }
     }
+}
+
+/// Containers that have a name, sorted by it, one of each: where two groups bear one (a container ended, its successor runs),
+/// the younger.
+fn youngest_of_each<'a>(members: &[&'a ContainerReading]) -> Vec<(&'a str, &'a ContainerReading)> {
+    let named = members.iter().filter_map(|one| Some((one.name.as_deref()?.container.as_str(), *one)));
+    let mut named: Vec<(&str, &ContainerReading)> = named.collect();
+    named.sort_by_key(|(name, container)| (*name, std::cmp::Reverse(container.reading.start_unix_ms)));
+    named.dedup_by_key(|(name, _)| *name);
+    named
 }
 
 impl Usage {
@@ -727,6 +734,20 @@ mod tests {
         let mut text = Vec::new();
         assert!(!Writing::new(&none).piece(&seen, 1, &mut text));
         assert!(text.ends_with(b",\"pods\":[]}"));
+    }
+
+    #[test]
+    fn a_container_that_ended_makes_way_for_its_successor() {
+        let mut sweep = sweep();
+        let (mut old, mut new) = (sweep.containers[0].clone(), sweep.containers[0].clone());
+        (old.id, old.reading.start_unix_ms) = ("old".into(), Some(1_767_225_500_000));
+        (new.id, new.reading.start_unix_ms) = ("new".into(), Some(1_767_225_700_000));
+        new.reading.cpu = Some(sample::Cpu { usage_ns: 7, unix_ms: 1_767_225_707_000 });
+        sweep.containers.extend([new, old]);
+        let found = serde_json::to_value(summary(&sweep, &disk(), "node1", None, Extent::All)).unwrap();
+        let containers = found["pods"][0]["containers"].as_array().unwrap();
+        assert_eq!(containers.len(), 1, "{found:#}");
+        assert_eq!(containers[0]["cpu"]["usageCoreNanoSeconds"], 7);
     }
 
     #[test]

@@ -636,9 +636,8 @@ impl Sweeper {
                 self.names.set_unnamed(self.unnamed_containers);
             }
             self.report.unnamed_containers = self.unnamed_containers;
-            let watches = self.discovery.watches();
-            self.report.watches = watches.map_or(0, Watches::count);
-            self.report.watches_refused = watches.map_or(0, Watches::refused);
+            self.report.watches = self.discovery.watches().map_or(0, Watches::count);
+            self.report.watches_refused = self.discovery.watches_refused();
         }
         self.sums = sums.unwrap_or_default();
         self.report.costs.add(Stage::Publish, self.meter.lap());

@@ -3,9 +3,11 @@
 //! Runs beside the sweeps and only replaces the table of [`Names`]. While the API server is away the last table stays
 //! in force; the watch comes back by itself, with growing pauses.
 
-use crate::names::{ContainerFacts, NameTable, Names, OomKilledFacts, PodFacts, PodName, PodVolume};
+use crate::names::{
+    ContainerFacts, NameTable, Names, OomKilledFacts, PodFacts, PodName, PodVolume, VolumeMount,
+};
 use futures_util::{StreamExt, TryStreamExt};
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod, Volume};
+use k8s_openapi::api::core::v1::{self as core, ContainerState, ContainerStatus, Pod, PodSpec, Volume};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
@@ -20,16 +22,26 @@ pub async fn watch_pods(client: Client, node_name: &str, names: &Names, mut fail
     let mut events = watcher(Api::<Pod>::all(client), config).default_backoff().boxed();
     let mut filling = NameTable::default();
     let mut table = NameTable::default();
+    // A lasting failure is logged once.
+    let mut told = None;
     loop {
         match events.try_next().await {
             Ok(Some(event)) => {
+                // The first comes before anything was answered.
+                if !matches!(event, Event::Init) && told.take().is_some() {
+                    tracing::info!("watch of this node's pods works again");
+                }
                 if take(event, &mut table, &mut filling) {
                     names.publish(table.clone());
                 }
             }
             Ok(None) => return,
             Err(error) => {
-                tracing::warn!(%error, "watch of this node's pods failed, trying again");
+                let error = error.to_string();
+                if told.as_ref() != Some(&error) {
+                    tracing::warn!(error, "watch of this node's pods failed, trying again");
+                    told = Some(error);
+                }
                 failed();
             }
         }
@@ -90,18 +102,41 @@ pub fn facts(pod: &Pod) -> Option<PodFacts> {
         containers,
         // A pod's status does not tell them.
         sandboxes: Vec::new(),
-        volumes: pod.spec.as_ref().map(|spec| {
-            let volumes = spec.volumes.iter().flatten();
-            volumes.map(|volume| pod_volume(volume, metadata.name.as_deref().unwrap_or_default())).collect()
-        }),
+        volumes: pod.spec.as_ref().map(|spec| volumes(spec, metadata.name.as_deref().unwrap_or_default())),
     })
+}
+
+fn volumes(spec: &PodSpec, pod: &str) -> Vec<PodVolume> {
+    let mut volumes: Vec<PodVolume> =
+        spec.volumes.iter().flatten().map(|volume| pod_volume(volume, pod)).collect();
+    let regular = spec.containers.iter().chain(spec.init_containers.iter().flatten());
+    let regular = regular.map(|container| (&container.name, &container.volume_mounts));
+    let ephemeral = spec.ephemeral_containers.iter().flatten();
+    let ephemeral = ephemeral.map(|container| (&container.name, &container.volume_mounts));
+    for (container, mounts) in regular.chain(ephemeral) {
+        for mount in mounts.iter().flatten() {
+            let is_it = |volume: &&mut PodVolume| volume.claim.is_some() && volume.name == mount.name;
+            let volume = volumes.iter_mut().find(is_it);
+            volume.into_iter().for_each(|volume| volume.mounts.push(volume_mount(container, mount)));
+        }
+    }
+    volumes
 }
 
 /// The claim of an ephemeral volume is made under the names of its pod and of the volume.
 fn pod_volume(volume: &Volume, pod: &str) -> PodVolume {
     let named = volume.persistent_volume_claim.as_ref().map(|source| source.claim_name.clone());
     let made = volume.ephemeral.as_ref().map(|_| format!("{pod}-{}", volume.name));
-    PodVolume { name: volume.name.clone(), claim: named.or(made) }
+    PodVolume { name: volume.name.clone(), claim: named.or(made), mounts: Vec::new() }
+}
+
+fn volume_mount(container: &str, mount: &core::VolumeMount) -> VolumeMount {
+    let names_a_part = |path: &Option<String>| path.as_ref().is_some_and(|path| !path.is_empty());
+    VolumeMount {
+        container: container.to_owned(),
+        path: mount.mount_path.clone(),
+        is_part: names_a_part(&mount.sub_path) || names_a_part(&mount.sub_path_expr),
+    }
 }
 
 fn container_facts(status: &ContainerStatus) -> Option<ContainerFacts> {
@@ -201,7 +236,12 @@ mod tests {
     fn claims_of_volumes() {
         let pod = pod(serde_json::json!({
             "metadata": {"name": "web-0", "namespace": "shop", "uid": "u1"},
-            "spec": {"containers": [], "volumes": [
+            "spec": {"containers": [{"name": "app", "volumeMounts": [
+                {"name": "tmp", "mountPath": "/tmp"},
+                {"name": "data", "mountPath": "/data", "subPath": "a"},
+            ]}], "initContainers": [{"name": "prepare", "volumeMounts": [
+                {"name": "data", "mountPath": "/all"},
+            ]}], "volumes": [
                 {"name": "tmp", "emptyDir": {}},
                 {"name": "data", "persistentVolumeClaim": {"claimName": "web-data"}},
                 {"name": "scratch", "ephemeral": {"volumeClaimTemplate": {"spec": {}}}},
@@ -210,6 +250,10 @@ mod tests {
         let volumes = facts(&pod).unwrap().volumes.unwrap();
         let seen: Vec<_> = volumes.iter().map(|v| (v.name.as_str(), v.claim.as_deref())).collect();
         assert_eq!(seen, [("tmp", None), ("data", Some("web-data")), ("scratch", Some("web-0-scratch"))]);
+        let mounts: Vec<_> =
+            volumes[1].mounts.iter().map(|m| (m.container.as_str(), m.path.as_str(), m.is_part)).collect();
+        assert_eq!(mounts, [("app", "/data", true), ("prepare", "/all", false)]);
+        assert!(volumes[0].mounts.is_empty(), "nobody asks");
     }
 
     #[test]

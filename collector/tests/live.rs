@@ -594,6 +594,60 @@ fn the_agent_hands_out_last_readings_between_its_sweeps() {
     assert_eq!(agent.latest().get().sequence, 1);
 }
 
+/// Set in the process that has a user namespace of its own.
+const INSIDE: &str = "FLYBALL_LIVE_TEST_INSIDE";
+
+/// The limits of inotify are those of a user namespace, so the test has one of its own.
+#[test]
+fn where_no_watches_are_given_sweeps_see_everything_and_it_shows() {
+    if std::env::var_os(INSIDE).is_some() {
+        return no_watches();
+    }
+    let name = "where_no_watches_are_given_sweeps_see_everything_and_it_shows";
+    let in_namespace = || {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user"]);
+        command
+    };
+    match in_namespace().arg("true").status() {
+        Ok(made) if made.success() => {}
+        other => {
+            eprintln!("SKIPPED: live test: no user namespace can be made: {other:?}");
+            return;
+        }
+    }
+    let mut again = in_namespace();
+    again.arg(std::env::current_exe().unwrap()).args(["--exact", name, "--nocapture"]).env(INSIDE, "1");
+    assert!(again.status().unwrap().success());
+}
+
+fn no_watches() {
+    let limit = |of: &str, number: u32| {
+        std::fs::write(format!("/proc/sys/user/max_inotify_{of}"), number.to_string()).unwrap();
+    };
+    for of in ["instances", "watches"] {
+        let Some(ground) = Ground::new() else { return };
+        limit(of, 0);
+        ground.group(&format!("kubepods/besteffort/pod{UID}/{}", "c".repeat(64)));
+        let mut sweeper = ground.sweeper();
+        assert_eq!(sweeper.sweep_once().containers.len(), 1, "{of}");
+        let report = *sweeper.report();
+        assert_eq!(report.watches, 0, "{of}");
+        assert!(report.watches_refused > 0, "{of}: it shows");
+        ground.group(&format!("kubepods/besteffort/pod{UID}/{}", "d".repeat(64)));
+        assert_eq!(sweeper.sweep_once().containers.len(), 2, "{of}");
+        limit(of, 1_000);
+        // Each folder in its turn.
+        for _ in 0..20 {
+            sweeper.sweep_once();
+        }
+        assert!(sweeper.report().watches >= 3, "{of}: {:?}", sweeper.report());
+        ground.group(&format!("kubepods/besteffort/pod{UID}/{}", "e".repeat(64)));
+        assert!(sweeper.look_again(), "{of}");
+        assert_eq!(sweeper.latest().get().containers.len(), 3, "{of}");
+    }
+}
+
 #[test]
 fn more_events_than_the_kernel_keeps_hide_nothing() {
     let Some((ground, mut sweeper)) = Ground::unified() else { return };

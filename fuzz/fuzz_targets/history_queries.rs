@@ -3,61 +3,17 @@
 
 #![no_main]
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use flyball_model::labels::Labels;
-use flyball_tsdb::api::facts::{Dropped, Facts, Metadata, Runtime, Target};
+use flyball_tsdb::api::facts::NoFacts;
 use flyball_tsdb::api::{Api, Params, Request};
 use flyball_tsdb::memory::MemorySource;
 use flyball_tsdb::promql::engine::{Options, Stop, Watch};
 use flyball_tsdb::promql::{parse, print};
 use flyball_tsdb::series::Point;
 use libfuzzer_sys::fuzz_target;
-
-struct NoFacts;
-
-impl Facts for NoFacts {
-    fn targets(&self) -> Vec<Target> {
-        Vec::new()
-    }
-
-    fn dropped(&self) -> Dropped {
-        Dropped::default()
-    }
-
-    fn metadata(&self) -> BTreeMap<String, Vec<Metadata>> {
-        BTreeMap::new()
-    }
-
-    fn runtime(&self) -> Runtime {
-        Runtime {
-            start_time: String::new(),
-            folder: String::new(),
-            hostname: String::new(),
-            server_time: String::new(),
-            reload_config_success: true,
-            last_config_time: String::new(),
-            corruption_count: 0,
-            threads: 1,
-            processors: 1,
-            storage_retention: String::new(),
-        }
-    }
-
-    fn flags(&self) -> BTreeMap<String, String> {
-        BTreeMap::new()
-    }
-
-    fn config(&self) -> String {
-        String::new()
-    }
-
-    fn chunks(&self) -> Option<u64> {
-        None
-    }
-}
 
 /// Stops a query that asks this often whether to go on.
 struct Patience(AtomicU32);

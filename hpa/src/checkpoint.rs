@@ -140,23 +140,20 @@ pub fn decode(text: &str, now_ms: i64) -> Option<Restored> {
         return None;
     }
     let mut history = entry.history;
-    // A clock that was set back must not freeze an HPA until it catches up.
-    for rec in &mut history.recommendations {
-        rec.at_ms = rec.at_ms.min(now_ms);
-    }
-    for event in history.scale_ups.iter_mut().chain(&mut history.scale_downs) {
-        event.at_ms = event.at_ms.min(now_ms);
-    }
-    for step in &mut history.growth {
-        step.at_ms = step.at_ms.min(now_ms);
-    }
-    history.failing_since_ms = history.failing_since_ms.map(|at_ms| at_ms.min(now_ms));
+    // A clock that was set back must not freeze an HPA until it catches up. No time is before 1970; who wrote one did not
+    // mean it, and nothing overflows when times are compared and moved.
+    let past = |at_ms: i64| at_ms.max(0).min(now_ms);
+    let History { recommendations, scale_ups, scale_downs, growth, hold, failing_since_ms } = &mut history;
+    recommendations.iter_mut().chain(hold).for_each(|rec| rec.at_ms = past(rec.at_ms));
+    scale_ups.iter_mut().chain(scale_downs).for_each(|event| event.at_ms = past(event.at_ms));
+    growth.iter_mut().for_each(|step| step.at_ms = past(step.at_ms));
+    failing_since_ms.iter_mut().for_each(|at_ms| *at_ms = past(*at_ms));
     if let Some(ceiling) = entry.ceiling {
         let before = history.hold.map_or(ceiling, |hold| hold.replicas);
         history.hold = Some(Recommendation { replicas: ceiling.max(before), at_ms: now_ms });
     }
     // Times were moved to now; a rescale that was stored in what is now the future is known by that.
-    let pending = entry.pending.map(|pending| Pending { at_ms: pending.at_ms.min(now_ms), ..pending });
+    let pending = entry.pending.map(|pending| Pending { at_ms: past(pending.at_ms), ..pending });
     Some(Restored { history, pending })
 }
 

@@ -213,3 +213,23 @@ fn shards_are_stable() {
     );
     assert!((0..1000).map(|n| shard(&n.to_string())).all(|shard| shard < SHARDS));
 }
+
+#[test]
+fn times_that_nobody_meant_are_those_of_an_old_entry() {
+    let entry = format!(
+        r#"{{"v":1,"h":{{"r":[{{"n":3,"t":{least}}}],"u":[{{"n":2,"t":{least}}}],"d":[{{"n":2,"t":{most}}}],
+           "g":[{{"n":3,"t":{least}}}],"h":{{"n":4,"t":{most}}},"f":{least}}},"p":{{"f":3,"t":{most}}}}}"#,
+        least = i64::MIN,
+        most = i64::MAX,
+    );
+    let Restored { mut history, pending } = decode(&entry, START_MS).unwrap();
+    let hold = history.hold.unwrap();
+    let (old, now) = (0, START_MS);
+    assert_eq!(
+        [history.recommendations[0].at_ms, history.scale_ups[0].at_ms, history.growth[0].at_ms],
+        [old, old, old]
+    );
+    assert_eq!((history.failing_since_ms, history.scale_downs[0].at_ms), (Some(old), now));
+    assert_eq!((hold.at_ms, pending.unwrap().at_ms), (now, now));
+    shift(&mut history, i64::MIN / 2);
+}

@@ -314,6 +314,7 @@ fn meta_schemas() -> Vec<(String, Value)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use flyball_apiserver::openapi::unresolved;
 
     #[test]
     fn operation_ids_are_upstreams() {
@@ -333,14 +334,6 @@ mod tests {
 
     #[test]
     fn every_reference_leads_somewhere() {
-        for (key, document) in documents() {
-            let schemas = document["components"]["schemas"].as_object().unwrap();
-            let text = document.to_string();
-            for target in
-                text.split("\"#/components/schemas/").skip(1).map(|rest| rest.split('"').next().unwrap())
-            {
-                assert!(schemas.contains_key(target), "{key}: {target}");
-            }
-        }
+        assert_eq!(unresolved(&documents()), [""; 0]);
     }
 }

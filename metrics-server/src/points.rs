@@ -181,8 +181,8 @@ pub fn read(samples: &Samples, default_ms: i64, source: Source) -> NodePoints<'_
 fn start_ns(seconds: f64) -> Option<i64> {
     let limit = (i64::MAX / SECOND_NS) as f64;
     // A float of seconds since 1970 holds microseconds; what it has below them is rounding, and would show in a window.
-    let start_ns = (seconds.is_finite() && seconds > 0.0 && seconds < limit)
-        .then_some((seconds * 1e6).round() as i64 * US_NS);
+    let is_a_time = seconds.is_finite() && seconds > 0.0 && seconds < limit;
+    let start_ns = is_a_time.then(|| (seconds * 1e6).round() as i64 * US_NS);
     start_ns.filter(|ns| *ns > 0)
 }
 
@@ -299,6 +299,16 @@ mod tests {
         let text = line(CONTAINER_CPU, cpu) + &line(CONTAINER_MEMORY, memory) + &line(CONTAINER_START, "5");
         let [one] = readings(&text, source).try_into().unwrap();
         one.strip_prefix("n/p/c ").unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_start_that_no_clock_can_show_is_none() {
+        let year_7357 = 169_999_012_345.0;
+        for seconds in [year_7357, f64::MAX, f64::INFINITY, f64::NAN, 0.0, -1.0, 1e-12] {
+            assert_eq!(start_ns(seconds), None, "{seconds}");
+        }
+        assert_eq!(start_ns(1_699_999_000.25), Some(1_699_999_000_250_000_000));
+        assert!(start_ns(9_223_372_035.0).is_some());
     }
 
     #[test]

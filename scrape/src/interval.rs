@@ -85,9 +85,9 @@ pub fn first_delay(node: &str, targets: usize, interval: Duration) -> Duration {
     Duration::from_millis(self::spread_ms(node, spread_ms))
 }
 
-/// A number below `limit_ms` that is always the same for a node, and spread evenly over nodes.
-pub(crate) fn spread_ms(node: &str, limit_ms: u64) -> u64 {
-    let hash = node.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+/// A number below `limit_ms` that is always the same for a name, and spread evenly over names.
+pub(crate) fn spread_ms(name: &str, limit_ms: u64) -> u64 {
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     (hash ^ (hash >> 29)) % limit_ms.max(1)

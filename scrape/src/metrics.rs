@@ -1,6 +1,6 @@
 //! What scraping says about itself, under upstream metrics-server's names.
 
-use std::sync::Mutex;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -33,8 +33,7 @@ pub struct Metrics {
     last_request_time: Family<NodeLabel, LastRequestTime>,
     tick_duration: Histogram,
     interval: LastRequestTime,
-    /// Registration happens once; a second `register` would list each family twice.
-    registered: Mutex<bool>,
+    registered: OnceLock<()>,
 }
 
 impl Default for Metrics {
@@ -45,18 +44,18 @@ impl Default for Metrics {
             last_request_time: Family::default(),
             tick_duration: Histogram::new(tick_buckets_s(15.0)),
             interval: Gauge::default(),
-            registered: Mutex::new(false),
+            registered: OnceLock::new(),
         }
     }
 }
 
 impl Metrics {
-    /// Registers everything; the second call does nothing.
+    /// Registers everything; the second call does nothing, for it would list each family twice.
     pub fn register(&self, registry: &mut Registry) {
-        let mut registered = self.registered.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if std::mem::replace(&mut *registered, true) {
-            return;
-        }
+        self.registered.get_or_init(|| self.list_in(registry));
+    }
+
+    fn list_in(&self, registry: &mut Registry) {
         registry.register(
             "metrics_server_kubelet_request_duration_seconds",
             "[ALPHA] Duration of requests to Kubelet API in seconds",

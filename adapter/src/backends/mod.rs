@@ -13,7 +13,7 @@ mod prometheus;
 mod settings;
 mod tls;
 mod token;
-mod wire;
+pub mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 

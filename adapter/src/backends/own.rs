@@ -6,11 +6,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use flyball_tsdb::api::Deadline;
 use flyball_tsdb::promql::ast::Node;
-use flyball_tsdb::promql::engine::{self, Options, Stop, Value, Watch};
+use flyball_tsdb::promql::engine::{self, Options, Value};
 use flyball_tsdb::series::{METRIC_NAME, Matcher, Point, SeriesSource};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -52,8 +52,7 @@ impl OwnStore {
         work: impl FnOnce(&dyn SeriesSource, &Deadline) -> Result<T, BackendError> + Send + 'static,
     ) -> Result<T, BackendError> {
         let late = || BackendError::Timeout { backend: self.name.clone(), after: TIMEOUT };
-        let deadline = Arc::new(Deadline { until: Instant::now() + TIMEOUT, gone: AtomicBool::new(false) });
-        let _gone = TellWhenDropped(deadline.clone());
+        let (deadline, _waits) = Deadline::after(TIMEOUT);
         let permit = tokio::time::timeout(TIMEOUT, self.permits.clone().acquire_owned()).await;
         let permit = permit.map_err(|_| late())?;
         let source = self.source.clone();
@@ -162,69 +161,5 @@ fn evaluate(
             "bad_data",
             "the query has to yield an instant vector or a scalar".to_owned(),
         )),
-    }
-}
-
-/// When a query has to stop.
-struct Deadline {
-    until: Instant,
-    gone: AtomicBool,
-}
-
-impl Watch for Deadline {
-    fn stop(&self) -> Option<Stop> {
-        if self.gone.load(Ordering::Relaxed) {
-            return Some(Stop::Canceled);
-        }
-        (Instant::now() >= self.until).then_some(Stop::TimedOut)
-    }
-}
-
-/// The future of a question is dropped when nobody waits for it any more.
-struct TellWhenDropped(Arc<Deadline>);
-
-impl Drop for TellWhenDropped {
-    fn drop(&mut self) {
-        self.0.gone.store(true, Ordering::Relaxed);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use flyball_model::labels::Labels;
-    use flyball_tsdb::memory::MemorySource;
-
-    use super::*;
-
-    fn store() -> OwnStore {
-        let mut source = MemorySource::default();
-        for (pod, value) in [("a", 1.0), ("b", 2.0)] {
-            let pairs = [(METRIC_NAME, "m"), ("namespace", "ns"), ("pod", pod)];
-            let labels = Arc::new(Labels::from_pairs(pairs).unwrap());
-            source.add(&labels, Point { timestamp_ms: 1000, value });
-        }
-        OwnStore::new("own", Arc::new(source), Arc::new(Types::new))
-    }
-
-    #[tokio::test]
-    async fn queries_and_discovery() {
-        let store = store();
-        let answer = store.query("sum by (pod) (m)", 2000).await.unwrap();
-        let Answer::Vector { samples, .. } = answer else { panic!("{answer:?}") };
-        let values: Vec<_> = samples.iter().map(|s| (s.labels.get("pod"), s.value)).collect();
-        assert_eq!(values, [(Some("a"), 1.0), (Some("b"), 2.0)]);
-        let found = store.discover(r#"{namespace!=""}"#, 0).await.unwrap();
-        assert_eq!(found, Found::from([("m".to_owned(), ["namespace", "pod"].map(str::to_owned).into())]));
-        assert!(store.discover("m", 5000).await.unwrap().is_empty(), "nothing since then");
-    }
-
-    #[tokio::test]
-    async fn what_cannot_be_answered_says_why() {
-        let store = store();
-        for (query, why) in [("m[5m]", "vector"), ("sum(", "parse"), ("\"text\"", "vector")] {
-            let error = store.query(query, 0).await.unwrap_err().to_string();
-            assert!(error.starts_with("own refuses (422"), "{query}: {error} {why}");
-        }
-        assert!(store.discover("rate(m[5m])", 0).await.unwrap_err().to_string().contains("no selector"));
     }
 }

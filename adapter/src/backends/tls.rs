@@ -4,11 +4,10 @@
 
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use flyball_apiserver::certs::Unvouched;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
 
 use super::settings::{HttpSettings, Pem};
 
@@ -43,7 +42,7 @@ impl Material {
             .with_safe_default_protocol_versions()
             .map_err(|error| error.to_string())?;
         let builder = match (insecure, &self.ca) {
-            (true, _) => builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider))),
+            (true, _) => builder.dangerous().with_custom_certificate_verifier(Unvouched::any(provider)),
             (false, Some(pem)) => builder.with_root_certificates(given(pem)?),
             (false, None) => builder.with_root_certificates(of_the_system()?),
         };
@@ -90,44 +89,5 @@ fn of_the_system() -> Result<RootCertStore, String> {
                      --prometheus-ca-file"
             .to_owned()),
         false => Ok(roots),
-    }
-}
-
-/// Accepts any certificate whose key signed the handshake.
-#[derive(Debug)]
-struct Unverified(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Unverified {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }

@@ -19,20 +19,25 @@ const METRIC_NAME: &str = "__name__";
 /// `{"status":"success","data":…,"warnings":[…]}`, or an error with its type.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Envelope<T> {
-    pub(super) status: String,
-    // Not `#[serde(default)]`: an Option is absent without it, and T needs no default.
-    pub(super) data: Option<T>,
+pub struct Envelope<T> {
+    /// `success` or `error`.
+    pub status: String,
+    /// What was asked for. Not `#[serde(default)]`: an Option is absent without it, and T needs no default.
+    pub data: Option<T>,
+    /// Prometheus' word for the kind of error.
     #[serde(default)]
-    pub(super) error_type: String,
+    pub error_type: String,
+    /// What is wrong.
     #[serde(default)]
-    pub(super) error: String,
+    pub error: String,
+    /// What the answer lacks, and the like.
     #[serde(default)]
-    pub(super) warnings: Option<Vec<String>>,
+    pub warnings: Option<Vec<String>>,
 }
 
 impl<T> Envelope<T> {
-    pub(super) fn is_success(&self) -> bool {
+    /// Whether it says so.
+    pub fn is_success(&self) -> bool {
         self.status == "success"
     }
 }
@@ -40,7 +45,7 @@ impl<T> Envelope<T> {
 /// `data` of a query.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct QueryData {
+pub struct QueryData {
     result_type: String,
     result: Vec<Element>,
 }
@@ -131,7 +136,7 @@ impl QueryData {
     ///
     /// # Errors
     /// What is not as the API documents it.
-    pub(super) fn answer(self, warnings: Vec<String>) -> Result<Answer, String> {
+    pub fn answer(self, warnings: Vec<String>) -> Result<Answer, String> {
         match self.result_type.as_str() {
             "vector" => {
                 let samples = self.result.into_iter().filter_map(sample);
@@ -180,9 +185,11 @@ fn milliseconds(seconds: f64) -> Result<i64, String> {
 
 /// `data` of `/api/v1/series`, folded while it is read: names of metrics and labels, and how many series there were.
 #[derive(Debug, Default)]
-pub(super) struct SeriesData {
-    pub(super) found: Found,
-    pub(super) count: usize,
+pub struct SeriesData {
+    /// What their series are called.
+    pub found: Found,
+    /// How many series.
+    pub count: usize,
 }
 
 impl<'de> Deserialize<'de> for SeriesData {
@@ -254,13 +261,13 @@ impl<'de> Deserialize<'de> for OneSeries<'de> {
 
 /// An entry of `/api/v1/metadata`.
 #[derive(Debug, Deserialize)]
-pub(super) struct OneMetadata {
+pub struct OneMetadata {
     #[serde(rename = "type", default)]
     kind: String,
 }
 
 /// The one type that all targets agree on; a metric about which they disagree has none.
-pub(super) fn types(data: BTreeMap<String, Vec<OneMetadata>>) -> Types {
+pub fn types(data: BTreeMap<String, Vec<OneMetadata>>) -> Types {
     let agreed = |entries: &[OneMetadata]| {
         let mut kinds = entries.iter().map(|entry| type_of_word(&entry.kind));
         let first = kinds.next()??;

@@ -19,7 +19,7 @@ struct File {
     #[serde(default)]
     external_rules: Option<Vec<Spanned<Rule>>>,
     #[serde(default)]
-    resource_rules: Option<Resources>,
+    resource_rules: Option<Spanned<Resources>>,
     #[serde(default)]
     schedules: Option<Vec<Spanned<ScheduleConfig>>>,
 }
@@ -72,7 +72,7 @@ struct Resources {
     window: Option<Spanned<String>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Usage {
     container_query: Option<Spanned<String>>,
@@ -171,7 +171,9 @@ fn mapping(spanned: Option<Spanned<Mapping>>, rule_line: u64) -> ResourceMapping
     }
 }
 
-fn resource_rules(resources: Resources) -> Result<ResourceRules, ConfigError> {
+fn resource_rules(spanned: Spanned<Resources>) -> Result<ResourceRules, ConfigError> {
+    let line = spanned.referenced.line().max(1);
+    let resources = spanned.value;
     let window_ms = match resources.window {
         None => 0,
         Some(window) => prometheus_duration_ms(&window.value).ok_or_else(|| ConfigError {
@@ -179,13 +181,15 @@ fn resource_rules(resources: Resources) -> Result<ResourceRules, ConfigError> {
             message: format!("window: not a valid duration string: {:?}", window.value),
         })?,
     };
-    Ok(ResourceRules { cpu: usage(resources.cpu), memory: usage(resources.memory), window_ms })
+    Ok(ResourceRules { cpu: usage(resources.cpu, line), memory: usage(resources.memory, line), window_ms })
 }
 
-fn usage(spanned: Option<Spanned<Usage>>) -> ResourceRule {
-    let Some(spanned) = spanned else { return ResourceRule { line: 1, ..ResourceRule::default() } };
-    let line = spanned.referenced.line().max(1);
-    let usage = spanned.value;
+/// Faults of a resource without rules are said of the line of both.
+fn usage(spanned: Option<Spanned<Usage>>, rules_line: u64) -> ResourceRule {
+    let (line, usage) = match spanned {
+        Some(spanned) => (spanned.referenced.line().max(1), spanned.value),
+        None => (rules_line, Usage::default()),
+    };
     ResourceRule {
         line,
         container_query: text(usage.container_query, line),

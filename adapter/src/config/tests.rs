@@ -168,6 +168,22 @@ fn every_key_at_once() {
     assert_eq!(config.resource_rules.unwrap().window_ms, 90_000);
 }
 
+#[test]
+fn a_resource_without_rules_is_named_with_a_line() {
+    let expected = [
+        "line 3: resourceRules.memory.containerQuery: is missing",
+        "line 3: resourceRules.memory.nodeQuery: is missing",
+        "line 3: resourceRules.memory.containerLabel is missing",
+    ];
+    let text = "rules: []\nresourceRules:\n  cpu:\n    containerQuery: x{<<.LabelMatchers>>}\n    \
+                nodeQuery: x{<<.LabelMatchers>>}\n    containerLabel: container\n";
+    let config = parse(text).unwrap();
+    let errors = RuleSet::compile(&config, &Arc::new(Kinds::builtin())).err().unwrap();
+    let of_memory: Vec<String> =
+        errors.iter().map(ToString::to_string).filter(|error| error.contains("memory.")).collect();
+    assert_eq!(of_memory, expected);
+}
+
 proptest::proptest! {
     #[test]
     fn a_damaged_file_is_refused_or_taken(at in 0..EVERYTHING.len(), length in 0usize..40, insert in "[a-z<>{}\\[\\]:.,'\"$%*&!|#() \n-]{0,12}") {

@@ -14,7 +14,7 @@ use flyball_adapter::{Adapter, AdapterError, Settings};
 use flyball_apiserver::own_metrics::OwnMetrics;
 use flyball_apiserver::{Handler as _, LimitedBody, Request, User};
 use flyball_model::labels::Labels;
-use flyball_tsdb::api::facts::{Dropped, Facts, Metadata, Runtime, Target};
+use flyball_tsdb::api::facts::NoFacts;
 use flyball_tsdb::api::serve::{Limits, QueryServer};
 use flyball_tsdb::memory::MemorySource;
 use flyball_tsdb::promql::engine::Options;
@@ -138,38 +138,6 @@ pub fn memory(samples: &[Sample]) -> MemorySource {
         source.add(&labels, Point { timestamp_ms: NOW_MS - 5_000, value: *value });
     }
     source
-}
-
-struct NoFacts;
-
-impl Facts for NoFacts {
-    fn targets(&self) -> Vec<Target> {
-        Vec::new()
-    }
-
-    fn dropped(&self) -> Dropped {
-        Dropped::default()
-    }
-
-    fn metadata(&self) -> BTreeMap<String, Vec<Metadata>> {
-        BTreeMap::new()
-    }
-
-    fn runtime(&self) -> Runtime {
-        unreachable!("no test asks for it")
-    }
-
-    fn flags(&self) -> BTreeMap<String, String> {
-        BTreeMap::new()
-    }
-
-    fn config(&self) -> String {
-        String::new()
-    }
-
-    fn chunks(&self) -> Option<u64> {
-        None
-    }
 }
 
 /// A source that asks a Prometheus.

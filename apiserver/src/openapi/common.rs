@@ -38,6 +38,20 @@ pub fn common_documents(title: &str, groups: &[&str]) -> BTreeMap<String, Value>
     all
 }
 
+/// References to schemas that their document does not have, each with the document's key.
+pub fn unresolved(documents: &BTreeMap<String, Value>) -> Vec<String> {
+    let mut found = Vec::new();
+    for (key, document) in documents {
+        let schemas = &document["components"]["schemas"];
+        let text = document.to_string();
+        let targets = text.split("\"#/components/schemas/").skip(1).filter_map(|rest| rest.split('"').next());
+        found.extend(
+            targets.filter(|target| schemas.get(target).is_none()).map(|target| format!("{key}: {target}")),
+        );
+    }
+    found
+}
+
 /// `metrics.k8s.io` -> `Metrics`: how upstream's generator names a group in operation ids.
 fn camel(group: &str) -> String {
     let first = group.split('.').next().unwrap_or_default();

@@ -9,7 +9,7 @@ use super::{ClusterArgs, Output};
 /// Flags of `explain-metric`.
 #[derive(Debug, Args)]
 pub struct ExplainMetricArgs {
-    /// Name of the metric, as in /metrics/resource or /metrics/cadvisor.
+    /// Name of the metric, as in /metrics/resource, /metrics/cadvisor or /metrics/node.
     pub metric: String,
     /// How to reach the API server; the namespace is that of the pod.
     #[command(flatten)]

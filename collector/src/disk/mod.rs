@@ -14,6 +14,7 @@
 //! are measured every [`ROUND`], less often when a round takes more than a tenth of the time. What the collector may
 //! not read is absent.
 
+pub mod claims;
 pub mod places;
 mod pods;
 pub mod volumes;
@@ -25,7 +26,9 @@ use crate::node_exporter::statfs::Statfs;
 use crate::runtime_store::{LatestStore, StoreUse};
 use crate::sample::Sweep;
 use crate::sweeper::Latest;
+use claims::{Mounted, Sight};
 use places::{Places, upper_folder};
+use pods::Claims;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -255,14 +258,21 @@ fn round(
 ) -> Option<DiskUse> {
     let mut walker = Walker::default();
     let mut found = DiskUse { node: node(places, &sources.store), ..DiskUse::default() };
+    let table = sources.names.table();
+    let spec = |uid: &str| table.volumes(uid).map_or(&[][..], |volumes| volumes);
+    let mut sights: HashMap<&str, Vec<Sight>> = HashMap::new();
     for container in &sweep.containers {
         if is_stopped() {
             return None;
         }
-        let pids = places.first_pid(&container.path);
-        let upper = pids.and_then(|pid| upper_folder(&places.mountinfo(pid)?));
+        let mountinfo = places.first_pid(&container.path).and_then(|pid| places.mountinfo(pid));
+        let upper = mountinfo.as_deref().and_then(upper_folder);
         let root = upper.and_then(|upper| measure(&mut walker, &places.on_host(&upper)));
         let name = container.name.as_deref();
+        if let (Some(name), Some(mountinfo)) = (name, &mountinfo) {
+            let seen = claims::sights(&name.container, mountinfo, spec(&container.pod_uid));
+            sights.entry(&container.pod_uid).or_default().extend(seen);
+        }
         let logs = name.and_then(|name| {
             let folder = places.logs(&name.pod.namespace, &name.pod.pod, &container.pod_uid);
             let folder = folder.join(&name.container);
@@ -272,15 +282,16 @@ fn round(
             found.containers.insert(container.id.clone(), ContainerUse { root, logs });
         }
     }
-    let table = sources.names.table();
+    let mounted = if sights.values().all(Vec::is_empty) { Vec::new() } else { of_pods(places) };
     for pod in &sweep.pods {
         if is_stopped() {
             return None;
         }
-        let spec = table.volumes(&pod.uid).map_or(&[][..], |volumes| volumes);
+        let sights = sights.get(&*pod.uid).map_or(&[][..], Vec::as_slice);
+        let claims = Claims { spec: spec(&pod.uid), sights, mounted: &mounted };
         let logs = pod.name.as_deref().map(|name| places.logs(&name.namespace, &name.pod, &pod.uid));
         let used = PodUse {
-            volumes: pods::volumes(&places.volumes(&pod.uid), spec, &mut walker, statfs),
+            volumes: pods::volumes(&places.volumes(&pod.uid), claims, &mut walker, statfs),
             logs: logs.and_then(|folder| walker.files(&folder)),
             hosts: walk::file(&places.hosts(&pod.uid)),
         };
@@ -289,6 +300,12 @@ fn round(
         }
     }
     Some(found)
+}
+
+/// What is mounted in the volumes of pods, as the node's first process sees it.
+fn of_pods(places: &Places) -> Vec<(String, Mounted)> {
+    let mountinfo = places.mountinfo(1).unwrap_or_default();
+    claims::mounted(&mountinfo).filter(|(place, _)| place.contains("/volumes/")).collect()
 }
 
 /// The runtime's folders are where it says; where nobody can ask it, at the usual places.

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 /// Most volumes of one pod.
 const VOLUMES_LIMIT: usize = 256;
-/// Longest mountinfo read, bytes.
-const MOUNTINFO_BYTES: u64 = 1 << 20;
+/// Longest mountinfo read, bytes: ten thousand mounts and more.
+const MOUNTINFO_BYTES: u64 = 4 << 20;
 
 /// Folders of a machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,7 +137,7 @@ fn split_options(options: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Octal escapes of mountinfo (`\040` is a blank), and the overlay's escaped commas and colons.
-fn unescape(text: &str) -> String {
+pub(super) fn unescape(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, after)) = rest.split_first() {

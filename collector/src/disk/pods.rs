@@ -1,19 +1,31 @@
 #![allow(clippy::disallowed_methods, reason = "looks at mounts, on a thread that may wait for them")]
 //! Measuring the volumes of a pod.
 
+use super::claims::{Bound, Mounted, Sight, claimed};
 use super::places::{VolumeFolder, is_in_memory};
-use super::volumes::{Lasting, Method, claimed};
+use super::volumes::{Lasting, Method};
 use super::walk::{Amount, Walker};
 use super::{Space, VolumeUse, space, unix_ms};
 use crate::names::PodVolume;
 use crate::node_exporter::statfs::{Answer, Stat, Statfs, ask_kernel};
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Of each that can be measured, by name. `spec`: the volumes of the pod, as far as they are known.
+/// What is known of a pod's claims.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Claims<'a> {
+    /// The volumes of the pod, as far as they are known.
+    pub spec: &'a [PodVolume],
+    /// What its containers see where claims are to be.
+    pub sights: &'a [Sight],
+    /// What is mounted on the node in the kubelet's folders of pods, by where.
+    pub mounted: &'a [(String, Mounted)],
+}
+
+/// Of each that can be measured, by name.
 pub fn volumes(
     folders: &[VolumeFolder],
-    spec: &[PodVolume],
+    claims: Claims<'_>,
     walker: &mut Walker,
     statfs: &mut Statfs,
 ) -> Vec<VolumeUse> {
@@ -22,16 +34,20 @@ pub fn volumes(
     for folder in folders {
         match folder.method {
             Method::Walk(lasting) => found.extend(walked(folder, lasting, walker)),
-            Method::Ask(below) => asked.push((folder.name.as_str(), folder.path.join(below))),
+            Method::Ask(below) => asked.push((folder.name.clone(), folder.path.join(below))),
         }
     }
     let answers = statfs.ask(asked.iter().map(|(_, path)| path.clone()).collect());
-    let names: Vec<&str> = asked.iter().map(|(name, _)| *name).collect();
-    for (name, answer) in names.iter().zip(answers) {
+    let bound = |(name, path): (String, PathBuf)| {
+        let mounted = mounted_at(&path, claims.mounted).cloned();
+        Bound { name, mounted }
+    };
+    let asked: Vec<Bound> = asked.into_iter().map(bound).collect();
+    let claimed = claimed(&asked, claims.spec, claims.sights);
+    for ((folder, volume), answer) in asked.iter().zip(claimed).zip(answers) {
         let Some((amount, space)) = answer.stat().and_then(sizes) else { continue };
-        let volume = claimed(name, &names, spec);
         found.push(VolumeUse {
-            name: volume.map_or(*name, |volume| &volume.name).to_owned(),
+            name: volume.map_or(&folder.name, |volume| &volume.name).clone(),
             claim: volume.and_then(|volume| volume.claim.clone()),
             is_ephemeral: false,
             amount,
@@ -41,6 +57,15 @@ pub fn volumes(
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
     found
+}
+
+/// What is mounted at a folder of a volume. Of its path the part from `pods` on counts, in which the pod's UID stands: what
+/// is before it may be called otherwise here than on the node.
+fn mounted_at<'m>(path: &Path, mounted: &'m [(String, Mounted)]) -> Option<&'m Mounted> {
+    let volumes = path.ancestors().find(|folder| folder.ends_with("volumes"))?;
+    let pods = volumes.parent()?.parent()?;
+    let below = Path::new(pods.file_name()?).join(path.strip_prefix(pods).ok()?);
+    mounted.iter().rev().find(|(place, _)| Path::new(place).ends_with(&below)).map(|(_, mounted)| mounted)
 }
 
 fn walked(folder: &VolumeFolder, lasting: Lasting, walker: &mut Walker) -> Option<VolumeUse> {
@@ -124,9 +149,10 @@ mod tests {
         ];
         std::fs::write(folders[2].path.join("key"), vec![1; 9_000]).unwrap();
         let spec = [
-            PodVolume { name: "share".to_owned(), claim: None },
-            PodVolume { name: "data".to_owned(), claim: Some("web-data".to_owned()) },
+            PodVolume { name: "share".to_owned(), claim: None, mounts: Vec::new() },
+            PodVolume { name: "data".to_owned(), claim: Some("web-data".to_owned()), mounts: Vec::new() },
         ];
+        let claims = Claims { spec: &spec, ..Claims::default() };
         let (mut walker, mut statfs) = (Walker::default(), Statfs::new(ask));
         let names = |found: &[VolumeUse]| {
             found.iter().map(|volume| (volume.name.clone(), volume.claim.clone())).collect::<Vec<_>>()
@@ -136,7 +162,7 @@ mod tests {
         let started = Instant::now();
         // The others answer, late on a busy machine.
         let found = loop {
-            let found = super::volumes(&folders, &spec, &mut walker, &mut statfs);
+            let found = super::volumes(&folders, claims, &mut walker, &mut statfs);
             if names(&found) == [plain("config"), plain("share")] {
                 break found;
             }
@@ -149,9 +175,22 @@ mod tests {
         drop(hung);
         let started = Instant::now();
         let with_claim = [plain("config"), ("data".to_owned(), Some("web-data".to_owned())), plain("share")];
-        while names(&super::volumes(&folders, &spec, &mut walker, &mut statfs)) != with_claim {
+        while names(&super::volumes(&folders, claims, &mut walker, &mut statfs)) != with_claim {
             assert!(started.elapsed() < Duration::from_secs(20), "it answers in the end");
         }
+    }
+
+    #[test]
+    fn what_is_mounted_at_a_folder_is_found_by_the_pods_uid() {
+        let mounts = "1 0 8:1 / / rw - ext4 /dev/sda rw\n\
+            2 1 8:16 / /data/kubelet/pods/uid/volumes/kubernetes.io~csi/pvc-1/mount rw - ext4 /dev/sdb rw\n";
+        let mounted: Vec<_> = super::super::claims::mounted(mounts).collect();
+        let at = |path: &str| mounted_at(Path::new(path), &mounted).map(|mounted| mounted.device.as_str());
+        let folder = "/host/var/lib/kubelet/pods/uid/volumes/kubernetes.io~csi/pvc-1";
+        assert_eq!(at(&format!("{folder}/mount")), Some("8:16"));
+        assert_eq!(at(folder), None);
+        assert_eq!(at("/host/var/lib/kubelet/pods/other/volumes/kubernetes.io~csi/pvc-1/mount"), None);
+        assert_eq!(at("/"), None);
     }
 
     #[test]

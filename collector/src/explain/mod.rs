@@ -1,15 +1,16 @@
 #![allow(clippy::disallowed_methods, reason = "reads the files it explains")]
 //! `/stats/explain?metric=NAME&pod=NAMESPACE/NAME&container=NAME`: where a value comes from, down to the text of the files.
 //!
-//! Without `container` the pod's own group, without both the node. The answer names the metric (help text, type, unit), the
+//! Without `container` the pod's own group, without both the node, whose values include those of `/metrics/node`. The answer names the metric (help text, type, unit), the
 //! files with their keys, the formula, and two readings, the second after the sweep that followed the first. A reading has the
 //! time, what each file said (the lines of the key, at most [`LINES_LIMIT`] of at most [`FILE_LIMIT`] bytes), the value by
-//! the formula where it is one number, and what `/metrics/cadvisor` and `/metrics/resource` said at that time, letter by
-//! letter and with its own time: values of the slower tier are up to a minute old. A counter's `ratePerSecond` is that of the
+//! the formula where it is one number, and what each endpoint that has the metric said at that time, letter by letter and
+//! with its own time: values of the slower tier are up to a minute old. A counter's `ratePerSecond` is that of the
 //! two readings. Series are those of the full set, whatever the collector is told to serve.
 //!
 //! Files are read on a thread for what blocks, a handful for each request.
 
+mod machine;
 pub mod target;
 pub mod terms;
 
@@ -17,6 +18,7 @@ use crate::disk::DiskUse;
 use crate::history::answer::{Refusal, time};
 use crate::machine::Machine;
 use crate::mounts::{FilePlan, Version};
+use crate::node_exporter::Places;
 use crate::sample::Sweep;
 use crate::selection::Selection;
 use crate::sweeper::Source;
@@ -43,6 +45,8 @@ pub struct Files {
     pub source: Source,
     /// The host's /proc.
     pub proc_root: PathBuf,
+    /// Where the machine is.
+    pub machine: Places,
 }
 
 /// What a reading is made with.
@@ -53,6 +57,8 @@ pub struct Seen<'a> {
     pub disk: &'a DiskUse,
     /// Facts of the machine.
     pub machine: &'a Machine,
+    /// The body of `/metrics/node`, if the question [needs](Question::is_of_node_endpoint) it.
+    pub node_body: Option<&'a str>,
     /// Now, Unix milliseconds.
     pub now_unix_ms: i64,
 }
@@ -71,8 +77,8 @@ pub struct Found {
     group: String,
     files: Vec<(Term, PathBuf, Result<String, String>)>,
     value: Option<f64>,
-    cadvisor: Vec<String>,
-    resource: Vec<String>,
+    /// Endpoint, and its series.
+    exposed: Vec<(&'static str, Vec<String>)>,
 }
 
 impl Question {
@@ -88,29 +94,39 @@ impl Question {
         Ok(Question { served, target })
     }
 
+    /// Whether the value is one of `/metrics/node`.
+    pub fn is_of_node_endpoint(&self) -> bool {
+        self.served.by_node
+    }
+
     /// Reads the files and what the endpoints say. Blocks.
     ///
     /// # Errors
     /// There is no such group.
     pub fn look(&self, files: &Files, seen: &Seen<'_>) -> Result<Found, Refusal> {
         let (only, group) = self.target.only(seen.sweep)?;
+        let unix_ms = seen.now_unix_ms;
+        if self.served.by_node {
+            let files = machine::read(self.served.metric, &self.served.name, &files.machine);
+            let body = seen.node_body.unwrap_or_default();
+            let exposed = vec![("/metrics/node", first_series(body, &self.served.name))];
+            return Ok(Found { unix_ms, value: None, files, exposed, group });
+        }
         let terms = self.terms(files);
         let read: Vec<_> = terms.terms.iter().map(|term| self.read(term, files, &group, &only)).collect();
-        Ok(Found {
-            unix_ms: seen.now_unix_ms,
-            value: self.value(&terms, &read),
-            files: read,
-            cadvisor: self.cadvisor(&only, &group, seen),
-            resource: self.resource(&only),
-            group,
-        })
+        let exposed = vec![
+            ("/metrics/cadvisor", self.cadvisor(&only, &group, seen)),
+            ("/metrics/resource", self.resource(&only)),
+        ];
+        Ok(Found { unix_ms, value: self.value(&terms, &read), files: read, exposed, group })
     }
 
     /// The answer, of two looks.
     pub fn answer(&self, node_name: &str, files: &Files, looks: &[Found; 2]) -> Value {
-        let Metric { name, help, kind, unit, .. } = self.served.metric;
+        let Metric { help, kind, unit, .. } = self.served.metric;
         let mut answer = Map::new();
-        let metric = json!({ "name": name, "help": help, "type": kind_word(*kind), "unit": unit });
+        let metric =
+            json!({ "name": self.served.name, "help": help, "type": kind_word(*kind), "unit": unit });
         answer.insert("metric".into(), metric);
         answer.insert("node".into(), node_name.into());
         if let Some(pod) = &self.target.pod {
@@ -140,6 +156,7 @@ impl Question {
     fn words(&self, files: &Files) -> &'static str {
         let name = self.served.metric.name;
         if self.target.pod.is_none()
+            && !self.served.by_node
             && let Some(words) = node_words(name)
         {
             return words;
@@ -177,6 +194,9 @@ impl Question {
     }
 
     fn formula(&self, files: &Files) -> String {
+        if self.served.by_node {
+            return self.words(files).to_owned();
+        }
         let (words, terms) = (self.words(files), self.terms(files));
         let seconds = self.served.metric.name.contains("_seconds");
         let least = if words.contains(" less ") { ", at least 0" } else { "" };
@@ -237,7 +257,7 @@ impl Question {
             path => format!("id=\"{path}\""),
         };
         let grouped = self.served.metric.labels.contains(&"id");
-        let all = series(&body, self.served.metric);
+        let all = series(&body, &self.served.name);
         all.filter(|line| !grouped || line.contains(&id)).take(LINES_LIMIT).map(str::to_owned).collect()
     }
 
@@ -248,7 +268,7 @@ impl Question {
             return Vec::new();
         }
         let body = resource::render(only, Format::Text004);
-        series(&body, self.served.metric).take(LINES_LIMIT).map(str::to_owned).collect()
+        first_series(&body, &self.served.name)
     }
 }
 
@@ -288,14 +308,17 @@ fn reading(found: &Found) -> Value {
     if let Some(value) = found.value {
         reading.insert("value".into(), value.into());
     }
-    let exposed = json!({ "/metrics/cadvisor": found.cadvisor, "/metrics/resource": found.resource });
-    reading.insert("exposed".into(), exposed);
+    let exposed = found.exposed.iter().map(|(endpoint, series)| (*endpoint, Value::from(series.as_slice())));
+    reading.insert("exposed".into(), exposed.collect::<Value>());
     reading.into()
 }
 
-fn series<'b>(body: &'b str, metric: &'static Metric) -> impl Iterator<Item = &'b str> {
-    body.lines()
-        .filter(move |line| line.strip_prefix(metric.name).is_some_and(|rest| rest.starts_with(['{', ' '])))
+fn series<'b>(body: &'b str, name: &str) -> impl Iterator<Item = &'b str> {
+    body.lines().filter(move |line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])))
+}
+
+fn first_series(body: &str, name: &str) -> Vec<String> {
+    series(body, name).take(LINES_LIMIT).map(str::to_owned).collect()
 }
 
 fn sizes(plan: &FilePlan) -> Vec<&str> {

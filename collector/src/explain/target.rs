@@ -2,6 +2,7 @@
 
 use crate::history::answer::{Refusal, names_of};
 use crate::names::PodName;
+use crate::node_exporter::rows;
 use crate::sample::{ContainerReading, PodReading, Sweep};
 use crate::table::{Metric, Source};
 use crate::{cadvisor, resource};
@@ -33,15 +34,19 @@ const fn error_gauge(name: &'static str) -> Metric {
     Metric::new(name, MetricType::Gauge, &[], help, Source::both("none: whether a sweep was finished"))
 }
 
-/// Where a row is served.
-#[derive(Debug, Clone, Copy)]
+/// Where a family is served.
+#[derive(Debug, Clone)]
 pub struct Served {
-    /// The row.
+    /// Its name.
+    pub name: String,
+    /// Its row.
     pub metric: &'static Metric,
     /// Paths of the endpoints, the one whose row it is first.
     pub by_cadvisor: bool,
     /// Also, or only, `/metrics/resource`.
     pub by_resource: bool,
+    /// `/metrics/node` alone.
+    pub by_node: bool,
 }
 
 /// The row of a name.
@@ -52,13 +57,18 @@ pub fn metric(name: &str) -> Result<Served, Refusal> {
     let of = |rows: Vec<&'static Metric>| rows.into_iter().find(|row| row.names(name));
     let (cadvisor, resource) = (of(cadvisor::metrics()), of(resource::metrics()));
     let more = MORE.iter().find(|row| row.name == name);
+    let others = cadvisor.or(resource).or(more);
+    // A row that leaves a part of the name open would take some of the others for its own.
+    let node = rows::ROWS.iter().find(|row| row.names(name)).filter(|_| others.is_none());
     let served = |metric| Served {
+        name: name.to_owned(),
         metric,
         by_cadvisor: cadvisor.is_some() || more.is_some(),
         by_resource: resource.is_some() || more.is_some(),
+        by_node: node.is_some(),
     };
-    cadvisor.or(resource).or(more).map(served).ok_or_else(|| {
-        let rows = cadvisor::metrics().into_iter().chain(resource::metrics()).chain(&MORE);
+    others.or(node).map(served).ok_or_else(|| {
+        let rows = cadvisor::metrics().into_iter().chain(resource::metrics()).chain(&MORE).chain(rows::ROWS);
         let nearest = nearest(name, rows.map(|row| row.name));
         Refusal::unknown(format!("no metric {name}; the nearest are {nearest}"))
     })

@@ -1,5 +1,6 @@
 use super::*;
 use crate::names::NameTable;
+use crate::node_exporter::NodeExporter;
 use crate::{Config, Names, SourceChoice, Sweeper, watch};
 use flyball_apiserver::Query;
 use std::sync::Arc;
@@ -26,8 +27,9 @@ fn captured(name: &str) -> Captured {
     };
     let mut sweeper = Sweeper::new(&config, Arc::new(names)).unwrap();
     let sweep = sweeper.sweep_once().clone();
-    let files =
-        Files { plan: sweeper.plan().clone(), source: sweeper.source(), proc_root: config.proc_root.clone() };
+    let machine = Places::find(&config.proc_root, &root.join("sys"), &root, "node1");
+    let proc_root = config.proc_root.clone();
+    let files = Files { plan: sweeper.plan().clone(), source: sweeper.source(), proc_root, machine };
     Captured { files, sweep, root }
 }
 
@@ -35,8 +37,10 @@ impl Captured {
     fn explain(&self, query: &str) -> Result<Value, String> {
         let look = |question: &Question, now_unix_ms| {
             let (disk, machine) = (DiskUse::default(), Machine { cores: Some(2), ..Machine::default() });
-            question
-                .look(&self.files, &Seen { sweep: &self.sweep, disk: &disk, machine: &machine, now_unix_ms })
+            let body = NodeExporter::new(&self.files.machine).render(Format::Text004);
+            let node_body = question.is_of_node_endpoint().then_some(&*body);
+            let seen = Seen { sweep: &self.sweep, disk: &disk, machine: &machine, node_body, now_unix_ms };
+            question.look(&self.files, &seen)
         };
         let question = Question::parse(&Query::parse(query)).map_err(|refusal| refusal.message)?;
         let looks = [1_700_000_000_000, 1_700_000_001_000].map(|now| look(&question, now));
@@ -89,6 +93,38 @@ fn two_files_and_the_node() {
     let error = machine.explain("metric=container_memory_rss&pod=shop/nobody").unwrap_err();
     assert!(error.contains("no pod shop/nobody on this node; the nearest are"), "{error}");
     assert!(machine.explain("").unwrap_err().contains("parameter metric"));
+}
+
+#[test]
+fn what_the_node_endpoint_exposes_is_explained() {
+    let mut machine = captured("v1-cgroupfs");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/node_exporter");
+    machine.files.machine = Places::find(&root.join("proc"), &root.join("sys"), &root, "node1");
+    let body = NodeExporter::new(&machine.files.machine).render(Format::Text004);
+    let names: std::collections::BTreeSet<&str> = body
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split(['{', ' ']).next())
+        .collect();
+    assert!(names.len() > 100, "{}", names.len());
+    let mut with_files = 0;
+    for name in names {
+        let answer = machine.explain(&format!("metric={name}")).unwrap();
+        assert_eq!(answer["metric"]["name"], name);
+        assert!(!answer["formula"].as_str().unwrap().is_empty(), "{answer:#}");
+        for reading in answer["readings"].as_array().unwrap() {
+            assert!(!reading["exposed"]["/metrics/node"].as_array().unwrap().is_empty(), "{answer:#}");
+            let files = reading["files"].as_array().unwrap();
+            assert!(files.iter().all(|file| file["error"].is_null()), "{answer:#}");
+            with_files += files.len().min(1);
+        }
+    }
+    assert!(with_files > 150, "{with_files}");
+    let answer = machine.explain("metric=node_memory_MemTotal_bytes").unwrap();
+    let file = &answer["readings"][0]["files"][0];
+    assert!(file["path"].as_str().unwrap().ends_with("proc/meminfo"), "{file}");
+    assert!(file["text"].as_str().unwrap().starts_with("MemTotal:"), "{file}");
+    assert!(machine.explain("metric=node_load1&pod=a/b").unwrap_err().contains("of the node"));
 }
 
 /// Every family of both endpoints, for each kind of group: what is exposed is explained, and what is one number of files

@@ -7,6 +7,7 @@ use crate::explain::{Found, Question, Seen};
 use crate::history::Recorder;
 use crate::history::answer::{EventsQuery, HistoryQuery, Refusal};
 use flyball_apiserver::{Query, Response, full};
+use flyball_model::exposition::Format;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -86,12 +87,17 @@ impl CollectorHandler {
         if sweep.sequence == 0 {
             return Err(unavailable("the first sweep is not finished"));
         }
+        let node_body = match question.is_of_node_endpoint() {
+            true => self.node.body(Format::Text004, false).await.map(|body| body.bytes),
+            false => None,
+        };
         let (facts, question) = (self.facts.clone(), question.clone());
         self.beside(move || {
             let disk = facts.disk.as_ref().map(|disk| disk.latest().get()).unwrap_or_default();
             let machine = facts.machine.get();
             let now_unix_ms = SystemClock.unix_ns().div_euclid(1_000_000);
-            let seen = Seen { sweep: &sweep, disk: &disk, machine: &machine, now_unix_ms };
+            let node_body = node_body.as_deref().and_then(|body| std::str::from_utf8(body).ok());
+            let seen = Seen { sweep: &sweep, disk: &disk, machine: &machine, node_body, now_unix_ms };
             Ok((question.look(&facts.files, &seen)?, sweep.sequence))
         })
         .await

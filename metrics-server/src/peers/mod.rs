@@ -50,6 +50,15 @@ pub struct Peers {
     pub authority: Option<PathBuf>,
 }
 
+/// Takes over what another replica says of a node, in one line of its answer, as [`take_over`] does with all of them. Whether
+/// it was taken: a node of which this replica has usage of its own is not.
+///
+/// # Errors
+/// It is no such line.
+pub fn take_line(store: &Store, line: &[u8], now_ms: i64) -> serde_json::Result<bool> {
+    Ok(store.take_over(wire::read(line)?, now_ms))
+}
+
 /// Answers with everything there is, node by node.
 pub(crate) fn answer(store: &Arc<Store>) -> Response {
     let store = store.clone();

@@ -10,7 +10,7 @@ use http_body_util::BodyExt as _;
 use kube::client::Body;
 use kube::{Client, Config};
 
-use super::{PATH, Peers, wire};
+use super::{PATH, Peers, take_line, wire};
 use crate::server::MetricsServer;
 
 /// Pause before the peers are asked again: one may not be there yet.
@@ -108,8 +108,8 @@ async fn ask(
         rest.extend_from_slice(&data);
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = rest.drain(..=end).collect();
-            let history = wire::read(&line).map_err(|error| format!("its answer cannot be read: {error}"))?;
-            taken += usize::from(server.store.take_over(history, (server.clock)()));
+            let is_taken = take_line(&server.store, &line, (server.clock)());
+            taken += usize::from(is_taken.map_err(|error| format!("its answer cannot be read: {error}"))?);
         }
         if rest.len() > wire::LINE_LIMIT_BYTES {
             return Err(format!("a line of its answer is longer than {} bytes", wire::LINE_LIMIT_BYTES));

@@ -1,6 +1,6 @@
 //! What scraping of applications says about itself, under Prometheus' names where it has one.
 
-use std::sync::Mutex;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -23,8 +23,7 @@ pub struct Metrics {
     samples: Family<JobLabel, Counter>,
     seconds: Family<JobLabel, Counter<f64, std::sync::atomic::AtomicU64>>,
     faults: [Family<JobLabel, Counter>; FAULTS.len()],
-    /// Registration happens once; a second `register` would list each family twice.
-    registered: Mutex<bool>,
+    registered: OnceLock<()>,
 }
 
 /// Something that is counted because it should not happen.
@@ -99,12 +98,12 @@ pub(crate) struct Scraped {
 }
 
 impl Metrics {
-    /// Registers everything; the second call does nothing.
+    /// Registers everything; the second call does nothing, for it would list each family twice.
     pub fn register(&self, registry: &mut Registry) {
-        let mut registered = self.registered.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if std::mem::replace(&mut *registered, true) {
-            return;
-        }
+        self.registered.get_or_init(|| self.list_in(registry));
+    }
+
+    fn list_in(&self, registry: &mut Registry) {
         registry.register(
             "prometheus_target_scrape_pool_targets",
             "Targets that are scraped",

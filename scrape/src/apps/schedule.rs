@@ -3,10 +3,10 @@
 //! Each target has its own phase on a grid of its interval, the same after a restart, so that targets are spread and their
 //! samples' times compress well.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
 use super::target::Target;
+use crate::interval::spread_ms;
 
 /// How late a scrape may be and still count as the grid's: at most this, and a hundredth of the interval.
 const TOLERANCE_MS: i64 = 2;
@@ -21,14 +21,12 @@ pub(super) struct Grid {
 impl Grid {
     /// `seed` differs between servers, so that two of them do not ask at the same moment.
     pub(super) fn new(target: &Target, seed: u64) -> Grid {
-        let mut hasher = DefaultHasher::new();
-        for (name, value) in target.labels.iter() {
-            (name, value).hash(&mut hasher);
-        }
-        target.url.to_string().hash(&mut hasher);
+        let labels = target.labels.iter().flat_map(|(name, value)| [name, "\0", value, "\0"]);
+        let name: String = labels.chain([target.url.to_string().as_str()]).collect();
         let interval_ms = i64::try_from(target.interval.as_millis()).unwrap_or(i64::MAX).max(1);
-        let phase_ms = ((hasher.finish() ^ seed) % interval_ms.unsigned_abs()) as i64;
-        Grid { interval_ms, phase_ms }
+        let spread_ms = spread_ms(&name, interval_ms.unsigned_abs()).cast_signed();
+        let seed_ms = (seed % interval_ms.unsigned_abs()).cast_signed();
+        Grid { interval_ms, phase_ms: (spread_ms + seed_ms) % interval_ms }
     }
 
     /// How long to wait for the first scrape.

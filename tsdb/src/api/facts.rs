@@ -28,6 +28,51 @@ pub trait Facts: Send + Sync {
     fn chunks(&self) -> Option<u64>;
 }
 
+/// Of a store without a process around it.
+#[derive(Debug, Clone, Copy)]
+pub struct NoFacts;
+
+impl Facts for NoFacts {
+    fn targets(&self) -> Vec<Target> {
+        Vec::new()
+    }
+
+    fn dropped(&self) -> Dropped {
+        Dropped::default()
+    }
+
+    fn metadata(&self) -> BTreeMap<String, Vec<Metadata>> {
+        BTreeMap::new()
+    }
+
+    fn runtime(&self) -> Runtime {
+        Runtime {
+            start_time: String::new(),
+            folder: String::new(),
+            hostname: String::new(),
+            server_time: String::new(),
+            reload_config_success: true,
+            last_config_time: String::new(),
+            corruption_count: 0,
+            threads: 1,
+            processors: 1,
+            storage_retention: String::new(),
+        }
+    }
+
+    fn flags(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+
+    fn config(&self) -> String {
+        String::new()
+    }
+
+    fn chunks(&self) -> Option<u64> {
+        None
+    }
+}
+
 /// A target of scraping.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]

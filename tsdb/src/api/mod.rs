@@ -1,9 +1,10 @@
 //! Prometheus' HTTP API: `/api/v1/…`, from a request to the bytes of an answer.
 //!
 //! Promise: what Grafana's Prometheus data source asks is answered as Prometheus answers it, byte for byte where the data
-//! is the same: envelope, order of fields, numbers as text, error types and codes. Everything but [`serve`] is pure: the
+//! is the same: envelope, order of fields, numbers as text, error types and codes. Everything but [`serve`] and [`Deadline`] is pure: the
 //! time, the limits and what is known of the process ([`facts::Facts`]) come from the caller.
 
+mod deadline;
 mod error;
 pub mod facts;
 mod json;
@@ -15,6 +16,7 @@ mod status;
 
 use crate::promql::engine::{Options, Watch};
 use crate::series::SeriesSource;
+pub use deadline::{Deadline, StopWhenDropped};
 pub use error::{ApiError, ErrorType};
 use facts::Facts;
 pub use params::Params;

@@ -6,8 +6,7 @@
 )]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use flyball_apiserver::encode::gzip;
 use flyball_apiserver::{Handler, Request, Response, full};
@@ -17,8 +16,8 @@ use tokio::sync::Semaphore;
 
 use super::error::{ApiError, ErrorType};
 use super::facts::Facts;
-use super::{Answer, Api, Params, json};
-use crate::promql::engine::{Options, Stop, Watch};
+use super::{Answer, Api, Deadline, Params, json};
+use crate::promql::engine::Options;
 use crate::restricted::Restricted;
 use crate::series::SeriesSource;
 use crate::threads::QueryThreads;
@@ -111,8 +110,7 @@ impl QueryServer {
             Ok(millis) if millis > 0 => self.limits.timeout.min(Duration::from_millis(millis.unsigned_abs())),
             _ => self.limits.timeout,
         };
-        let deadline = Arc::new(Deadline { until: Instant::now() + timeout, gone: AtomicBool::new(false) });
-        let _gone = TellWhenDropped(Arc::clone(&deadline));
+        let (deadline, _waits) = Deadline::after(timeout);
         // The status pages must not wait for queries.
         let permit = if path.starts_with("/status/") && path != "/status/tsdb" {
             None
@@ -153,30 +151,6 @@ impl Handler for QueryServer {
                 ),
             }
         })
-    }
-}
-
-/// When a query has to stop.
-struct Deadline {
-    until: Instant,
-    gone: AtomicBool,
-}
-
-impl Watch for Deadline {
-    fn stop(&self) -> Option<Stop> {
-        if self.gone.load(Ordering::Relaxed) {
-            return Some(Stop::Canceled);
-        }
-        (Instant::now() >= self.until).then_some(Stop::TimedOut)
-    }
-}
-
-/// The future of a request is dropped when its client goes away.
-struct TellWhenDropped(Arc<Deadline>);
-
-impl Drop for TellWhenDropped {
-    fn drop(&mut self) {
-        self.0.gone.store(true, Ordering::Relaxed);
     }
 }
 
@@ -226,60 +200,16 @@ fn written(answer: Answer, takes_gzip: bool) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::io::Read as _;
 
     use flyball_apiserver::{LimitedBody, User};
     use flyball_model::labels::Labels;
     use http_body_util::BodyExt as _;
 
-    use super::super::facts::{Dropped, Metadata, Runtime, Target};
+    use super::super::facts::NoFacts;
     use super::*;
     use crate::memory::MemorySource;
     use crate::series::Point;
-
-    struct NoFacts;
-
-    impl Facts for NoFacts {
-        fn targets(&self) -> Vec<Target> {
-            Vec::new()
-        }
-
-        fn dropped(&self) -> Dropped {
-            Dropped::default()
-        }
-
-        fn metadata(&self) -> BTreeMap<String, Vec<Metadata>> {
-            BTreeMap::new()
-        }
-
-        fn runtime(&self) -> Runtime {
-            Runtime {
-                start_time: String::new(),
-                folder: String::new(),
-                hostname: String::new(),
-                server_time: String::new(),
-                reload_config_success: true,
-                last_config_time: String::new(),
-                corruption_count: 0,
-                threads: 1,
-                processors: 1,
-                storage_retention: String::new(),
-            }
-        }
-
-        fn flags(&self) -> BTreeMap<String, String> {
-            BTreeMap::new()
-        }
-
-        fn config(&self) -> String {
-            String::new()
-        }
-
-        fn chunks(&self) -> Option<u64> {
-            None
-        }
-    }
 
     fn server(limits: Limits) -> QueryServer {
         let mut source = MemorySource::default();

@@ -102,18 +102,15 @@ fn answer() -> Value {
 mod tests {
     use std::collections::BTreeSet;
 
+    use flyball_apiserver::openapi::unresolved;
+
     use super::*;
 
     #[test]
     fn references_lead_somewhere_and_ids_are_unique() {
+        assert_eq!(unresolved(&documents()), [""; 0]);
         for (key, document) in documents() {
-            let schemas = document["components"]["schemas"].as_object().unwrap();
             let text = document.to_string();
-            for target in
-                text.split("\"#/components/schemas/").skip(1).map(|rest| rest.split('"').next().unwrap())
-            {
-                assert!(schemas.contains_key(target), "{key}: {target}");
-            }
             let ids: Vec<&str> = text
                 .split("\"operationId\":\"")
                 .skip(1)
