@@ -173,7 +173,7 @@ fn told_apart() {
     let config = Config { cgroup_root: container.root(), ..Config::new("node1") };
     let mut sweeper = Sweeper::new(&config, names.clone()).unwrap();
     assert_eq!(sweeper.sweep_once().containers.len(), 1);
-    let disk = DiskConfig { kubelet, ..DiskConfig::default() };
+    let disk = DiskConfig { kubelet: kubelet.clone(), ..DiskConfig::default() };
     let places = Places::new(disk, &proc, sweeper.groups_root());
     let sources = Sources { names, ..Sources::default() };
     let meter = DiskMeter::start(sweeper.latest(), sources, places, |_| {}).unwrap();
