@@ -3,6 +3,8 @@
 //! Invariant: no chunk crosses the border of a partition. Chunks are in the order in which they were filled; only samples
 //! that came late make them overlap, and reading puts everything in order, the sample that came first winning.
 
+use std::ops::RangeInclusive;
+
 use super::partition_of;
 use crate::chunk::{self, xor::XorChunk};
 use crate::series::Point;
@@ -113,7 +115,7 @@ impl HeadSeries {
     fn close_open(&mut self) {
         if let Some(open) = self.open.take() {
             let mut points = Vec::with_capacity(open.count());
-            open.read_into(&mut points);
+            open.read_into(i64::MIN, i64::MAX, &mut points);
             self.push_closed(&points);
         }
     }
@@ -218,10 +220,15 @@ impl HeadSeries {
 
     /// Appends the samples in `[start_ms, end_ms]`, in order of time, each time once.
     pub(crate) fn read_into(&self, start_ms: i64, end_ms: i64, points: &mut Vec<Point>) {
+        let range = start_ms..=end_ms;
         let from = points.len();
         for chunk in &self.closed {
             if chunk.first_ms <= end_ms && chunk.last_ms >= start_ms {
+                let before = points.len();
                 let _ = chunk::decode_into(&chunk.bytes, points);
+                if chunk.first_ms < start_ms || chunk.last_ms > end_ms {
+                    keep_inside(points, before, &range);
+                }
             }
         }
         if let Some(open) = &self.open
@@ -231,14 +238,15 @@ impl HeadSeries {
             if start_ms >= open.last().timestamp_ms {
                 points.push(open.last());
             } else {
-                open.read_into(points);
+                open.read_into(start_ms, end_ms, points);
             }
         }
-        points.extend(&self.late);
-        let mut mine = points.split_off(from);
-        mine.retain(|point| (start_ms..=end_ms).contains(&point.timestamp_ms));
-        put_in_order(&mut mine);
-        points.append(&mut mine);
+        points.extend(self.late.iter().filter(|point| range.contains(&point.timestamp_ms)));
+        if !is_in_order(&points[from..]) {
+            let mut mine = points.split_off(from);
+            put_in_order(&mut mine);
+            points.append(&mut mine);
+        }
     }
 
     /// Memory of the samples beyond the structure itself, bytes.
@@ -251,9 +259,25 @@ impl HeadSeries {
     }
 }
 
+/// Keeps of the points from a position on those in the range.
+fn keep_inside(points: &mut Vec<Point>, from: usize, range: &RangeInclusive<i64>) {
+    let mut kept = from;
+    for position in from..points.len() {
+        if range.contains(&points[position].timestamp_ms) {
+            points[kept] = points[position];
+            kept += 1;
+        }
+    }
+    points.truncate(kept);
+}
+
+fn is_in_order(points: &[Point]) -> bool {
+    points.windows(2).all(|pair| pair[0].timestamp_ms < pair[1].timestamp_ms)
+}
+
 /// Sorts by time where needed; of several samples of one time the first stays.
 pub(crate) fn put_in_order(points: &mut Vec<Point>) {
-    if points.windows(2).all(|pair| pair[0].timestamp_ms < pair[1].timestamp_ms) {
+    if is_in_order(points) {
         return;
     }
     points.sort_by_key(|point| point.timestamp_ms);

@@ -27,6 +27,7 @@ mod snapshot;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use crate::block::meta::BlockMeta;
@@ -119,6 +120,8 @@ pub struct Store {
     writer: Mutex<Writer>,
     blocks: RwLock<BTreeMap<u64, BlockMeta>>,
     open_blocks: Mutex<OpenBlocks>,
+    /// How often samples were about to leave memory for a block.
+    sealings: AtomicU64,
     /// Why no samples are taken at the moment.
     stopped: Mutex<Option<String>>,
     /// What is lost, by the name of what lost it.
@@ -159,6 +162,7 @@ impl Store {
             writer: Mutex::new(Writer { checkpoint_ms: now_ms, ..Writer::default() }),
             blocks: RwLock::default(),
             open_blocks: Mutex::default(),
+            sealings: AtomicU64::default(),
             stopped: Mutex::default(),
             damage: Mutex::default(),
             counts: report::Counts::default(),
