@@ -289,7 +289,7 @@ impl ChunkPieces {
         }
         put_varint(&mut self.body, u64::from(slot));
         put_signed(&mut self.body, chunk.first_ms);
-        put_signed(&mut self.body, chunk.last_ms);
+        put_signed(&mut self.body, chunk.last_ms());
         put_counted(&mut self.body, &chunk.bytes);
     }
 

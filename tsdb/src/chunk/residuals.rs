@@ -154,36 +154,42 @@ struct Table {
 
 impl Table {
     fn read(bits: &mut BitReader<'_>) -> Option<Table> {
-        let used = bits.read(CLASS_BITS)?;
-        let mut lengths = [0u32; CLASSES];
-        let mut only = None;
-        for _ in 0..used {
-            let class = bits.read(CLASS_BITS)? as usize;
-            let length = bits.read(LENGTH_BITS)? as u32;
-            if length > CODE_BITS_MAX || (length == 0) != (used == 1) || only >= Some(class) {
+        let used = bits.read(CLASS_BITS)? as usize;
+        // Class and length of its code, in order of the classes.
+        let mut codes = [(0u8, 0u32); CLASSES];
+        let codes = codes.get_mut(..used)?;
+        let mut before = None;
+        for code in &mut *codes {
+            let (class, length) = (bits.read(CLASS_BITS)? as usize, bits.read(LENGTH_BITS)? as u32);
+            if class >= CLASSES
+                || length > CODE_BITS_MAX
+                || (length == 0) != (used == 1)
+                || before >= Some(class)
+            {
                 return None;
             }
-            *lengths.get_mut(class)? = length;
-            only = Some(class);
+            before = Some(class);
+            *code = (class as u8, length);
         }
-        let only = only?;
         let mut table = Table { bits: 1, entries: [(u8::MAX, 0); 1 << CODE_BITS_MAX] };
-        let longest = lengths.iter().copied().max().unwrap_or(0);
+        let longest = codes.iter().map(|&(_, length)| length).max()?;
         if longest == 0 {
-            table.entries[..2].fill((only as u8, 0));
+            table.entries[..2].fill((codes[0].0, 0));
             return Some(table);
         }
-        // A set of lengths that promises more codes than there are is no code.
-        let room: u64 =
-            lengths.iter().filter(|&&length| length > 0).map(|&length| 1u64 << (longest - length)).sum();
-        if room > 1 << longest {
-            return None;
-        }
         table.bits = longest;
-        let codes = canonical_codes(&lengths);
-        for (class, &length) in lengths.iter().enumerate().filter(|&(_, &length)| length > 0) {
-            let first = usize::from(codes[class]) << (longest - length);
-            table.entries[first..first + (1 << (longest - length))].fill((class as u8, length as u8));
+        // Canonical codes stand in the table in their order: by length, then class.
+        let mut from = 0;
+        for length in 1..=longest {
+            for &(class, _) in codes.iter().filter(|(_, have)| *have == length) {
+                let to = from + (1 << (longest - length));
+                // A set of lengths that promises more codes than there are is no code.
+                if to > 1 << longest {
+                    return None;
+                }
+                table.entries[from..to].fill((class, length as u8));
+                from = to;
+            }
         }
         Some(table)
     }

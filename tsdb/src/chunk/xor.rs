@@ -4,7 +4,7 @@
 //! Promise: samples are appended one by one in order of time, and come back bit by bit. Bytes: `count` (varint), first time
 //! (signed varint), first value (8 bytes, little-endian), then bits; `docs/storage-format.md` draws them.
 
-use super::bits::{BitReader, BitWriter, Reader, put_signed, put_varint};
+use super::bits::{BitReader, BitWriter, Reader, WINDOW_BITS, put_signed, put_varint};
 use super::{CHUNK_SAMPLES_MAX, Damaged};
 use crate::series::Point;
 
@@ -185,10 +185,10 @@ impl<'a> Samples<'a> {
     /// The next one; `None` when the bits are none. The caller knows how many there are.
     #[inline]
     fn next(&mut self) -> Option<Point> {
-        // By far most samples come as regularly as those before and with the value of the one before.
-        let head = self.bits.peek(2);
-        if head == 0 && self.delta_ms > 0 {
-            self.bits.skip(2)?;
+        // By far most samples come as regularly as those before: one look at the bits shows all that there is of them.
+        let window = self.bits.window();
+        if window >> 63 == 0 && self.delta_ms > 0 {
+            self.regular(window)?;
         } else {
             self.delta_ms = self.delta_ms.checked_add(read_time(&mut self.bits)?)?;
             if self.delta_ms <= 0 {
@@ -198,6 +198,34 @@ impl<'a> Samples<'a> {
         }
         self.time_ms = self.time_ms.checked_add(self.delta_ms)?;
         Some(Point { timestamp_ms: self.time_ms, value: f64::from_bits(self.value) })
+    }
+
+    /// Takes the bit that says so, and the value.
+    #[inline]
+    fn regular(&mut self, window: u64) -> Option<()> {
+        if (window >> 62) & 1 == 0 {
+            return self.bits.skip(2);
+        }
+        let head = if (window >> 61) & 1 == 1 {
+            self.leading = (window >> 56) as u32 & 31;
+            self.meaningful = ((window >> 50) as u32 & 63) + 1;
+            14
+        } else {
+            3
+        };
+        let (leading, meaningful) = (self.leading, self.meaningful);
+        if meaningful == 0 || leading + meaningful > 64 {
+            return None;
+        }
+        let changed = if head + meaningful <= WINDOW_BITS {
+            self.bits.skip(head + meaningful)?;
+            (window << head) >> (64 - meaningful)
+        } else {
+            self.bits.skip(head)?;
+            self.bits.read(meaningful)?
+        };
+        self.value ^= changed << (64 - leading - meaningful);
+        Some(())
     }
 
     fn read_value(&mut self) -> Option<()> {

@@ -33,8 +33,8 @@ const HOT_CACHE_BYTES: u64 = 4 << 20;
 /// The hot database is closed, and opened again when it is next asked, after so many bytes were written or read, or after
 /// a part of its size: what sled keeps of pages that it wrote it gives back only then. Its cache looks for what to give up
 /// only when a 256th of the pages was touched 64 times.
-const REOPENED_AFTER_BYTES: u64 = 12 << 20;
-const REOPENED_AFTER_PART: u64 = 8;
+const REOPENED_AFTER_BYTES: u64 = 6 << 20;
+const REOPENED_AFTER_PART: u64 = 24;
 
 /// What a key that is removed counts: the value that is read for it.
 const REMOVED_BYTES: usize = 4 << 10;

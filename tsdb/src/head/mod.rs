@@ -127,6 +127,11 @@ impl Head {
         let (stripe, position) = place_of(series.slot);
         let mut stripe = lock(&self.stripes[stripe]);
         if stripe.len() <= position {
+            if stripe.capacity() <= position {
+                // By an eighth, not to the double: places that nobody needs are memory all the same.
+                let more = (stripe.len() / 8).max(position + 1 - stripe.len());
+                stripe.reserve_exact(more);
+            }
             stripe.resize_with(position + 1, HeadSeries::default);
         }
         stripe[position] = HeadSeries::new(series.generation);

@@ -16,9 +16,23 @@ pub(crate) const OPEN_SAMPLES_MAX: usize = 120;
 #[derive(Debug, Clone)]
 pub(crate) struct ClosedChunk {
     pub(crate) first_ms: i64,
-    pub(crate) last_ms: i64,
+    /// From the first sample to the last: within a partition.
+    span_ms: u32,
     pub(crate) state: ChunkState,
     pub(crate) bytes: Box<[u8]>,
+}
+
+impl ClosedChunk {
+    /// `None` when the times are not those of one partition.
+    fn new(first_ms: i64, last_ms: i64, state: ChunkState, bytes: Box<[u8]>) -> Option<ClosedChunk> {
+        let span_ms = u32::try_from(last_ms.checked_sub(first_ms)?).ok()?;
+        Some(ClosedChunk { first_ms, span_ms, state, bytes })
+    }
+
+    /// Time of the last sample.
+    pub(crate) fn last_ms(&self) -> i64 {
+        self.first_ms + i64::from(self.span_ms)
+    }
 }
 
 /// Where else a closed chunk stands.
@@ -129,14 +143,11 @@ impl HeadSeries {
 
     fn push_closed(&mut self, points: &[Point]) {
         let (Some(first), Some(last)) = (points.first(), points.last()) else { return };
-        let chunk = ClosedChunk {
-            first_ms: first.timestamp_ms,
-            last_ms: last.timestamp_ms,
-            state: ChunkState::Logged,
-            bytes: chunk::encode(points).into_boxed_slice(),
-        };
+        let bytes = chunk::encode(points).into_boxed_slice();
+        let chunk = ClosedChunk::new(first.timestamp_ms, last.timestamp_ms, ChunkState::Logged, bytes);
+        debug_assert!(chunk.is_some(), "samples of one partition");
         self.closed.reserve_exact(1);
-        self.closed.push(chunk);
+        self.closed.extend(chunk);
     }
 
     /// Closes what is open and hands out the chunks that the log has only sample by sample; from now on it has them whole.
@@ -153,9 +164,10 @@ impl HeadSeries {
 
     /// Takes up a chunk that the log has whole.
     pub(crate) fn restore(&mut self, first_ms: i64, last_ms: i64, bytes: &[u8]) {
-        let state = ChunkState::Checkpointed;
-        self.last_ms = self.last_ms.max(Some(last_ms));
-        self.closed.push(ClosedChunk { first_ms, last_ms, state, bytes: bytes.into() });
+        if let Some(chunk) = ClosedChunk::new(first_ms, last_ms, ChunkState::Checkpointed, bytes.into()) {
+            self.last_ms = self.last_ms.max(Some(last_ms));
+            self.closed.push(chunk);
+        }
     }
 
     /// Marks all samples of a partition as going into the block that is being made, and hands them out in order.
@@ -201,7 +213,7 @@ impl HeadSeries {
         let range = start_ms..=end_ms;
         let ends = |first: i64, last: i64| range.contains(&first) || range.contains(&last);
         let open = self.open.as_ref().map(|open| (open.first().timestamp_ms, open.last().timestamp_ms));
-        let mut chunks = self.closed.iter().map(|chunk| (chunk.first_ms, chunk.last_ms)).chain(open);
+        let mut chunks = self.closed.iter().map(|chunk| (chunk.first_ms, chunk.last_ms())).chain(open);
         if chunks.any(|(first, last)| ends(first, last)) {
             return true;
         }
@@ -223,10 +235,10 @@ impl HeadSeries {
         let range = start_ms..=end_ms;
         let from = points.len();
         for chunk in &self.closed {
-            if chunk.first_ms <= end_ms && chunk.last_ms >= start_ms {
+            if chunk.first_ms <= end_ms && chunk.last_ms() >= start_ms {
                 let before = points.len();
                 let _ = chunk::decode_into(&chunk.bytes, points);
-                if chunk.first_ms < start_ms || chunk.last_ms > end_ms {
+                if chunk.first_ms < start_ms || chunk.last_ms() > end_ms {
                     keep_inside(points, before, &range);
                 }
             }
@@ -340,7 +352,7 @@ mod tests {
         assert_eq!(chunks.len(), 3);
         series.checkpoint(|_, _| panic!("nothing is new"));
         let mut restored = HeadSeries::default();
-        chunks.iter().for_each(|chunk| restored.restore(chunk.first_ms, chunk.last_ms, &chunk.bytes));
+        chunks.iter().for_each(|chunk| restored.restore(chunk.first_ms, chunk.last_ms(), &chunk.bytes));
         assert_eq!(read(&restored), read(&series));
         assert_eq!(restored.append(point(249, 249.0)), Appended::Duplicate);
         assert_eq!(restored.append(point(250, 1.0)), Appended::Stored);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use super::{OnFull, Pending, Store, StoreError, Writer, lock};
 use crate::disk::{DiskError, Write};
@@ -162,6 +163,7 @@ impl Store {
             Ok(()) => {
                 writer.checkpoint_ms = now_ms;
                 writer.samples_since_checkpoint = 0;
+                self.threw_away.store(true, Ordering::Release);
                 Ok(())
             }
             Err(error) => {

@@ -47,6 +47,7 @@ impl Store {
         self.flush_with(&mut writer)?;
         self.sealings.fetch_add(1, Ordering::AcqRel);
         self.head.remove_empty();
+        self.threw_away.store(true, Ordering::Release);
         Ok(())
     }
 
