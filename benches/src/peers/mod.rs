@@ -49,14 +49,14 @@ pub enum Peer {
 /// A program cannot be started, or does not answer.
 pub fn figures(programs: &[(Peer, PathBuf)], series: u32) -> anyhow::Result<Vec<Figure>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    runtime.block_on(async {
-        let targets = exporters::start(series).await?;
-        let mut figures = Vec::new();
-        for (peer, program) in programs {
-            figures.extend(measure(*peer, program, &targets, series).await?);
-        }
-        Ok(figures)
-    })
+    let targets = runtime.block_on(exporters::start(series))?;
+    let mut figures = Vec::new();
+    for (peer, program) in programs {
+        let said = version(*peer, program);
+        let running = Running::start(*peer, program, &targets)?;
+        figures.extend(runtime.block_on(measure(&running, said, series))?);
+    }
+    Ok(figures)
 }
 
 /// A process that ends with this.
@@ -172,14 +172,8 @@ fn version(peer: Peer, program: &Path) -> String {
     command.output().map(said).unwrap_or_default()
 }
 
-async fn measure(
-    peer: Peer,
-    program: &Path,
-    targets: &[SocketAddr],
-    series: u32,
-) -> anyhow::Result<Vec<Figure>> {
-    let said = version(peer, program);
-    let running = Running::start(peer, program, targets)?;
+async fn measure(running: &Running, said: String, series: u32) -> anyhow::Result<Vec<Figure>> {
+    let peer = running.peer;
     let pid = running.child.id();
     running.wait_for(series).await?;
     tokio::time::sleep(SETTLE).await;
