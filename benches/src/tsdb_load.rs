@@ -103,3 +103,22 @@ pub fn labels(number: u32) -> Labels {
     ];
     Labels::from_pairs(pairs).expect("a set of labels")
 }
+
+/// Labels of the `number`th series of one metric of an application: a thousand pods, fifty series each.
+///
+/// # Panics
+/// Never: the pairs are a set of labels.
+#[must_use]
+pub fn request_labels(number: u32) -> Labels {
+    let (series, pod) = (number % 50, number / 50);
+    let pairs = [
+        ("__name__", "http_requests_total".to_owned()),
+        ("code", ["200", "201", "404", "500", "503"][series as usize % 5].to_owned()),
+        ("handler", format!("/api/v1/handler-{}", series / 5)),
+        ("instance", format!("10.1.{}.{}:8080", pod / 250, pod % 250)),
+        ("job", "app".to_owned()),
+        ("namespace", format!("ns-{}", pod / 100)),
+        ("pod", format!("app-{}-6d4cf56db6-{:05x}", pod / 10, pod)),
+    ];
+    Labels::from_pairs(pairs).expect("a set of labels")
+}

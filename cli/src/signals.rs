@@ -1,14 +1,16 @@
 //! SIGINT and SIGTERM become one cancellation token; a second one, given later, ends the program at once.
 //!
 //! Some senders deliver one request twice (`timeout` signals the program and then its group), so what follows within
-//! [`SAME_REQUEST`] is the same request.
+//! [`SAME_REQUEST`] is the same request. SIGHUP asks whoever has a configuration file to read it again.
 
 #![allow(clippy::disallowed_methods, reason = "listens for signals in a task of its own")]
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// Signals so close together are one request.
@@ -43,4 +45,24 @@ pub fn shutdown() -> anyhow::Result<CancellationToken> {
         }
     });
     Ok(token)
+}
+
+/// Tells of every SIGHUP until `stop`.
+///
+/// # Errors
+/// When the process may not listen for signals.
+pub fn hangups(stop: &CancellationToken) -> anyhow::Result<Arc<Notify>> {
+    let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
+    let told = Arc::new(Notify::new());
+    let (teller, stop) = (told.clone(), stop.clone());
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                got = hangup.recv() => if got.is_none() { return },
+            }
+            teller.notify_one();
+        }
+    });
+    Ok(told)
 }

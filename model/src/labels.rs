@@ -1,5 +1,8 @@
 //! A set of labels: sorted by name, each name once. Two sets are equal when they hold the same pairs.
 
+use std::cmp::Ordering;
+use std::fmt;
+
 use thiserror::Error;
 
 /// Most labels one set may hold. Prometheus has no such limit; a series with more is a mistake or an attack.
@@ -28,53 +31,108 @@ pub enum LabelsError {
 /// Labels of one series, without the metric name.
 ///
 /// Values are kept as given: an empty value is kept too, although Prometheus takes it for an absent label.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Labels(Box<[(Box<str>, Box<str>)]>);
+///
+/// All texts stand one after the other in one piece of memory, for a query makes hundreds of thousands of these.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub struct Labels {
+    /// Name, value, name, value, …
+    text: Box<str>,
+    /// Where each of them ends.
+    ends: Box<[u32]>,
+}
 
 impl Labels {
     /// Sorts the pairs by name (comparing bytes).
     ///
     /// # Errors
     /// An empty name, a name given twice, more than [`MAX_LABELS`] pairs.
-    pub fn from_pairs<K: Into<String>, V: Into<String>>(
+    pub fn from_pairs<K: AsRef<str>, V: AsRef<str>>(
         pairs: impl IntoIterator<Item = (K, V)>,
     ) -> Result<Labels, LabelsError> {
-        let mut pairs: Vec<(Box<str>, Box<str>)> = pairs
-            .into_iter()
-            .map(|(name, value)| (name.into().into_boxed_str(), value.into().into_boxed_str()))
-            .collect();
+        let mut pairs: Vec<(K, V)> = pairs.into_iter().collect();
         if pairs.len() > MAX_LABELS {
             return Err(LabelsError::TooMany { count: pairs.len() });
         }
-        pairs.sort_unstable();
-        if pairs.first().is_some_and(|(name, _)| name.is_empty()) {
+        let rising = |pair: &[(K, V)]| pair[0].0.as_ref() < pair[1].0.as_ref();
+        if !pairs.windows(2).all(rising) {
+            pairs.sort_by(|left, right| left.0.as_ref().cmp(right.0.as_ref()));
+        }
+        if pairs.first().is_some_and(|(name, _)| name.as_ref().is_empty()) {
             return Err(LabelsError::EmptyName);
         }
-        if let Some(twice) = pairs.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-            return Err(LabelsError::Duplicate { name: twice[0].0.to_string() });
+        if let Some(twice) = pairs.windows(2).find(|pair| !rising(pair)) {
+            return Err(LabelsError::Duplicate { name: twice[0].0.as_ref().to_owned() });
         }
-        Ok(Labels(pairs.into_boxed_slice()))
+        let bytes = pairs.iter().map(|(name, value)| name.as_ref().len() + value.as_ref().len()).sum();
+        let mut text = String::with_capacity(bytes);
+        let mut ends = Vec::with_capacity(2 * pairs.len());
+        for (name, value) in &pairs {
+            for part in [name.as_ref(), value.as_ref()] {
+                text.push_str(part);
+                // Bodies and log entries from which labels come are far below 4 GiB.
+                ends.push(text.len() as u32);
+            }
+        }
+        Ok(Labels { text: text.into_boxed_str(), ends: ends.into_boxed_slice() })
+    }
+
+    fn part(&self, index: usize) -> &str {
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.text[start as usize..self.ends[index] as usize]
     }
 
     /// The value of a label, `None` when there is no such label.
     pub fn get(&self, name: &str) -> Option<&str> {
-        let index = self.0.binary_search_by(|(have, _)| (**have).cmp(name)).ok()?;
-        Some(&self.0[index].1)
+        let (mut from, mut to) = (0, self.len());
+        while from < to {
+            let middle = usize::midpoint(from, to);
+            match self.part(2 * middle).cmp(name) {
+                Ordering::Less => from = middle + 1,
+                Ordering::Greater => to = middle,
+                Ordering::Equal => return Some(self.part(2 * middle + 1)),
+            }
+        }
+        None
     }
 
     /// Pairs in order of their names.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (&**name, &**value))
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
+        let mut start = 0;
+        self.ends.chunks_exact(2).map(move |ends| {
+            let (name_end, value_end) = (ends[0] as usize, ends[1] as usize);
+            let pair = (&self.text[start..name_end], &self.text[name_end..value_end]);
+            start = value_end;
+            pair
+        })
     }
 
     /// How many labels there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.ends.len() / 2
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.ends.is_empty()
+    }
+}
+
+/// By the pairs, one after the other.
+impl Ord for Labels {
+    fn cmp(&self, other: &Labels) -> Ordering {
+        self.iter().cmp(other.iter())
+    }
+}
+
+impl PartialOrd for Labels {
+    fn partial_cmp(&self, other: &Labels) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Debug for Labels {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_map().entries(self.iter()).finish()
     }
 }
 
@@ -89,10 +147,28 @@ mod tests {
         assert_eq!(labels.get("pod"), Some("p"));
         assert_eq!(labels.get("node"), None);
         assert_eq!((labels.len(), labels.is_empty()), (3, false));
+        assert_eq!(format!("{labels:?}"), r#"{"container": "c", "namespace": "n", "pod": "p"}"#);
         assert_eq!(
             labels,
             Labels::from_pairs([("container", "c"), ("pod", "p"), ("namespace", "n")]).unwrap()
         );
+    }
+
+    #[test]
+    fn sets_are_ordered_by_their_pairs() {
+        let set = |pairs: &[(&str, &str)]| Labels::from_pairs(pairs.iter().copied()).unwrap();
+        let rising = [
+            set(&[]),
+            set(&[("a", "")]),
+            set(&[("a", "1")]),
+            set(&[("a", "1"), ("b", "0")]),
+            set(&[("a", "10")]),
+            set(&[("aa", "0")]),
+            set(&[("b", "1")]),
+        ];
+        assert!(rising.is_sorted() && rising.windows(2).all(|pair| pair[0] != pair[1]));
+        // The same text, cut otherwise, is another set.
+        assert_ne!(set(&[("a", "bc")]), set(&[("ab", "c")]));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Scraping over real TLS connections against a server in this process that answers well or badly.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test with a server of its own")]
 
+#[allow(dead_code, reason = "other tests use more of it")]
 mod server;
 
 use std::collections::BTreeSet;

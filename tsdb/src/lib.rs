@@ -15,6 +15,7 @@ pub mod chunk;
 pub mod disk;
 mod frame;
 mod head;
+mod heap;
 pub mod ingest;
 mod log;
 mod matchers;

@@ -30,6 +30,8 @@ pub(crate) const KIND_SERIES: u8 = 2;
 pub(crate) const KIND_CHUNKS: u8 = 3;
 pub(crate) const KIND_BLOCK: u8 = 4;
 pub(crate) const KIND_CHECKPOINT: u8 = 5;
+pub(crate) const KIND_VOID: u8 = 6;
+pub(crate) const KIND_LAST: u8 = 7;
 
 /// One change of the hot database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +65,13 @@ impl PieceKey {
         let sequence = (u64::from(number(4)) << 32) | u64::from(number(8));
         Some(PieceKey { partition: number(0), sequence, piece: number(12) })
     }
+}
+
+/// What the keys of all pieces of one kind and partition begin with.
+pub(crate) fn partition_prefix(kind: u8, partition: u32) -> Vec<u8> {
+    let mut prefix = vec![kind];
+    prefix.extend_from_slice(&partition.to_be_bytes());
+    prefix
 }
 
 /// Cuts what one flush writes of one kind and partition into pieces.
@@ -280,7 +289,7 @@ impl ChunkPieces {
         }
         put_varint(&mut self.body, u64::from(slot));
         put_signed(&mut self.body, chunk.first_ms);
-        put_signed(&mut self.body, chunk.last_ms);
+        put_signed(&mut self.body, chunk.last_ms());
         put_counted(&mut self.body, &chunk.bytes);
     }
 
@@ -333,6 +342,42 @@ impl Checkpoint {
         let mut reader = Reader::new(body);
         Some(Checkpoint { samples_to: reader.varint()?, chunks_to: reader.varint()? })
     }
+}
+
+/// Says that everything of a partition that was logged up to a sequence is in a block, and void.
+pub(crate) fn void(partition: u32, sequence: u64) -> Write {
+    let mut body = Vec::new();
+    put_varint(&mut body, sequence);
+    let key = void_key(partition);
+    let value = frame::close(&key, &body);
+    Write::Put(key, value)
+}
+
+/// The key of [`void`].
+pub(crate) fn void_key(partition: u32) -> Vec<u8> {
+    let mut key = vec![KIND_VOID];
+    key.extend_from_slice(&partition.to_be_bytes());
+    key
+}
+
+/// The partition and the sequence of [`void`].
+pub(crate) fn read_void(key: &[u8], body: &[u8]) -> Option<(u32, u64)> {
+    let partition = u32::from_be_bytes(key.get(1..)?.try_into().ok()?);
+    Some((partition, Reader::new(body).varint()?))
+}
+
+/// The sequence of the newest flush, written with it.
+pub(crate) fn last(sequence: u64) -> Write {
+    let mut body = Vec::new();
+    put_varint(&mut body, sequence);
+    let key = vec![KIND_LAST];
+    let value = frame::close(&key, &body);
+    Write::Put(key, value)
+}
+
+/// The sequence of [`last`].
+pub(crate) fn read_last(body: &[u8]) -> Option<u64> {
+    Reader::new(body).varint()
 }
 
 /// The key of a block's marker.
@@ -394,6 +439,8 @@ mod tests {
             let _ = read_series(&body);
             let _ = read_chunks(&body, |_, _, _, _| ());
             let _ = Checkpoint::read(&body);
+            let _ = read_void(&body, &body);
+            let _ = read_last(&body);
             let _ = BlockMeta::read(&body);
         }
     }

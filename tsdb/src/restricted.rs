@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use flyball_model::labels::Labels;
 
-use crate::series::{MatchOp, Matcher, Point, ReadError, ReadLimits, Series, SeriesSource};
+use crate::series::{By, MatchOp, Matcher, Point, ReadError, ReadLimits, Series, SeriesSource};
 
 /// The label that says to which namespace a series belongs.
 const NAMESPACE: &str = "namespace";
@@ -62,6 +62,21 @@ impl SeriesSource for Restricted {
             return Ok(());
         }
         self.inner.scan(&self.and(matchers), start_ms, end_ms, limits, visit)
+    }
+
+    fn scan_groups(
+        &self,
+        matchers: &[Matcher],
+        by: &By<'_>,
+        start_ms: i64,
+        end_ms: i64,
+        limits: ReadLimits,
+        visit: &mut dyn FnMut(usize, &[Point]) -> ControlFlow<()>,
+    ) -> Result<Option<Vec<Labels>>, ReadError> {
+        if self.shows_nothing() {
+            return Ok(Some(Vec::new()));
+        }
+        self.inner.scan_groups(&self.and(matchers), by, start_ms, end_ms, limits, visit)
     }
 
     fn label_names(
@@ -130,6 +145,8 @@ mod tests {
             r#"max_over_time(x[5m:1s])"#,
             r#"count by (pod) (x or on() x{namespace="b"})"#,
             r#"label_replace(x, "namespace", "b", "", "")"#,
+            r#"sum by (pod) (x{namespace="b"})"#,
+            r#"max by (pod) (max_over_time(x[5m]))"#,
         ] {
             let outcome =
                 instant(&restricted(), &parse(query).unwrap(), 1000, &Options::default(), &Unwatched);

@@ -4,6 +4,8 @@
 //! series are the same to it. Times are Unix milliseconds. A sample whose value is [`STALE_NAN`] (compared by bits) is a
 //! staleness marker: the series ended there.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -95,6 +97,64 @@ pub enum ReadError {
     Store(String),
 }
 
+/// Which labels of a series say in which group it is.
+#[derive(Debug, Clone, Default)]
+pub struct By<'a> {
+    /// Some names.
+    pub names: Vec<&'a str>,
+    /// All labels but these count, instead of these alone.
+    pub without: bool,
+}
+
+impl By<'_> {
+    /// Whether a label counts.
+    #[must_use]
+    pub fn counts(&self, name: &str) -> bool {
+        self.names.contains(&name) != self.without
+    }
+}
+
+/// Groups that came up so far.
+#[derive(Debug, Default)]
+struct Groups {
+    numbers: HashMap<Labels, usize>,
+    labels: Vec<Labels>,
+}
+
+impl Groups {
+    fn number(&mut self, by: &By<'_>, labels: &Labels) -> usize {
+        let kept = labels.iter().filter(|(name, value)| !value.is_empty() && by.counts(name));
+        // Labels of one series: a set of labels.
+        let kept = Labels::from_pairs(kept).unwrap_or_default();
+        let next = self.labels.len();
+        match self.numbers.entry(kept) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(new) => {
+                self.labels.push(new.key().clone());
+                *new.insert(next)
+            }
+        }
+    }
+}
+
+/// [`SeriesSource::scan_groups`] by [`SeriesSource::scan`].
+#[allow(clippy::type_complexity, reason = "as the methods of the trait")]
+pub(crate) fn group_scanned<S: SeriesSource + ?Sized>(
+    source: &S,
+    matchers: &[Matcher],
+    by: &By<'_>,
+    start_ms: i64,
+    end_ms: i64,
+    limits: ReadLimits,
+    visit: &mut dyn FnMut(usize, &[Point]) -> ControlFlow<()>,
+) -> Result<Vec<Labels>, ReadError> {
+    let mut groups = Groups::default();
+    source.scan(matchers, start_ms, end_ms, limits, &mut |labels, points| {
+        visit(groups.number(by, labels), points)
+    })?;
+    Ok(groups.labels)
+}
+
 /// Something that holds series.
 pub trait SeriesSource: Send + Sync {
     /// Series that match all of `matchers` and have a sample in `[start_ms, end_ms]`, sorted by labels.
@@ -129,6 +189,26 @@ pub trait SeriesSource: Send + Sync {
             }
         }
         Ok(())
+    }
+
+    /// The same series one by one in any order, each with the number of its group: series are in one group whose labels
+    /// that count by `by` are the same. Numbers count from 0; the answer is what each group has in
+    /// common, and may name further groups of which nothing was visited. `None`: the store changed meanwhile, what was visited is void, and [`SeriesSource::scan`] is to
+    /// be asked instead.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    #[allow(clippy::too_many_arguments, clippy::type_complexity, reason = "as `scan`, and by what to group")]
+    fn scan_groups(
+        &self,
+        matchers: &[Matcher],
+        by: &By<'_>,
+        start_ms: i64,
+        end_ms: i64,
+        limits: ReadLimits,
+        visit: &mut dyn FnMut(usize, &[Point]) -> ControlFlow<()>,
+    ) -> Result<Option<Vec<Labels>>, ReadError> {
+        group_scanned(self, matchers, by, start_ms, end_ms, limits, visit).map(Some)
     }
 
     /// Names of labels on series that match and have a sample in the range, sorted.

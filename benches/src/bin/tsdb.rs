@@ -1,7 +1,7 @@
 //! Figures of the store of history. By hand, each with a fresh process:
 //!
 //! ```sh
-//! cargo run --release -p flyball-benches --bin tsdb -- bytes|block|bulk|scrape|resident|select|ready [--series N] [--steps N]
+//! cargo run --release -p flyball-benches --bin tsdb -- bytes|block|bulk|scrape|resident|select|query|churn|ready [--series N] [--steps N]
 //! ```
 
 #![allow(
@@ -17,12 +17,14 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
-use flyball_benches::tsdb_load::{MIX, STEP_MS, Walk, labels};
+use flyball_benches::tsdb_load::{MIX, STEP_MS, Walk, labels, request_labels};
 use flyball_model::exposition::Format;
 use flyball_model::labels::Labels;
 use flyball_scrape::apps::ingest::{Ingest, Of};
 use flyball_scrape::apps::{AppSink, Appended, Config, Refused};
 use flyball_tsdb::chunk;
+use flyball_tsdb::promql;
+use flyball_tsdb::promql::engine::{Options, Unwatched, Value};
 use flyball_tsdb::series::{MatchOp, Matcher, Point, ReadLimits, SeriesSource};
 use flyball_tsdb::store::{FLUSH_INTERVAL, Incoming, SeriesRef, Service, Settings, Store};
 use rustix::time::{ClockId, clock_gettime};
@@ -60,6 +62,10 @@ enum Figure {
     Resident,
     /// Selections as queries make them.
     Select,
+    /// Queries, evaluated.
+    Query,
+    /// Three days in which series come and go: memory and disk, hour by hour.
+    Churn,
     /// Time from start to ready after `kill -9`.
     Ready,
 }
@@ -75,6 +81,8 @@ fn main() -> Result<()> {
         Figure::Scrape => scrape(series(50_000), steps(40)),
         Figure::Resident => resident(series(100_000), steps(540)),
         Figure::Select => selections(series(100_000), steps(120)),
+        Figure::Query => queries(series(100_000), steps(150)),
+        Figure::Churn => churn(series(20_000), steps(72 * 240)),
         Figure::Ready => match &flags.dir {
             Some(dir) => be_killed(dir, series(50_000), steps(20)),
             None => ready(series(50_000), steps(20)),
@@ -169,6 +177,10 @@ struct Filler {
 
 impl Filler {
     fn new(store: Store, count: u32) -> Result<Filler> {
+        Filler::with(store, count, labels)
+    }
+
+    fn with(store: Store, count: u32, labels: impl Fn(u32) -> Labels) -> Result<Filler> {
         let store = Arc::new(store);
         let mut refs = Vec::with_capacity(count as usize);
         for number in 0..count {
@@ -422,6 +434,98 @@ fn selections(series: u32, steps: i64) -> Result<()> {
         "of {series} series, {found} by an expression, two minutes: median {:.1} ms",
         times[times.len() / 2]
     );
+    Ok(())
+}
+
+/// Half of the series are one metric of an application, the others what containers have.
+fn queries(series: u32, steps: i64) -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let half = series / 2;
+    let mixed = |number| if number < half { request_labels(number) } else { labels(number - half) };
+    let mut filler = Filler::with(Store::open(dir.path(), settings(), START_MS)?, series, mixed)?;
+    for step in 0..steps {
+        filler.step(step)?;
+    }
+    let store = &*filler.store;
+    let end_ms = time_ms(steps - 1);
+    let namespaces = half.div_ceil(5000);
+    let hpa = |round: u32| {
+        let (metric, namespace) = (round % 50, round % namespaces);
+        format!("sum by (pod) (rate(container_metric_{metric:02}_total{{namespace=\"ns-{namespace}\"}}[2m]))")
+    };
+    print_query("instant, of the HPA kind", 2000, |round| evaluate(store, &hpa(round), end_ms, 1))?;
+    let wide = "sum by (namespace) (rate(http_requests_total[2m]))";
+    print_query(wide, 21, |_| evaluate(store, wide, end_ms, 1))?;
+    print_query(&format!("{wide}, 51 steps"), 21, |_| evaluate(store, wide, end_ms, 51))?;
+    let plain = "sum by (namespace) (http_requests_total)";
+    print_query(plain, 21, |_| evaluate(store, plain, end_ms, 1))?;
+    print_query(&format!("{plain}, 51 steps"), 21, |_| evaluate(store, plain, end_ms, 51))?;
+    let without = "sum without (code, handler) (rate(http_requests_total[2m]))";
+    print_query(without, 11, |_| evaluate(store, without, end_ms, 1))
+}
+
+/// Answers how many series the result has.
+fn evaluate(store: &Store, query: &str, end_ms: i64, steps: i64) -> Result<usize> {
+    let expr = promql::parse(query).map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    let options = Options::default();
+    let outcome = if steps == 1 {
+        promql::engine::instant(store, &expr, end_ms, &options, &Unwatched)?
+    } else {
+        let range = (end_ms - (steps - 1) * STEP_MS, end_ms, STEP_MS);
+        promql::engine::range(store, &expr, range, &options, &Unwatched)?
+    };
+    match outcome.value {
+        Value::Vector(series) | Value::Matrix(series) => Ok(series.len()),
+        other => anyhow::bail!("{query}: {other:?}"),
+    }
+}
+
+fn print_query(name: &str, rounds: u32, run: impl Fn(u32) -> Result<usize>) -> Result<()> {
+    let mut times = Vec::new();
+    let mut found = 0;
+    for round in 0..rounds {
+        let begin = Instant::now();
+        found = run(round)?;
+        times.push(begin.elapsed().as_secs_f64() * 1e3);
+    }
+    times.sort_unstable_by(f64::total_cmp);
+    let (median, p99) = (times[times.len() / 2], times[times.len() * 99 / 100]);
+    println!("{name}: {found} results, p50 {median:.2} ms, p99 {p99:.2} ms");
+    Ok(())
+}
+
+/// A tenth of the series is replaced each hour, spread over it.
+fn churn(series: u32, steps: i64) -> Result<()> {
+    const STEPS_AN_HOUR: i64 = 3600 * 1000 / STEP_MS;
+    let dir = tempfile::tempdir()?;
+    let settings = Settings { retention_ms: Some(24 * 3600 * 1000), ..settings() };
+    let mut filler = Filler::new(Store::open(dir.path(), settings, START_MS)?, series)?;
+    let mut next = series;
+    println!("hour  series in memory  resident MB  disk MB  blocks");
+    for step in 0..steps {
+        let due = i64::from(series) / 10 * (step + 1) / STEPS_AN_HOUR;
+        while i64::from(next - series) < due {
+            let place = (next % series) as usize;
+            filler.refs[place] = filler.store.series_ref(&labels(next), "churn")?;
+            filler.walks[place] = Walk::new(next);
+            next += 1;
+        }
+        filler.step(step)?;
+        filler.store.flush()?;
+        filler.store.maintain(time_ms(step))?;
+        if (step + 1) % (6 * STEPS_AN_HOUR) == 0 {
+            let report = filler.store.report()?;
+            println!(
+                "{:>4}  {:>16}  {:>11.0}  {:>7.0}  {:>6}",
+                (step + 1) / STEPS_AN_HOUR,
+                report.head_series,
+                resident_bytes()? / 1e6,
+                report.disk_bytes() as f64 / 1e6,
+                report.blocks.len()
+            );
+        }
+    }
+    println!("{next} series in all, {} of them at a time", series);
     Ok(())
 }
 

@@ -10,10 +10,9 @@ use anyhow::Context as _;
 use flyball_apiserver::certs::Unvouched;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 /// Bytes asked for at once.
 const READ_BYTES: usize = 256 * 1024;
@@ -44,9 +43,14 @@ pub struct How<'a> {
     pub bytes_per_second: Option<usize>,
 }
 
+/// What a connection reads and writes.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
 /// A connection.
 pub struct Client {
-    stream: TlsStream<TcpStream>,
+    stream: Box<dyn Stream>,
     address: SocketAddr,
 }
 
@@ -67,7 +71,17 @@ impl Client {
         socket.set_nodelay(true)?;
         let name = ServerName::from(address.ip());
         let stream = TlsConnector::from(Arc::new(config)).connect(name, socket).await?;
-        Ok(Client { stream, address })
+        Ok(Client { stream: Box::new(stream), address })
+    }
+
+    /// Connects without TLS.
+    ///
+    /// # Errors
+    /// Nobody listens there.
+    pub async fn connect_plain(address: SocketAddr) -> anyhow::Result<Client> {
+        let socket = TcpStream::connect(address).await?;
+        socket.set_nodelay(true)?;
+        Ok(Client { stream: Box::new(socket), address })
     }
 
     /// Asks for a path.

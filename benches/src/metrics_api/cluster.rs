@@ -6,15 +6,17 @@
 
 #![allow(clippy::disallowed_methods, reason = "edge: opens the API server's listener")]
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use flyball_apiserver::CertificateAuthority;
 use futures_util::StreamExt as _;
 use http::{Request, Response, StatusCode, header};
-use http_body::Frame;
+use http_body::{Body as _, Frame};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::Incoming;
@@ -33,11 +35,44 @@ const PAGE: usize = 5000;
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
+/// What is going on.
+#[derive(Debug, Default)]
+struct Traffic {
+    /// Open watches, by path.
+    watches: Mutex<BTreeMap<String, usize>>,
+    sent_bytes: AtomicU64,
+}
+
+impl Traffic {
+    fn watches(&self) -> MutexGuard<'_, BTreeMap<String, usize>> {
+        self.watches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A watch that is open.
+struct OpenWatch(Arc<Traffic>, String);
+
+impl OpenWatch {
+    fn new(traffic: &Arc<Traffic>, path: &str) -> OpenWatch {
+        *traffic.watches().entry(path.to_owned()).or_default() += 1;
+        OpenWatch(traffic.clone(), path.to_owned())
+    }
+}
+
+impl Drop for OpenWatch {
+    fn drop(&mut self) {
+        if let Some(count) = self.0.watches().get_mut(&self.1) {
+            *count -= 1;
+        }
+    }
+}
+
 /// The running server; it ends when this goes.
 #[derive(Debug)]
 pub struct Cluster {
     /// Where it listens.
     pub address: SocketAddr,
+    traffic: Arc<Traffic>,
     runtime: Option<Runtime>,
 }
 
@@ -52,13 +87,30 @@ impl Cluster {
         let address = listener.local_addr()?;
         let authority = CertificateAuthority::new("simulated cluster")?;
         let acceptor = acceptor(&authority, address)?;
-        let cluster = Arc::new(Simulated { world, authority_pem: authority.certificate_pem() });
+        let traffic = Arc::new(Traffic::default());
+        let cluster = Arc::new(Simulated {
+            world,
+            authority_pem: authority.certificate_pem(),
+            traffic: traffic.clone(),
+        });
         runtime.spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
                 tokio::spawn(connection(cluster.clone(), acceptor.clone(), socket));
             }
         });
-        Ok(Cluster { address, runtime: Some(runtime) })
+        Ok(Cluster { address, traffic, runtime: Some(runtime) })
+    }
+
+    /// Watches that are open now, by path.
+    #[must_use]
+    pub fn watches(&self) -> BTreeMap<String, usize> {
+        self.traffic.watches().iter().filter(|(_, count)| **count > 0).map(|(k, v)| (k.clone(), *v)).collect()
+    }
+
+    /// Bytes of bodies sent so far.
+    #[must_use]
+    pub fn sent_bytes(&self) -> u64 {
+        self.traffic.sent_bytes.load(Ordering::Relaxed)
     }
 
     /// A kubeconfig for it.
@@ -88,6 +140,7 @@ struct Simulated {
     world: World,
     /// Who signs the certificates of clients and of the front proxy, as the authentication settings have it.
     authority_pem: String,
+    traffic: Arc<Traffic>,
 }
 
 fn acceptor(authority: &CertificateAuthority, address: SocketAddr) -> anyhow::Result<TlsAcceptor> {
@@ -104,14 +157,20 @@ async fn connection(cluster: Arc<Simulated>, acceptor: TlsAcceptor, socket: TcpS
     let Ok(stream) = acceptor.accept(socket).await else { return };
     let service = service_fn(move |request| {
         let cluster = cluster.clone();
-        async move { Ok::<_, Infallible>(answer(&cluster, request).await) }
+        async move {
+            let response = answer(&cluster, request).await;
+            if let Some(bytes) = response.body().size_hint().exact() {
+                cluster.traffic.sent_bytes.fetch_add(bytes, Ordering::Relaxed);
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let builder = hyper_util::server::conn::auto::Builder::new(hyper_util::rt::TokioExecutor::new());
     let _ = builder.serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn answer(cluster: &Simulated, request: Request<Incoming>) -> Response<Body> {
-    let world = cluster.world;
+    let world = &cluster.world;
     let query = request.uri().query().unwrap_or_default().to_owned();
     let parameter = |name: &str| {
         let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
@@ -131,16 +190,15 @@ async fn answer(cluster: &Simulated, request: Request<Incoming>) -> Response<Bod
     let collectors = query.contains("flyball-collector");
     let path = request.uri().path().to_owned();
     match path.as_str() {
-        _ if watching => quiet_watch(),
+        path if watching => quiet_watch(OpenWatch::new(&cluster.traffic, path)),
         "/api/v1/nodes" => {
-            let whole =
-                !request.headers().get_all(header::ACCEPT).iter().any(|accept| {
-                    accept.to_str().is_ok_and(|accept| accept.contains("PartialObjectMetadata"))
-                });
-            let kind = if whole { "NodeList" } else { "PartialObjectMetadataList" };
+            let kind = if wants_whole(&request) { "NodeList" } else { "PartialObjectMetadataList" };
             json_of(StatusCode::OK, &list(kind, page(), world.size.nodes, World::node))
         }
         "/api/v1/pods" if collectors => json_of(StatusCode::OK, &list("PodList", (0, PAGE), 0, World::pod)),
+        "/api/v1/pods" if wants_whole(&request) => {
+            json_of(StatusCode::OK, &list("PodList", page(), world.pods(), |index| world.whole_pod(index)))
+        }
         "/api/v1/pods" => {
             json_of(StatusCode::OK, &list("PartialObjectMetadataList", page(), world.pods(), World::pod))
         }
@@ -159,6 +217,15 @@ async fn answer(cluster: &Simulated, request: Request<Incoming>) -> Response<Bod
             json_of(StatusCode::NOT_FOUND, &status)
         }
     }
+}
+
+/// Whether objects are asked for, not only their metadata.
+fn wants_whole(request: &Request<Incoming>) -> bool {
+    let accepts = request.headers().get_all(header::ACCEPT);
+    let is_partial = |accept: &http::HeaderValue| {
+        accept.to_str().is_ok_and(|accept| accept.contains("PartialObjectMetadata"))
+    };
+    !accepts.iter().any(is_partial)
 }
 
 /// `extension-apiserver-authentication` as a cluster has it. Requests show tokens.
@@ -209,8 +276,12 @@ fn json_of(code: StatusCode, value: &Value) -> Response<Body> {
     response
 }
 
-fn quiet_watch() -> Response<Body> {
-    let silence = futures_util::stream::pending::<Result<Frame<Bytes>, Infallible>>().boxed();
+fn quiet_watch(open: OpenWatch) -> Response<Body> {
+    let silence = futures_util::stream::once(async move {
+        let _open = open;
+        std::future::pending::<Result<Frame<Bytes>, Infallible>>().await
+    });
+    let silence = silence.boxed();
     let mut response = Response::new(StreamBody::new(silence).boxed_unsync());
     response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     response

@@ -4,13 +4,13 @@
 //! Flyball's program and upstream's take turns over the same kubelets, pods and requests. Everything stays on loopback
 //! addresses and ends by itself.
 
-mod ask;
+pub(crate) mod ask;
 mod automatic;
-mod cluster;
-mod process;
-mod requests;
-mod run;
-mod world;
+pub(crate) mod cluster;
+pub(crate) mod process;
+pub(crate) mod requests;
+pub(crate) mod run;
+pub(crate) mod world;
 
 pub use automatic::automatic;
 pub use process::{Kind, Subject};

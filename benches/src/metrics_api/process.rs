@@ -22,6 +22,8 @@ pub enum Kind {
     Flyball,
     /// Upstream's.
     Upstream,
+    /// `flyball server`.
+    Server,
 }
 
 /// A program to be measured.
@@ -49,6 +51,14 @@ impl Running {
     /// # Errors
     /// It cannot be started.
     pub fn start(subject: &Subject, kubeconfig: &str) -> anyhow::Result<Running> {
+        Running::start_with(subject, kubeconfig, &[])
+    }
+
+    /// The same with further flags.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start_with(subject: &Subject, kubeconfig: &str, flags: &[String]) -> anyhow::Result<Running> {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("kubeconfig");
         std::fs::write(&file, kubeconfig)?;
@@ -56,9 +66,11 @@ impl Running {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let log = std::fs::File::create(folder.path().join("log"))?;
         let mut command = Command::new(&subject.program);
-        if subject.kind == Kind::Flyball {
-            command.arg("metrics-server");
-        }
+        match subject.kind {
+            Kind::Flyball => command.arg("metrics-server"),
+            Kind::Server => command.arg("server"),
+            Kind::Upstream => &mut command,
+        };
         command
             .arg(format!("--kubeconfig={}", file.display()))
             .arg(format!("--authentication-kubeconfig={}", file.display()))
@@ -72,6 +84,7 @@ impl Running {
             .args(
                 subject.resolution.map(|resolution| format!("--metric-resolution={}s", resolution.as_secs())),
             )
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log);

@@ -147,7 +147,7 @@ async fn measure(
     Ok(figures.all)
 }
 
-async fn until_ready(running: &mut Running, started: Instant) -> anyhow::Result<Duration> {
+pub(crate) async fn until_ready(running: &mut Running, started: Instant) -> anyhow::Result<Duration> {
     while started.elapsed() < READY_LIMIT {
         running.check()?;
         if let Ok(mut client) = Client::connect(running.address).await
@@ -158,7 +158,7 @@ async fn until_ready(running: &mut Running, started: Instant) -> anyhow::Result<
         }
         tokio::time::sleep(READY_POLL).await;
     }
-    anyhow::bail!("the metrics server was not ready in {READY_LIMIT:?}")
+    anyhow::bail!("the server was not ready in {READY_LIMIT:?}")
 }
 
 /// A node whose scrapes fail, and one that answers slowly.

@@ -133,6 +133,47 @@ impl World {
         })
     }
 
+    /// The whole pod, about as long as pods are.
+    #[must_use]
+    pub fn whole_pod(&self, index: usize) -> Value {
+        let mut pod = Self::pod(index);
+        let container = |name: &&str| {
+            json!({
+                "name": name, "image": format!("registry.example.com/team/{name}:v1.2.3"),
+                "ports": [{"name": "http", "containerPort": 8080, "protocol": "TCP"}],
+                "env": [{"name": "POD_NAME", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}}],
+                "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "256Mi"}},
+                "volumeMounts": [{"name": "token", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": true}],
+                "livenessProbe": {"httpGet": {"path": "/healthz", "port": "http", "scheme": "HTTP"}, "periodSeconds": 10},
+                "imagePullPolicy": "IfNotPresent"
+            })
+        };
+        let state = |name: &&str| {
+            json!({
+                "name": name, "image": format!("registry.example.com/team/{name}:v1.2.3"), "imageID": "sha256:0",
+                "containerID": format!("containerd://{index:064x}"), "ready": true, "restartCount": 0, "started": true,
+                "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}, "lastState": {}
+            })
+        };
+        let condition = |kind: &str| json!({"type": kind, "status": "True", "lastProbeTime": null, "lastTransitionTime": "2026-01-01T00:00:00Z"});
+        let conditions = ["Initialized", "Ready", "ContainersReady", "PodScheduled"].map(condition);
+        pod["kind"] = "Pod".into();
+        pod["apiVersion"] = "v1".into();
+        pod["spec"] = json!({
+            "nodeName": Self::node_name(index % self.size.nodes), "serviceAccountName": "default",
+            "restartPolicy": "Always", "dnsPolicy": "ClusterFirst", "schedulerName": "default-scheduler",
+            "volumes": [{"name": "token", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}],
+            "containers": CONTAINERS.iter().map(container).collect::<Vec<_>>()
+        });
+        pod["status"] = json!({
+            "phase": "Running", "podIP": "10.0.0.1", "hostIP": "10.0.0.1", "qosClass": "Burstable",
+            "startTime": "2026-01-01T00:00:00Z",
+            "conditions": conditions,
+            "containerStatuses": CONTAINERS.iter().map(state).collect::<Vec<_>>()
+        });
+        pod
+    }
+
     fn address(node: usize) -> SocketAddr {
         let first = u32::from(FIRST_KUBELET);
         let ip = std::net::Ipv4Addr::from(first + u32::try_from(node).unwrap_or(0));

@@ -54,7 +54,8 @@ pub struct HistoryArgs {
     #[arg(long, default_value = "15s", value_parser = positive, value_name = "DURATION")]
     pub scrape_interval: Duration,
     /// File in Prometheus' syntax whose `scrape_configs` are scraped, beside the nodes. Unset: pods with the annotation
-    /// prometheus.io/scrape=true (and /scheme, /path, /port).
+    /// prometheus.io/scrape=true (and /scheme, /path, /port). It is read again when it changes, and on SIGHUP; one that is
+    /// wrong changes nothing.
     #[arg(long = "config.file", value_name = "FILE")]
     pub config_file: Option<PathBuf>,
     /// Longest time of a query; never more than --request-timeout.

@@ -7,18 +7,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use flyball_apiserver::own_metrics::OwnMetrics;
 use flyball_model::labels::Labels;
-use flyball_scrape::apps::{self, AppSink, Appended, Config, Refused, TargetsView};
+use flyball_scrape::apps::{self, AppSink, Appended, Config, ConfigView, Job, Refused, Reload, TargetsView};
 use flyball_tsdb::ingest::SeriesRef;
 use flyball_tsdb::server::Appender;
 use flyball_tsdb::store::Incoming;
 use kube::Client;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+
+use super::history::Surrounded;
+use crate::signals;
 
 /// Which applications are scraped.
-pub(super) struct AppsSetup(Config);
+pub(super) struct AppsSetup {
+    jobs: watch::Receiver<Vec<Job>>,
+    config: ConfigView,
+    /// Reads the file again, if there is one.
+    reload: Option<Reload>,
+}
 
 impl AppsSetup {
     /// The jobs of a file, or pods that ask for it by annotations, at this interval.
@@ -26,16 +33,19 @@ impl AppsSetup {
     /// # Errors
     /// The file cannot be read, or what is wrong with it.
     pub(super) fn read(file: Option<&Path>, interval: Duration) -> anyhow::Result<AppsSetup> {
-        let config = match file {
-            Some(file) => Config::load(file).context("--config.file")?,
-            None => Config::annotated_pods(interval).context("--scrape-interval")?,
-        };
-        Ok(AppsSetup(config))
+        if let Some(file) = file {
+            let config = Config::load(file).context("--config.file")?;
+            let (reload, config, jobs) = Reload::new(file.to_owned(), config);
+            return Ok(AppsSetup { jobs, config, reload: Some(reload) });
+        }
+        let config = Config::annotated_pods(interval).context("--scrape-interval")?;
+        let view = ConfigView::new(&config.shown);
+        Ok(AppsSetup { jobs: watch::channel(config.jobs).1, config: view, reload: None })
     }
 
-    /// The configuration as text, for those who ask.
-    pub(super) fn shown(&self) -> &str {
-        &self.0.shown
+    /// The configuration, for those who ask.
+    pub(super) fn config(&self) -> ConfigView {
+        self.config.clone()
     }
 
     /// Scrapes until `stop`.
@@ -44,18 +54,20 @@ impl AppsSetup {
         client: Client,
         appender: Appender,
         view: TargetsView,
-        own: &OwnMetrics,
-        tasks: &TaskTracker,
-        stop: CancellationToken,
-    ) {
-        if self.0.jobs.is_empty() {
-            return;
-        }
+        around: &Surrounded<'_>,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<()> {
         let metrics = Arc::new(apps::Metrics::default());
-        metrics.register(&mut own.registry());
+        metrics.register(&mut around.own.registry());
+        self.config.register(&mut around.own.registry());
+        if let Some(reload) = self.reload {
+            around.tasks.spawn(reload.follow(signals::hangups(stop)?, stop.clone()));
+        }
         let user_agent = concat!("flyball/", env!("CARGO_PKG_VERSION")).to_owned();
-        let settings = apps::Settings { jobs: self.0.jobs, user_agent };
-        tasks.spawn(apps::run(settings, Some(client), Arc::new(StoreSink(appender)), view, metrics, stop));
+        let settings = apps::Settings { jobs: self.jobs, user_agent };
+        let sink = Arc::new(StoreSink(appender));
+        around.tasks.spawn(apps::run(settings, Some(client), sink, view, metrics, stop.clone()));
+        Ok(())
     }
 }
 

@@ -17,14 +17,15 @@ use flyball_apiserver::{Advice, Part};
 use flyball_model::batch::Sink;
 use flyball_model::exposition::MetricType;
 use flyball_model::time::rfc3339_seconds;
-use flyball_scrape::apps::{self, ActiveTarget, TargetsView};
+use flyball_scrape::apps::reload::Known;
+use flyball_scrape::apps::{self, ActiveTarget, ConfigView, TargetsView};
 use flyball_scrape::{Target, Targets, Transport};
 use flyball_tsdb::api::facts::{self, Dropped, DroppedTarget, Health, Metadata};
 use flyball_tsdb::api::serve::Limits;
 use flyball_tsdb::ingest::labels::{NODE_JOB, node_target};
 use flyball_tsdb::ingest::{NodeSink, NodeStatus};
 use flyball_tsdb::promql::engine::Options;
-use flyball_tsdb::server::{About, History, Scraped, Setup};
+use flyball_tsdb::server::{About, Configuration, History, Scraped, Setup};
 use flyball_tsdb::store::Settings;
 use kube::Client;
 use tokio::sync::watch;
@@ -141,7 +142,7 @@ impl HistorySetup {
     ) -> anyhow::Result<RunningHistory> {
         let (interval, timeout) = (write_span(self.scrape_interval), write_span(self.scrape_timeout));
         let (schemes, flags, retention) = (self.schemes, self.flags, self.retention);
-        let config = self.apps.shown().to_owned();
+        let config = self.apps.config();
         let setup = Setup {
             dir: self.dir,
             store: self.store,
@@ -153,14 +154,13 @@ impl HistorySetup {
         let view = TargetsView::default();
         let about = |sink: &Arc<NodeSink>| {
             let (nodes, sink, apps) = (nodes.clone(), sink.clone(), view.clone());
-            let scraped = AllTargets { nodes, sink, apps, schemes, interval, timeout };
-            About { scraped: Arc::new(scraped), flags, config, retention }
+            let scraped = AllTargets { nodes, sink, apps, config, schemes, interval, timeout };
+            About { scraped: Arc::new(scraped), flags, retention }
         };
         let history = History::start(setup, about, around.own).context("history cannot be started")?;
         around.tasks.spawn(follow(nodes.clone(), history.sink(), stop.clone()));
-        let client = around.client.clone();
         let apps = view.clone();
-        self.apps.start(client, history.appender(), view, around.own, around.tasks, stop.clone());
+        self.apps.start(around.client.clone(), history.appender(), view, around, stop)?;
         Ok(RunningHistory { history, apps })
     }
 }
@@ -256,6 +256,7 @@ struct AllTargets {
     nodes: watch::Receiver<Targets>,
     sink: Arc<NodeSink>,
     apps: TargetsView,
+    config: ConfigView,
     schemes: Schemes,
     interval: String,
     timeout: String,
@@ -340,6 +341,11 @@ impl Scraped for AllTargets {
             }
         }
         all
+    }
+
+    fn configuration(&self) -> Configuration {
+        let Known { shown, is_current, loaded_ms } = self.config.known();
+        Configuration { text: shown, is_current, loaded_ms }
     }
 }
 

@@ -48,21 +48,22 @@ pub(super) struct Place<S: AppSink> {
     pub(super) job: Arc<Job>,
     pub(super) access: Access,
     pub(super) books: Books,
-    pub(super) active: Active,
+    pub(super) active: Arc<Active>,
+    /// Ends the job, because everything ends or because it is another one from now on.
+    stop: CancellationToken,
 }
 
-/// Labels of the targets that are scraped now, and how many targets there are.
-#[derive(Debug)]
+/// Labels of the targets of a job that are scraped now, and how many targets there are.
+#[derive(Debug, Default)]
 pub(super) struct Active {
     labels: Mutex<HashSet<Labels>>,
     count: AtomicUsize,
-    limit: usize,
 }
 
 impl Active {
-    fn new(job: &Job) -> Active {
-        let limit = job.limits.targets.map_or(usize::MAX, |limit| limit.get());
-        Active { labels: Mutex::default(), count: AtomicUsize::new(0), limit }
+    /// None of them is scraped any more.
+    pub(super) fn forget(&self) {
+        self.set(std::iter::empty());
     }
 
     fn set<'a>(&self, targets: impl ExactSizeIterator<Item = &'a Target>) {
@@ -75,10 +76,13 @@ impl Active {
     pub(super) fn contains(&self, labels: &Labels) -> bool {
         self.labels.lock().unwrap_or_else(PoisonError::into_inner).contains(labels)
     }
+}
 
+impl<S: AppSink> Place<S> {
     /// Why nothing is scraped, if there are too many targets.
     pub(super) fn over_limit(&self) -> Option<String> {
-        let (count, limit) = (self.count.load(Ordering::Relaxed), self.limit);
+        let limit = self.job.limits.targets?.get();
+        let count = self.active.count.load(Ordering::Relaxed);
         (count > limit)
             .then(|| format!("target_limit exceeded: there are {count} targets, {limit} are allowed"))
     }
@@ -106,20 +110,22 @@ struct Pool<S: AppSink> {
     tasks: JoinSet<()>,
 }
 
-/// Runs a job until its shutdown, over what is `there` from the beginning and the `updates` that its discoveries find.
+/// Runs a job until `stop`, over what is `there` from the beginning and the `updates` that its discoveries find.
 pub(super) async fn run<S: AppSink>(
     shared: Arc<Shared<S>>,
     job: Job,
+    active: Arc<Active>,
     there: Vec<Update>,
     mut updates: mpsc::Receiver<Update>,
+    stop: CancellationToken,
 ) {
-    let mut pool = Pool::new(shared.clone(), job);
+    let mut pool = Pool::new(shared, job, active, stop.clone());
     there.into_iter().for_each(|update| pool.take(update));
     pool.sync();
     let mut due: Option<Instant> = None;
     loop {
         tokio::select! {
-            () = shared.shutdown.cancelled() => break,
+            () = stop.cancelled() => break,
             Some(update) = updates.recv() => {
                 pool.take(update);
                 due.get_or_insert_with(|| Instant::now() + SYNC_AFTER);
@@ -142,10 +148,9 @@ async fn wait_until(due: Option<Instant>) {
 }
 
 impl<S: AppSink> Pool<S> {
-    fn new(shared: Arc<Shared<S>>, job: Job) -> Pool<S> {
+    fn new(shared: Arc<Shared<S>>, job: Job, active: Arc<Active>, stop: CancellationToken) -> Pool<S> {
         let access = Access::new(&job, &shared.user_agent);
-        let active = Active::new(&job);
-        let place = Place { shared, job: Arc::new(job), access, books: Books::default(), active };
+        let place = Place { shared, job: Arc::new(job), access, books: Books::default(), active, stop };
         Pool {
             place: Arc::new(place),
             found: BTreeMap::new(),
@@ -223,7 +228,7 @@ impl<S: AppSink> Pool<S> {
         let dropped_count = self.found.values().map(|found| found.dropped_count).sum();
         shared.view.replace(&job.name, active, dropped, dropped_count);
         shared.metrics.targets(&job.name, self.running.len());
-        if let Some(reason) = self.place.active.over_limit() {
+        if let Some(reason) = self.place.over_limit() {
             shared.metrics.fault(&job.name, Fault::TargetLimit, 1);
             tracing::warn!(job = job.name, reason, "no target of this job is scraped");
         }
@@ -243,7 +248,7 @@ fn start<S: AppSink>(
         timeout: target.timeout,
     };
     let watched = Arc::new(Watched::new(fixed, discovered.clone()));
-    let stop = place.shared.shutdown.child_token();
+    let stop = place.stop.child_token();
     tasks.spawn(Loop::new(place.clone(), target.clone(), watched.clone()).run(stop.clone()));
     Running { watched, stop }
 }

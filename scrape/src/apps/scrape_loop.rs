@@ -85,7 +85,7 @@ impl<S: AppSink> Loop<S> {
     }
 
     async fn fetch(&mut self) -> Result<Fetched, FetchError> {
-        match self.place.active.over_limit() {
+        match self.place.over_limit() {
             Some(reason) => {
                 self.kept = None;
                 Err(FetchError::Forced(reason))

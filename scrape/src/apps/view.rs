@@ -192,6 +192,11 @@ impl TargetsView {
         all
     }
 
+    /// A job is no more.
+    pub(crate) fn remove(&self, pool: &str) {
+        lock(&self.0).remove(pool);
+    }
+
     pub(crate) fn replace(
         &self,
         pool: &str,

@@ -35,6 +35,29 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
+async fn another_configuration_ends_what_it_leaves_out_and_goes_on_with_the_rest() {
+    let (stays, goes) = (Web::start().await, Web::start().await);
+    for web in [&stays, &goes] {
+        web.answer("/metrics", 200, TEXT, b"a 1\n");
+    }
+    let job = |name: &str, web: &Web, more: &str| {
+        format!("- {{job_name: {name}, static_configs: [{{targets: ['127.0.0.1:{}']}}]{more}}}\n", web.port)
+    };
+    let head = "global: {scrape_interval: 100ms}\nscrape_configs:\n";
+    let rig = Rig::start(&format!("{head}{}{}", job("one", &stays, ""), job("two", &goes, "")));
+    let series = |name: &str, web: &Web| format!("__name__=a instance=127.0.0.1:{} job={name}", web.port);
+    let (kept, gone) = (series("one", &stays), series("two", &goes));
+    rig.until(|store| store.last(&kept) == Some(1.0) && store.last(&gone) == Some(1.0)).await;
+    stays.answer("/other", 200, TEXT, b"a 2\n");
+    rig.configure(&format!("{head}{}", job("one", &stays, ", metrics_path: /other")));
+    rig.until(|store| store.last(&kept) == Some(2.0) && store.is_stale(&gone)).await;
+    assert_eq!(rig.store().stale_count(&kept), 0, "a series that goes on does not end in between");
+    assert_eq!(rig.view.pools(), ["one"]);
+    assert_eq!(rig.view.active()[0].url, format!("http://127.0.0.1:{}/other", stays.port));
+    rig.stop().await;
+}
+
+#[tokio::test]
 async fn a_target_from_its_first_scrape_to_its_failure() {
     let web = Web::start().await;
     web.answer(
@@ -206,6 +229,34 @@ async fn tls() {
         );
         says(&file(&lines), &expected.replace("ADDRESS", &format!("127.0.0.1:{}", server.port))).await;
     }
+}
+
+#[tokio::test]
+async fn a_target_that_demands_a_certificate() {
+    let (server, client) = Server::demanding(Answer::text("a 1\n").header(TEXT), &["127.0.0.1"]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file_of = |name: &str, pem: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, pem).unwrap();
+        path.display().to_string()
+    };
+    let ca = file_of("ca.pem", &server.authority_pem);
+    let (certificate, key) = (file_of("cert.pem", &client.certificate), file_of("key.pem", &client.key));
+    let inline = |pem: &str| pem.lines().map(|line| format!("      {line}\n")).collect::<String>();
+    let job = |tls: &str| {
+        file(&format!(
+            "scheme: https\nstatic_configs: [{{targets: ['127.0.0.1:{}']}}]\nscrape_interval: 1s\ntls_config:\n  ca_file: {ca}\n{tls}",
+            server.port
+        ))
+    };
+    says(&job(&format!("  cert_file: {certificate}\n  key_file: {key}")), "").await;
+    says(&job(&format!("  cert: |\n{}  key: |\n{}", inline(&client.certificate), inline(&client.key))), "")
+        .await;
+    let rig = Rig::start(&job(""));
+    rig.until(|_| rig.view.active().first().is_some_and(|target| target.last.health == Health::Down)).await;
+    let error = rig.view.active().remove(0).last.error;
+    assert!(error.contains("ertificate"), "{error}");
+    rig.stop().await;
 }
 
 #[tokio::test]

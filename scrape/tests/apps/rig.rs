@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use flyball_model::labels::Labels;
 use flyball_scrape::apps::{
-    self, AppSink, Appended, Config, Metrics, Refused, STALE_NAN_BITS, Settings, TargetsView,
+    self, AppSink, Appended, Config, Job, Metrics, Refused, STALE_NAN_BITS, Settings, TargetsView,
 };
 use kube::client::Body;
 use serde_json::{Value, json};
@@ -36,6 +36,12 @@ impl Store {
     /// The newest value of a series.
     pub(crate) fn last(&self, series: &str) -> Option<f64> {
         self.points(|name| name == series).map(|(_, value)| *value)
+    }
+    /// How often a series ended.
+    pub(crate) fn stale_count(&self, series: &str) -> usize {
+        let at = self.names.iter().position(|name| name == series);
+        let points = at.map_or(&[][..], |at| &self.points[at]);
+        points.iter().filter(|(_, value)| value.to_bits() == STALE_NAN_BITS).count()
     }
     pub(crate) fn is_stale(&self, series: &str) -> bool {
         self.last(series).is_some_and(|value| value.to_bits() == STALE_NAN_BITS)
@@ -87,6 +93,7 @@ impl AppSink for Sink {
 pub(crate) struct Rig {
     sink: Arc<Sink>,
     pub(crate) view: TargetsView,
+    jobs: watch::Sender<Vec<Job>>,
     shutdown: CancellationToken,
     task: tokio::task::JoinHandle<()>,
 }
@@ -109,10 +116,16 @@ impl Rig {
     fn over(sink: Sink, config: Config, client: Option<kube::Client>) -> Rig {
         let (sink, view) = (Arc::new(sink), TargetsView::default());
         let shutdown = CancellationToken::new();
-        let settings = Settings { jobs: config.jobs, user_agent: "test".to_owned() };
+        let (jobs, receiver) = watch::channel(config.jobs);
+        let settings = Settings { jobs: receiver, user_agent: "test".to_owned() };
         let metrics = Arc::new(Metrics::default());
         let running = apps::run(settings, client, sink.clone(), view.clone(), metrics, shutdown.clone());
-        Rig { sink, view, shutdown, task: tokio::spawn(running) }
+        Rig { sink, view, jobs, shutdown, task: tokio::spawn(running) }
+    }
+
+    /// Another file holds from now on.
+    pub(crate) fn configure(&self, file: &str) {
+        self.jobs.send_replace(Config::parse(file, Path::new("t.yml")).unwrap().jobs);
     }
 
     pub(crate) fn store(&self) -> MutexGuard<'_, Store> {

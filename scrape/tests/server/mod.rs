@@ -78,6 +78,12 @@ impl Answer {
     }
 }
 
+/// A client's certificate and key, as PEM, of an authority that the server believes.
+pub(crate) struct ClientPem {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+}
+
 pub(crate) struct Server {
     pub(crate) port: u16,
     pub(crate) authority: CertificateDer<'static>,
@@ -94,7 +100,22 @@ struct Shared {
 
 impl Server {
     pub(crate) async fn start(answer: Answer, names: &[&str]) -> Server {
-        let (acceptor, authority, authority_pem) = issue(names, &format!("authority of {names:?}"));
+        let issued = issue(names, &format!("authority of {names:?}"), false);
+        Server::serving(answer, issued).await
+    }
+
+    /// The same for clients that show a certificate, and one that will do.
+    pub(crate) async fn demanding(answer: Answer, names: &[&str]) -> (Server, ClientPem) {
+        let mut issued = issue(names, &format!("authority of {names:?}"), true);
+        let client = ClientPem {
+            certificate: std::mem::take(&mut issued.client.certificate),
+            key: std::mem::take(&mut issued.client.key),
+        };
+        (Server::serving(answer, issued).await, client)
+    }
+
+    async fn serving(answer: Answer, issued: Issued) -> Server {
+        let Issued { acceptor, authority, authority_pem, .. } = issued;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let acceptor = Mutex::new(acceptor);
@@ -113,8 +134,8 @@ impl Server {
 
     /// A certificate of a new authority, to be served from [`Server::serve_next`] on.
     pub(crate) fn next_certificate(&self, names: &[&str]) -> (TlsAcceptor, CertificateDer<'static>) {
-        let (acceptor, authority, _) = issue(names, "the next authority");
-        (acceptor, authority)
+        let issued = issue(names, "the next authority", false);
+        (issued.acceptor, issued.authority)
     }
 
     pub(crate) fn serve_next(&self, acceptor: TlsAcceptor) {
@@ -130,8 +151,16 @@ impl Server {
     }
 }
 
-/// A server's side of TLS with a certificate for these names, and its authority.
-fn issue(names: &[&str], authority_name: &str) -> (TlsAcceptor, CertificateDer<'static>, String) {
+struct Issued {
+    acceptor: TlsAcceptor,
+    authority: CertificateDer<'static>,
+    authority_pem: String,
+    client: ClientPem,
+}
+
+/// A server's side of TLS with a certificate for these names, its authority, and a client's certificate of the same one,
+/// which may be demanded.
+fn issue(names: &[&str], authority_name: &str, demands: bool) -> Issued {
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
     authority.distinguished_name.push(rcgen::DnType::CommonName, authority_name);
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -141,15 +170,30 @@ fn issue(names: &[&str], authority_name: &str) -> (TlsAcceptor, CertificateDer<'
     let key = KeyPair::generate().unwrap();
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap();
+    let client_key = KeyPair::generate().unwrap();
+    let mut client = CertificateParams::new(vec!["client".to_owned()]).unwrap();
+    client.extended_key_usages.push(rcgen::ExtendedKeyUsagePurpose::ClientAuth);
+    let client = client.signed_by(&client_key, &issuer).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
+    let builder = rustls::ServerConfig::builder_with_provider(provider.clone());
+    let builder = builder.with_safe_default_protocol_versions().unwrap();
+    let builder = if demands {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(authority_certificate.der().clone()).unwrap();
+        let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        builder.with_client_cert_verifier(verifier.build().unwrap())
+    } else {
+        builder.with_no_client_auth()
+    };
+    let config = builder
         .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
         .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    (acceptor, authority_certificate.der().clone(), authority_certificate.pem())
+    Issued {
+        acceptor: TlsAcceptor::from(Arc::new(config)),
+        authority: authority_certificate.der().clone(),
+        authority_pem: authority_certificate.pem(),
+        client: ClientPem { certificate: client.pem(), key: client_key.serialize_pem() },
+    }
 }
 
 async fn serve(acceptor: TlsAcceptor, stream: TcpStream, shared: Arc<Shared>) {

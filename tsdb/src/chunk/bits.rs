@@ -47,6 +47,16 @@ impl BitWriter {
         self.bytes.extend_from_slice(&word.to_be_bytes());
     }
 
+    /// Reads what was written so far, where it is.
+    pub(crate) fn reader(&self) -> BitReader<'_> {
+        BitReader {
+            bytes: &self.bytes,
+            tail: self.pending,
+            bits: self.bytes.len() * 8 + self.pending_bits as usize,
+            next_bit: 0,
+        }
+    }
+
     /// All bytes, the last one filled with zeros.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let tail = self.pending_bits.div_ceil(8) as usize;
@@ -69,32 +79,47 @@ impl BitWriter {
     }
 }
 
+/// Bits that a reader sees at least at once.
+pub(crate) const WINDOW_BITS: u32 = 57;
+
 /// Reads bits from bytes.
 #[derive(Debug, Clone)]
 pub(crate) struct BitReader<'a> {
     bytes: &'a [u8],
+    /// What stands behind the bytes, left-aligned.
+    tail: u64,
+    /// How many there are in all.
+    bits: usize,
     next_bit: usize,
 }
 
 impl<'a> BitReader<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> BitReader<'a> {
-        BitReader { bytes, next_bit: 0 }
+        BitReader { bytes, tail: 0, bits: bytes.len() * 8, next_bit: 0 }
     }
 
-    /// The next 57 bits or more, left-aligned; zeros stand for what is beyond the end.
+    /// The next [`WINDOW_BITS`] or more, left-aligned; zeros stand for what is beyond the end.
     #[inline]
-    fn window(&self) -> u64 {
+    pub(crate) fn window(&self) -> u64 {
         let start = self.next_bit / 8;
         let word = match self.bytes.get(start..start + 8) {
             Some(bytes) => u64::from_be_bytes(bytes.try_into().unwrap_or_default()),
-            None => {
-                let mut bytes = [0; 8];
-                let rest = self.bytes.get(start..).unwrap_or_default();
-                bytes[..rest.len()].copy_from_slice(rest);
-                u64::from_be_bytes(bytes)
-            }
+            None => self.last_window(start),
         };
         word << (self.next_bit % 8)
+    }
+
+    /// Eight bytes that reach into the tail, or beyond.
+    fn last_window(&self, start: usize) -> u64 {
+        let mut bytes = [0; 8];
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        bytes[..rest.len()].copy_from_slice(rest);
+        let word = u64::from_be_bytes(bytes);
+        match start.checked_sub(self.bytes.len()) {
+            None => word | (self.tail >> (8 * rest.len())),
+            Some(into) if into < 8 => self.tail << (8 * into),
+            Some(_) => 0,
+        }
     }
 
     /// Looks at the next `count` bits (1 to 32) without taking them; zeros stand for what is beyond the end.
@@ -107,7 +132,7 @@ impl<'a> BitReader<'a> {
     #[inline]
     pub(crate) fn skip(&mut self, count: u32) -> Option<()> {
         self.next_bit += count as usize;
-        (self.next_bit <= self.bytes.len() * 8).then_some(())
+        (self.next_bit <= self.bits).then_some(())
     }
 
     /// The next `count` bits (0 to 64).

@@ -70,11 +70,10 @@ pub fn decode_into(bytes: &[u8], points: &mut Vec<Point>) -> Result<(), Damaged>
             if !(1..=CHUNK_SAMPLES_MAX).contains(&count) {
                 return Err(Damaged);
             }
-            let times = times::read(&mut reader, count)?;
-            let values = values::read(&mut reader, count)?;
-            let pairs = times.into_iter().zip(values);
-            points.extend(pairs.map(|(timestamp_ms, value)| Point { timestamp_ms, value }));
-            Ok(())
+            let from = points.len();
+            points.reserve(count);
+            times::read(&mut reader, count, points)?;
+            values::read(&mut reader, &mut points[from..])
         }
         _ => Err(Damaged),
     }

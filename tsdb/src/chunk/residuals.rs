@@ -4,7 +4,7 @@
 //! Promise: any numbers come back, at about their entropy when their magnitudes are alike. Bytes are drawn in
 //! `docs/storage-format.md`.
 
-use super::bits::{BitReader, BitWriter};
+use super::bits::{BitReader, BitWriter, WINDOW_BITS};
 
 /// Classes 0 to 64 are the lengths of a number in bits.
 const LENGTH_CLASSES: usize = 65;
@@ -112,78 +112,86 @@ impl Column {
     }
 }
 
-/// Reads `count` numbers; `None` when the bytes are no such column.
-pub(crate) fn read(bytes: &[u8], count: usize) -> Option<Vec<u64>> {
+/// Calls `visit` with each of `count` numbers; `None` when the bytes are no such column.
+pub(crate) fn each(bytes: &[u8], count: usize, mut visit: impl FnMut(u64)) -> Option<()> {
     let mut bits = BitReader::new(bytes);
     let table = Table::read(&mut bits)?;
-    let mut numbers = Vec::with_capacity(count);
-    while numbers.len() < count {
-        let class = table.next(&mut bits)?;
+    let mut left = count;
+    while left > 0 {
+        let window = bits.window();
+        let (class, length) = table.entries[(window >> (64 - table.bits)) as usize];
+        let (class, length) = (usize::from(class), u32::from(length));
         if class < LENGTH_CLASSES {
-            numbers.push(if class == 0 {
-                0
+            // The highest bit is the class itself.
+            let extra = (class as u32).saturating_sub(1);
+            let below = if length + extra > WINDOW_BITS {
+                bits.skip(length)?;
+                bits.read(extra)?
             } else {
-                let extra = class as u32 - 1;
-                // The highest bit is the class itself.
-                (1u64 << extra) | bits.read(extra)?
-            });
-        } else {
+                bits.skip(length + extra)?;
+                (window << length).checked_shr(64 - extra).unwrap_or(0)
+            };
+            visit(if class == 0 { 0 } else { (1 << extra) | below });
+            left -= 1;
+        } else if class < CLASSES {
+            bits.skip(length)?;
             let log = (class - RUN_CLASS_BASE) as u32;
             let run = (1usize << log) | bits.read(log)? as usize;
-            if run > count - numbers.len() {
-                return None;
-            }
-            numbers.resize(numbers.len() + run, 0);
+            left = left.checked_sub(run)?;
+            (0..run).for_each(|_| visit(0));
+        } else {
+            return None;
         }
     }
-    Some(numbers)
+    Some(())
 }
 
-/// For every possible sequence of the next bits: the class, and the length of its code.
+/// For every possible sequence of the next bits: the class, and the length of its code. Those that are no code have no class.
 struct Table {
     bits: u32,
-    entries: Vec<(u8, u8)>,
+    entries: [(u8, u8); 1 << CODE_BITS_MAX],
 }
 
 impl Table {
     fn read(bits: &mut BitReader<'_>) -> Option<Table> {
-        let used = bits.read(CLASS_BITS)?;
-        let mut lengths = [0u32; CLASSES];
-        let mut only = None;
-        for _ in 0..used {
-            let class = bits.read(CLASS_BITS)? as usize;
-            let length = bits.read(LENGTH_BITS)? as u32;
-            if length > CODE_BITS_MAX || (length == 0) != (used == 1) || only >= Some(class) {
+        let used = bits.read(CLASS_BITS)? as usize;
+        // Class and length of its code, in order of the classes.
+        let mut codes = [(0u8, 0u32); CLASSES];
+        let codes = codes.get_mut(..used)?;
+        let mut before = None;
+        for code in &mut *codes {
+            let (class, length) = (bits.read(CLASS_BITS)? as usize, bits.read(LENGTH_BITS)? as u32);
+            if class >= CLASSES
+                || length > CODE_BITS_MAX
+                || (length == 0) != (used == 1)
+                || before >= Some(class)
+            {
                 return None;
             }
-            *lengths.get_mut(class)? = length;
-            only = Some(class);
+            before = Some(class);
+            *code = (class as u8, length);
         }
-        let only = only?;
-        let longest = lengths.iter().copied().max().unwrap_or(0);
+        let mut table = Table { bits: 1, entries: [(u8::MAX, 0); 1 << CODE_BITS_MAX] };
+        let longest = codes.iter().map(|&(_, length)| length).max()?;
         if longest == 0 {
-            return Some(Table { bits: 1, entries: vec![(only as u8, 0); 2] });
+            table.entries[..2].fill((codes[0].0, 0));
+            return Some(table);
         }
-        // A set of lengths that promises more codes than there are is no code.
-        let room: u64 =
-            lengths.iter().filter(|&&length| length > 0).map(|&length| 1u64 << (longest - length)).sum();
-        if room > 1 << longest {
-            return None;
+        table.bits = longest;
+        // Canonical codes stand in the table in their order: by length, then class.
+        let mut from = 0;
+        for length in 1..=longest {
+            for &(class, _) in codes.iter().filter(|(_, have)| *have == length) {
+                let to = from + (1 << (longest - length));
+                // A set of lengths that promises more codes than there are is no code.
+                if to > 1 << longest {
+                    return None;
+                }
+                table.entries[from..to].fill((class, length as u8));
+                from = to;
+            }
         }
-        let codes = canonical_codes(&lengths);
-        let mut entries = vec![(u8::MAX, 0u8); 1 << longest];
-        for (class, &length) in lengths.iter().enumerate().filter(|&(_, &length)| length > 0) {
-            let first = usize::from(codes[class]) << (longest - length);
-            entries[first..first + (1 << (longest - length))].fill((class as u8, length as u8));
-        }
-        Some(Table { bits: longest, entries })
-    }
-
-    #[inline]
-    fn next(&self, bits: &mut BitReader<'_>) -> Option<usize> {
-        let (class, length) = self.entries[bits.peek(self.bits) as usize];
-        bits.skip(u32::from(length))?;
-        (class != u8::MAX).then_some(usize::from(class))
+        Some(table)
     }
 }
 
@@ -254,6 +262,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn read(bytes: &[u8], count: usize) -> Option<Vec<u64>> {
+        let mut numbers = Vec::new();
+        each(bytes, count, |number| numbers.push(number))?;
+        Some(numbers)
+    }
 
     fn skewed() -> impl Strategy<Value = u64> {
         (0u32..=64, any::<u64>()).prop_map(|(bits, value)| if bits == 0 { 0 } else { value >> (64 - bits) })

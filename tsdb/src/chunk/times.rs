@@ -23,31 +23,46 @@ pub(super) fn write(bytes: &mut Vec<u8>, points: &[Point]) {
     }
 }
 
-/// Reads `count` times, each later than the one before.
-pub(super) fn read(reader: &mut Reader<'_>, count: usize) -> Result<Vec<i64>, Damaged> {
-    read_times(reader, count).ok_or(Damaged)
+/// Appends `count` points with their times, each later than the one before, and without their values.
+pub(super) fn read(reader: &mut Reader<'_>, count: usize, points: &mut Vec<Point>) -> Result<(), Damaged> {
+    read_times(reader, count, points).ok_or(Damaged)
 }
 
-fn read_times(reader: &mut Reader<'_>, count: usize) -> Option<Vec<i64>> {
+fn read_times(reader: &mut Reader<'_>, count: usize, points: &mut Vec<Point>) -> Option<()> {
     let kind = reader.byte()?;
     let mut time_ms = reader.signed()?;
     let mut step_ms = i64::try_from(reader.varint()?).ok()?;
-    let mut times = Vec::with_capacity(count);
-    times.push(time_ms);
-    let changes = match kind {
-        REGULAR => Vec::new(),
-        IRREGULAR => residuals::read(reader.counted()?, count.checked_sub(2)?)?,
+    let mut push = |timestamp_ms| points.push(Point { timestamp_ms, value: 0.0 });
+    push(time_ms);
+    match kind {
+        REGULAR => {
+            if count > 1 && step_ms <= 0 {
+                return None;
+            }
+            time_ms.checked_add(step_ms.checked_mul(count as i64 - 1)?)?;
+            for _ in 1..count {
+                time_ms += step_ms;
+                push(time_ms);
+            }
+        }
+        IRREGULAR => {
+            // Of two points there is one step, which is the first; the column has the changes from then on.
+            let changes = count.checked_sub(2)?;
+            let mut sound = step_ms > 0;
+            let mut step = |change: i64| {
+                step_ms = step_ms.wrapping_add(change);
+                let next_ms = time_ms.checked_add(step_ms).filter(|_| step_ms > 0);
+                sound &= next_ms.is_some();
+                time_ms = next_ms.unwrap_or(time_ms);
+                push(time_ms);
+            };
+            step(0);
+            residuals::each(reader.counted()?, changes, |change| step(unzigzag(change)))?;
+            if !sound {
+                return None;
+            }
+        }
         _ => return None,
-    };
-    for index in 1..count {
-        if index >= 2 && kind == IRREGULAR {
-            step_ms = step_ms.checked_add(unzigzag(changes[index - 2]))?;
-        }
-        if step_ms <= 0 {
-            return None;
-        }
-        time_ms = time_ms.checked_add(step_ms)?;
-        times.push(time_ms);
     }
-    Some(times)
+    Some(())
 }

@@ -80,6 +80,8 @@ enum Order {
     First = 1,
     /// Differences of differences.
     Second = 2,
+    /// Differences above the smallest of them: of what only rises, or only falls, no bit is spent on the sign.
+    Monotonic = 3,
 }
 
 fn write_integers(mut bytes: Vec<u8>, integers: &[i64]) -> Vec<u8> {
@@ -97,7 +99,13 @@ fn write_integers(mut bytes: Vec<u8>, integers: &[i64]) -> Vec<u8> {
     } else {
         differences.iter().map(|step| divide(*step, factor)).collect()
     };
-    let mut best = (Order::First, first, Column::new(steps.iter().map(|&step| zigzag(step))));
+    let smallest = monotonic(&steps);
+    let mut best = match smallest {
+        Some(least) => {
+            (Order::Monotonic, first, Column::new(steps.iter().map(|step| step.wrapping_sub(least) as u64)))
+        }
+        None => (Order::First, first, Column::new(steps.iter().map(|&step| zigzag(step)))),
+    };
     let mut best_cost = best.2.cost_bits();
     let second = std::iter::once(zigzag(steps[0]))
         .chain(steps.windows(2).map(|pair| zigzag(pair[1].wrapping_sub(pair[0]))));
@@ -116,7 +124,16 @@ fn write_integers(mut bytes: Vec<u8>, integers: &[i64]) -> Vec<u8> {
     bytes.push(order as u8);
     put_signed(&mut bytes, base);
     put_varint(&mut bytes, factor);
+    if order == Order::Monotonic {
+        put_signed(&mut bytes, smallest.unwrap_or(0));
+    }
     column.write(bytes)
+}
+
+/// The smallest of steps that all have one sign.
+fn monotonic(steps: &[i64]) -> Option<i64> {
+    let (&least, &most) = (steps.iter().min()?, steps.iter().max()?);
+    (least >= 0 || most <= 0).then_some(least)
 }
 
 /// Greatest common factor of all differences; 0 when there is no difference.
@@ -153,12 +170,12 @@ fn above_smallest(integers: &[i64], factor: u64) -> Option<(i64, impl Iterator<I
     Some((smallest, integers.iter().map(move |integer| (integer - smallest) as u64 / factor)))
 }
 
-/// Reads `count` values.
-pub(super) fn read(reader: &mut Reader<'_>, count: usize) -> Result<Vec<f64>, Damaged> {
-    read_values(reader, count).ok_or(Damaged)
+/// Reads the values of points that have their times.
+pub(super) fn read(reader: &mut Reader<'_>, points: &mut [Point]) -> Result<(), Damaged> {
+    read_values(reader, points).ok_or(Damaged)
 }
 
-fn read_values(reader: &mut Reader<'_>, count: usize) -> Option<Vec<f64>> {
+fn read_values(reader: &mut Reader<'_>, points: &mut [Point]) -> Option<()> {
     match reader.byte()? {
         DECIMAL => {
             let exponent = reader.byte()?;
@@ -170,52 +187,60 @@ fn read_values(reader: &mut Reader<'_>, count: usize) -> Option<Vec<f64>> {
             let mut next = 0usize;
             for _ in 0..odd_count {
                 let index = next.checked_add(usize::try_from(reader.varint()?).ok()?)?;
-                if index >= count {
+                if index >= points.len() {
                     return None;
                 }
                 odd.push((index, f64::from_bits(reader.word()?)));
                 next = index + 1;
             }
-            let integers = read_integers(reader, count)?;
-            let mut values: Vec<f64> =
-                integers.into_iter().map(|mantissa| decimal::value(mantissa, exponent)).collect();
+            read_integers(reader, points, |mantissa| decimal::value(mantissa, exponent))?;
             for (index, value) in odd {
-                values[index] = value;
+                points[index].value = value;
             }
-            Some(values)
+            Some(())
         }
-        FLOAT_BITS => {
-            let integers = read_integers(reader, count)?;
-            Some(integers.into_iter().map(|integer| f64::from_bits(unordered(integer))).collect())
-        }
+        FLOAT_BITS => read_integers(reader, points, |integer| f64::from_bits(unordered(integer))),
         _ => None,
     }
 }
 
-fn read_integers(reader: &mut Reader<'_>, count: usize) -> Option<Vec<i64>> {
+fn read_integers(reader: &mut Reader<'_>, points: &mut [Point], value: impl Fn(i64) -> f64) -> Option<()> {
     let order = reader.byte()?;
     let base = reader.signed()?;
     let factor = reader.varint()?;
     if factor == 0 {
-        return Some(vec![base; count]);
+        let value = value(base);
+        points.iter_mut().for_each(|point| point.value = value);
+        return Some(());
     }
     let scale = |number: i64| number.wrapping_mul(factor as i64);
     if order == Order::Plain as u8 {
-        let above = residuals::read(reader.rest(), count)?;
-        return Some(above.into_iter().map(|number| base.wrapping_add(scale(number as i64))).collect());
+        let mut to = points.iter_mut();
+        return residuals::each(reader.rest(), to.len(), |number| {
+            if let Some(point) = to.next() {
+                point.value = value(base.wrapping_add(scale(number as i64)));
+            }
+        });
     }
-    let steps = residuals::read(reader.rest(), count.checked_sub(1)?)?;
-    let mut integers = Vec::with_capacity(count);
+    let least = if order == Order::Monotonic as u8 { reader.signed()? } else { 0 };
+    let (first, rest) = points.split_first_mut()?;
+    first.value = value(base);
     let (mut integer, mut step) = (base, 0i64);
-    integers.push(base);
-    for number in steps {
-        step = match order {
-            1 => unzigzag(number),
-            2 => step.wrapping_add(unzigzag(number)),
-            _ => return None,
-        };
+    let (steps, count) = (reader.rest(), rest.len());
+    let mut to = rest.iter_mut();
+    let mut take = |step: i64| {
         integer = integer.wrapping_add(scale(step));
-        integers.push(integer);
+        if let Some(point) = to.next() {
+            point.value = value(integer);
+        }
+    };
+    match order {
+        1 => residuals::each(steps, count, |number| take(unzigzag(number))),
+        2 => residuals::each(steps, count, |number| {
+            step = step.wrapping_add(unzigzag(number));
+            take(step);
+        }),
+        3 => residuals::each(steps, count, |number| take(least.wrapping_add(number as i64))),
+        _ => None,
     }
-    Some(integers)
 }

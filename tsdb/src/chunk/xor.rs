@@ -4,7 +4,7 @@
 //! Promise: samples are appended one by one in order of time, and come back bit by bit. Bytes: `count` (varint), first time
 //! (signed varint), first value (8 bytes, little-endian), then bits; `docs/storage-format.md` draws them.
 
-use super::bits::{BitReader, BitWriter, Reader, put_signed, put_varint};
+use super::bits::{BitReader, BitWriter, Reader, WINDOW_BITS, put_signed, put_varint};
 use super::{CHUNK_SAMPLES_MAX, Damaged};
 use crate::series::Point;
 
@@ -121,11 +121,23 @@ impl XorChunk {
         bytes
     }
 
-    /// Appends the samples so far, in order of time.
-    pub(crate) fn read_into(&self, points: &mut Vec<Point>) {
-        // What this very code wrote can be read.
-        let read = read_bits(&self.bits.to_bytes(), self.first, self.count(), points);
-        debug_assert!(read.is_some());
+    /// Appends the samples so far that lie in `[start_ms, end_ms]`, in order of time.
+    pub(crate) fn read_into(&self, start_ms: i64, end_ms: i64, points: &mut Vec<Point>) {
+        let mut samples = Samples::new(self.bits.reader(), self.first);
+        let mut point = self.first;
+        for number in 1..=self.count() {
+            if point.timestamp_ms > end_ms {
+                return;
+            }
+            if point.timestamp_ms >= start_ms {
+                points.push(point);
+            }
+            if number < self.count() {
+                // What this very code wrote can be read.
+                let Some(following) = samples.next() else { return };
+                point = following;
+            }
+        }
     }
 }
 
@@ -139,36 +151,97 @@ pub(crate) fn decode_into(bytes: &[u8], points: &mut Vec<Point>) -> Result<(), D
         (1..=CHUNK_SAMPLES_MAX).contains(&count).then_some((count, Point { timestamp_ms, value }))
     })();
     let (count, first) = header.ok_or(Damaged)?;
-    read_bits(reader.rest(), first, count, points).ok_or(Damaged)
-}
-
-fn read_bits(bytes: &[u8], first: Point, count: usize, points: &mut Vec<Point>) -> Option<()> {
-    let mut bits = BitReader::new(bytes);
-    let mut delta_ms = 0i64;
-    let mut time_ms = first.timestamp_ms;
-    let mut value = first.value.to_bits();
-    let (mut leading, mut meaningful) = (0u32, 0u32);
+    let mut samples = Samples::new(BitReader::new(reader.rest()), first);
     points.reserve(count);
     points.push(first);
     for _ in 1..count {
-        delta_ms = delta_ms.checked_add(read_time(&mut bits)?)?;
-        if delta_ms <= 0 {
-            return None;
+        points.push(samples.next().ok_or(Damaged)?);
+    }
+    Ok(())
+}
+
+/// Samples after the first, one by one.
+struct Samples<'a> {
+    bits: BitReader<'a>,
+    time_ms: i64,
+    delta_ms: i64,
+    value: u64,
+    leading: u32,
+    meaningful: u32,
+}
+
+impl<'a> Samples<'a> {
+    fn new(bits: BitReader<'a>, first: Point) -> Samples<'a> {
+        Samples {
+            bits,
+            time_ms: first.timestamp_ms,
+            delta_ms: 0,
+            value: first.value.to_bits(),
+            leading: 0,
+            meaningful: 0,
         }
-        time_ms = time_ms.checked_add(delta_ms)?;
-        if bits.read(1)? == 1 {
-            if bits.read(1)? == 1 {
-                leading = bits.read(5)? as u32;
-                meaningful = bits.read(6)? as u32 + 1;
-            }
-            if meaningful == 0 || leading + meaningful > 64 {
+    }
+
+    /// The next one; `None` when the bits are none. The caller knows how many there are.
+    #[inline]
+    fn next(&mut self) -> Option<Point> {
+        // By far most samples come as regularly as those before: one look at the bits shows all that there is of them.
+        let window = self.bits.window();
+        if window >> 63 == 0 && self.delta_ms > 0 {
+            self.regular(window)?;
+        } else {
+            self.delta_ms = self.delta_ms.checked_add(read_time(&mut self.bits)?)?;
+            if self.delta_ms <= 0 {
                 return None;
             }
-            value ^= bits.read(meaningful)? << (64 - leading - meaningful);
+            self.read_value()?;
         }
-        points.push(Point { timestamp_ms: time_ms, value: f64::from_bits(value) });
+        self.time_ms = self.time_ms.checked_add(self.delta_ms)?;
+        Some(Point { timestamp_ms: self.time_ms, value: f64::from_bits(self.value) })
     }
-    Some(())
+
+    /// Takes the bit that says so, and the value.
+    #[inline]
+    fn regular(&mut self, window: u64) -> Option<()> {
+        if (window >> 62) & 1 == 0 {
+            return self.bits.skip(2);
+        }
+        let head = if (window >> 61) & 1 == 1 {
+            self.leading = (window >> 56) as u32 & 31;
+            self.meaningful = ((window >> 50) as u32 & 63) + 1;
+            14
+        } else {
+            3
+        };
+        let (leading, meaningful) = (self.leading, self.meaningful);
+        if meaningful == 0 || leading + meaningful > 64 {
+            return None;
+        }
+        let changed = if head + meaningful <= WINDOW_BITS {
+            self.bits.skip(head + meaningful)?;
+            (window << head) >> (64 - meaningful)
+        } else {
+            self.bits.skip(head)?;
+            self.bits.read(meaningful)?
+        };
+        self.value ^= changed << (64 - leading - meaningful);
+        Some(())
+    }
+
+    fn read_value(&mut self) -> Option<()> {
+        if self.bits.read(1)? == 0 {
+            return Some(());
+        }
+        if self.bits.read(1)? == 1 {
+            self.leading = self.bits.read(5)? as u32;
+            self.meaningful = self.bits.read(6)? as u32 + 1;
+        }
+        if self.meaningful == 0 || self.leading + self.meaningful > 64 {
+            return None;
+        }
+        self.value ^= self.bits.read(self.meaningful)? << (64 - self.leading - self.meaningful);
+        Some(())
+    }
 }
 
 fn read_time(bits: &mut BitReader<'_>) -> Option<i64> {

@@ -14,6 +14,7 @@ struct Held {
     /// Finished blocks are `Some`.
     blocks: BTreeMap<u64, Option<Arc<Values>>>,
     capacity_bytes: Option<u64>,
+    acknowledged: Option<u64>,
 }
 
 impl Held {
@@ -74,8 +75,12 @@ impl MemoryDisk {
     #[must_use]
     pub fn fork(&self) -> MemoryDisk {
         let held = self.held();
-        let copy =
-            Held { hot: held.hot.clone(), blocks: held.blocks.clone(), capacity_bytes: held.capacity_bytes };
+        let copy = Held {
+            hot: held.hot.clone(),
+            blocks: held.blocks.clone(),
+            capacity_bytes: held.capacity_bytes,
+            acknowledged: held.acknowledged,
+        };
         MemoryDisk(Arc::new(Mutex::new(copy)))
     }
 
@@ -108,6 +113,22 @@ impl Disk for MemoryDisk {
                 Write::Put(key, value) => held.hot.insert(key.clone(), value.clone()),
                 Write::Remove(key) => held.hot.remove(key),
             };
+        }
+        Ok(())
+    }
+
+    fn acknowledge(&self, sequence: u64) {
+        self.held().acknowledged = Some(sequence);
+    }
+
+    fn acknowledged(&self) -> Option<u64> {
+        self.held().acknowledged
+    }
+
+    fn remove(&self, keys: &[Vec<u8>]) -> Result<(), DiskError> {
+        let mut held = self.held();
+        for key in keys {
+            held.hot.remove(key);
         }
         Ok(())
     }

@@ -58,6 +58,16 @@ pub(crate) trait Disk: Send + Sync {
     /// Applies the changes; when this returns they outlive the process and the machine's power.
     fn write(&self, writes: &[Write]) -> Result<(), DiskError>;
 
+    /// Notes, outside of the hot database, up to which sequence it holds everything: by that the loss of its end is told, which
+    /// by itself looks as if it had never been written. Without a promise to outlive a loss of power.
+    fn acknowledge(&self, sequence: u64);
+
+    /// What was acknowledged last; `None` when it is not known.
+    fn acknowledged(&self) -> Option<u64>;
+
+    /// Removes keys of the hot database, given in order. What a crash leaves of them must mean nothing to anybody.
+    fn remove(&self, keys: &[Vec<u8>]) -> Result<(), DiskError>;
+
     /// Visits keys and values of the hot database under a prefix, in order.
     fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), DiskError>;
 

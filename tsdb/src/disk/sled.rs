@@ -1,8 +1,8 @@
 //! History on disk, by sled, laid out by measurement: values of the hot database below 6 KiB, blocks of their own databases
 //! with values of about 120 KiB that are written once. Anything else leaks files or bloats (`docs/storage-format.md`).
 //!
-//! Layout of DIR: `lock` (held with `flock`, contains the owner's process id), `format` (one line), `hot/`, `blocks/NAME/`,
-//! `aside/` (what could not be read, kept for a person to look at).
+//! Layout of DIR: `lock` (held with `flock`, contains the owner's process id), `format` (one line), `acknowledged` (the sequence
+//! up to which `hot/` holds everything, and its checksum), `hot/`, `blocks/NAME/`, `aside/` (what could not be read, kept for a person to look at).
 //!
 //! sled refuses everything after its first I/O error, so the hot database is closed then and opened again. It panics on some
 //! damaged files; such a panic is caught and is [`DiskError::Corrupt`].
@@ -10,7 +10,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write as _};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,12 +19,25 @@ use std::time::Duration;
 use rustix::fs::FlockOperation;
 
 use super::{BlockReader, BlockWriter, Disk, DiskError, Write};
+use crate::frame;
+
+/// Name of the file that says how far the log goes.
+const ACKNOWLEDGED: &str = "acknowledged";
 
 /// What stands in `DIR/format`.
 const FORMAT: &str = "flyball-tsdb 1";
 
 /// Page cache of the hot database: it is written, and read once at start.
 const HOT_CACHE_BYTES: u64 = 4 << 20;
+
+/// The hot database is closed, and opened again when it is next asked, after so many bytes were written or read, or after
+/// a part of its size: what sled keeps of pages that it wrote it gives back only then. Its cache looks for what to give up
+/// only when a 256th of the pages was touched 64 times.
+const REOPENED_AFTER_BYTES: u64 = 6 << 20;
+const REOPENED_AFTER_PART: u64 = 24;
+
+/// What a key that is removed counts: the value that is read for it.
+const REMOVED_BYTES: usize = 4 << 10;
 
 /// Page cache of an open block.
 const BLOCK_CACHE_BYTES: u64 = 4 << 20;
@@ -39,10 +52,19 @@ const OPEN_PAUSE: Duration = Duration::from_millis(10);
 /// See the module.
 pub struct SledDisk {
     dir: PathBuf,
-    hot: Mutex<Option<sled::Db>>,
+    hot: Mutex<Hot>,
     reserve_bytes: u64,
+    acknowledged: File,
     loss: Option<String>,
     _lock: Lock,
+}
+
+/// The database that is always open, but for moments.
+#[derive(Default)]
+struct Hot {
+    database: Option<sled::Db>,
+    /// Bytes written and read since it was opened.
+    touched_bytes: u64,
 }
 
 /// The right to the data folder. Given back when this is dropped, not when the last copy of the descriptor is closed: a
@@ -134,6 +156,20 @@ fn open_database(path: &Path, cache_bytes: u64) -> Result<sled::Db, DiskError> {
     Err(DiskError::Io(format!("{}: the database is locked", path.display())))
 }
 
+/// Changes for which sled leaves about as much garbage as is collected at once.
+const CHANGES_PER_COLLECTION: usize = 64;
+
+/// Garbage is collected when its epoch has been over twice.
+const EPOCHS: usize = 4;
+
+/// Frees what sled has thrown away. It leaves that to the collector that it shares with everybody (crossbeam's), which works
+/// when it is called and for its part: far too slow for batches, each of which is one call.
+fn collect(changes: usize) {
+    for _ in 0..changes / CHANGES_PER_COLLECTION + EPOCHS {
+        crossbeam_epoch::pin().flush();
+    }
+}
+
 impl SledDisk {
     /// Opens the data folder, which is made if it is not there. A hot database that cannot be read is moved aside, and
     /// [`super::Disk::opened_with_loss`] says so.
@@ -145,8 +181,18 @@ impl SledDisk {
         fs::create_dir_all(&blocks).map_err(io_error(&blocks))?;
         let lock = lock(dir)?;
         check_format(dir)?;
+        let acknowledged = dir.join(ACKNOWLEDGED);
+        let mut options = File::options();
+        let acknowledged = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&acknowledged)
+            .map_err(io_error(&acknowledged))?;
+        let hot = Mutex::default();
         let mut disk =
-            SledDisk { dir: dir.to_owned(), hot: Mutex::new(None), reserve_bytes, loss: None, _lock: lock };
+            SledDisk { dir: dir.to_owned(), hot, reserve_bytes, acknowledged, loss: None, _lock: lock };
         let path = disk.hot_path();
         let hot = match open_database(&path, HOT_CACHE_BYTES) {
             Err(DiskError::Corrupt(reason)) => {
@@ -156,7 +202,7 @@ impl SledDisk {
             }
             other => other?,
         };
-        disk.hot = Mutex::new(Some(hot));
+        disk.hot = Mutex::new(Hot { database: Some(hot), touched_bytes: 0 });
         Ok(disk)
     }
 
@@ -188,10 +234,29 @@ impl SledDisk {
 
     fn hot(&self) -> Result<sled::Db, DiskError> {
         let mut hot = self.hot.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(hot) = &*hot {
-            return Ok(hot.clone());
+        if let Some(database) = &hot.database {
+            return Ok(database.clone());
         }
-        Ok(hot.insert(open_database(&self.hot_path(), HOT_CACHE_BYTES)?).clone())
+        let database = open_database(&self.hot_path(), HOT_CACHE_BYTES)?;
+        *hot = Hot { database: Some(database.clone()), touched_bytes: 0 };
+        Ok(database)
+    }
+
+    fn close_hot(&self) {
+        *self.hot.lock().unwrap_or_else(PoisonError::into_inner) = Hot::default();
+    }
+
+    /// Notes what was written, and closes the database when that was much. Whoever else has it meanwhile keeps it
+    /// open, and the next one waits for him.
+    fn touched(&self, bytes: usize) {
+        let mut hot = self.hot.lock().unwrap_or_else(PoisonError::into_inner);
+        hot.touched_bytes += bytes as u64;
+        if hot.touched_bytes >= REOPENED_AFTER_BYTES {
+            let part = self.hot_bytes().unwrap_or(0) / REOPENED_AFTER_PART;
+            if hot.touched_bytes >= part {
+                *hot = Hot::default();
+            }
+        }
     }
 
     fn check_space(&self) -> Result<(), DiskError> {
@@ -219,10 +284,17 @@ impl Disk for SledDisk {
         }
         let hot = self.hot()?;
         let mut batch = sled::Batch::default();
+        let mut bytes = 0;
         for write in writes {
             match write {
-                Write::Put(key, value) => batch.insert(key.as_slice(), value.as_slice()),
-                Write::Remove(key) => batch.remove(key.as_slice()),
+                Write::Put(key, value) => {
+                    bytes += value.len();
+                    batch.insert(key.as_slice(), value.as_slice());
+                }
+                Write::Remove(key) => {
+                    bytes += REMOVED_BYTES;
+                    batch.remove(key.as_slice());
+                }
             }
         }
         let path = self.hot_path();
@@ -230,22 +302,64 @@ impl Disk for SledDisk {
             hot.apply_batch(batch)?;
             hot.flush().map(|_| ())
         });
+        drop(hot);
         if result.is_err() {
-            drop(hot);
-            *self.hot.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            self.close_hot();
+        } else {
+            self.touched(bytes);
+            collect(writes.len());
+        }
+        result
+    }
+
+    fn acknowledge(&self, sequence: u64) {
+        // What cannot be noted is not missed later: the loss of the log's end would not be told, that is all.
+        let noted = frame::close(ACKNOWLEDGED.as_bytes(), &sequence.to_le_bytes());
+        if let Err(error) = self.acknowledged.write_all_at(&noted, 0) {
+            tracing::debug!(%error, "the end of the log is not noted");
+        }
+    }
+
+    fn acknowledged(&self) -> Option<u64> {
+        let mut noted = [0; frame::HEADER_BYTES + 8];
+        self.acknowledged.read_exact_at(&mut noted, 0).ok()?;
+        let body = frame::open(ACKNOWLEDGED.as_bytes(), &noted).ok()?;
+        Some(u64::from_le_bytes(body.try_into().ok()?))
+    }
+
+    /// One by one and in order: a batch would go through the pages at random, and read each again and again.
+    fn remove(&self, keys: &[Vec<u8>]) -> Result<(), DiskError> {
+        let hot = self.hot()?;
+        let result = guarded(&self.hot_path(), || {
+            for key in keys {
+                hot.remove(key)?;
+            }
+            Ok(())
+        });
+        drop(hot);
+        if result.is_err() {
+            self.close_hot();
+        } else {
+            self.touched(keys.len() * REMOVED_BYTES);
+            collect(keys.len());
         }
         result
     }
 
     fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), DiskError> {
         let hot = self.hot()?;
-        guarded(&self.hot_path(), || {
+        let mut bytes = 0;
+        let scanned = guarded(&self.hot_path(), || {
             for entry in hot.scan_prefix(prefix) {
                 let (key, value) = entry?;
+                bytes += value.len();
                 visit(&key, &value);
             }
             Ok(())
-        })
+        });
+        // Whoever reads it at the start reads on: the next who writes closes it.
+        self.hot.lock().unwrap_or_else(PoisonError::into_inner).touched_bytes += bytes as u64;
+        scanned
     }
 
     fn blocks(&self) -> Result<Vec<u64>, DiskError> {
@@ -349,6 +463,8 @@ impl BlockWriter for SledBlockWriter {
     fn finish(&mut self) -> Result<(), DiskError> {
         if let Some(database) = self.database.take() {
             guarded(&self.path, || database.flush())?;
+            drop(database);
+            collect(CHANGES_PER_COLLECTION * EPOCHS);
         }
         // The folder's own entry has to outlive a loss of power too.
         let parent = self.path.parent().unwrap_or(&self.path);
@@ -399,6 +515,23 @@ mod tests {
         assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
         drop(first);
         SledDisk::open(dir.path(), 0).unwrap();
+    }
+
+    #[test]
+    fn much_is_written_across_several_openings() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = SledDisk::open(dir.path(), 0).unwrap();
+        let value = vec![7; 6 << 10];
+        let count = 2 * (REOPENED_AFTER_BYTES as usize / value.len());
+        for first in (0..count).step_by(64) {
+            let puts =
+                (first..first + 64).map(|number| Write::Put(number.to_be_bytes().to_vec(), value.clone()));
+            disk.write(&puts.collect::<Vec<_>>()).unwrap();
+        }
+        assert!(disk.hot.lock().unwrap().touched_bytes < REOPENED_AFTER_BYTES);
+        let mut seen = 0;
+        disk.scan(&[], &mut |_, found| seen += usize::from(found == value)).unwrap();
+        assert_eq!(seen, count.div_ceil(64) * 64);
     }
 
     #[test]

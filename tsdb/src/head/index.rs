@@ -3,7 +3,7 @@
 //! Invariant: the lists (postings) hold slots in order; every live slot stands in exactly one list per label of its series.
 //! A slot whose series is gone is used again with the next generation, so a [`SeriesRef`] to the old one is recognised.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use flyball_model::labels::Labels;
 use super::hash_index::{ByNumber, HashIndex};
 use super::symbols::Symbols;
 use crate::matchers::Index;
+use crate::series::By;
 
 /// A series of the head, for those who append to it again and again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -201,6 +202,33 @@ impl HeadIndex {
     pub(crate) fn labels(&self, slot: u32) -> Arc<Labels> {
         // They were a set of labels when they came.
         Arc::new(Labels::from_pairs(self.texts(slot)).unwrap_or_default())
+    }
+
+    /// The group of each of some live slots, and what the slots of a group have in common. Groups are numbered in the order
+    /// in which they come up.
+    pub(crate) fn groups(&self, slots: &[u32], by: &By<'_>) -> (Vec<u32>, Vec<Labels>) {
+        let names: Vec<u32> = by.names.iter().filter_map(|name| self.symbols.find(name)).collect();
+        let mut numbers: HashMap<Box<[(u32, u32)]>, u32> = HashMap::new();
+        let mut labels = Vec::new();
+        let mut key = Vec::new();
+        let number_of = |slot: &u32| {
+            let pairs = self.entries[*slot as usize].as_ref().map_or(&[][..], |entry| &entry.labels);
+            key.clear();
+            key.extend(pairs.iter().copied().filter(|&(name, value)| {
+                names.contains(&name) != by.without && !self.symbols.text(value).is_empty()
+            }));
+            if let Some(&number) = numbers.get(&*key) {
+                return number;
+            }
+            let kept = key.iter().map(|&(name, value)| (self.symbols.text(name), self.symbols.text(value)));
+            // Labels of one series: a set of labels.
+            labels.push(Labels::from_pairs(kept).unwrap_or_default());
+            let number = (labels.len() - 1) as u32;
+            numbers.insert(key.as_slice().into(), number);
+            number
+        };
+        let of_slot = slots.iter().map(number_of).collect();
+        (of_slot, labels)
     }
 
     /// All live slots, in order.

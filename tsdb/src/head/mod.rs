@@ -1,7 +1,8 @@
 //! The head: series with samples that are in no sealed block yet, in memory.
 //!
 //! Promise: appending to a known series takes one lock that it shares with a sixteenth of the others; only new series wait
-//! for readers of the index. Locks are taken in the order index, stripe.
+//! for readers of the index. Locks are taken in the order index, stripe. Neighbours share a lock, for what one target brings
+//! comes together: a [`Cursor`] takes the lock once for all of them.
 
 mod hash_index;
 pub(crate) mod index;
@@ -31,6 +32,21 @@ pub(crate) fn partition_end_ms(partition: u32) -> i64 {
 
 /// How many parts the samples are in, each with a lock of its own.
 pub(crate) const STRIPES: usize = 16;
+
+/// Neighbouring slots that share a stripe.
+const RUN: usize = 64;
+
+/// Stripe of a slot, and its position there.
+fn place_of(slot: u32) -> (usize, usize) {
+    let (run, place) = (slot as usize / RUN, slot as usize % RUN);
+    (run % STRIPES, run / STRIPES * RUN + place)
+}
+
+/// The reverse of [`place_of`].
+fn slot_at(stripe: usize, position: usize) -> u32 {
+    let (run, place) = (position / RUN * STRIPES + stripe, position % RUN);
+    (run * RUN + place) as u32
+}
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -76,8 +92,8 @@ impl Head {
     }
 
     fn with_series<T>(&self, slot: u32, use_it: impl FnOnce(&mut HeadSeries) -> T) -> Option<T> {
-        let mut stripe = lock(&self.stripes[slot as usize % STRIPES]);
-        stripe.get_mut(slot as usize / STRIPES).map(use_it)
+        let (stripe, position) = place_of(slot);
+        lock(&self.stripes[stripe]).get_mut(position).map(use_it)
     }
 
     /// The series of these labels, a new one if there is room.
@@ -108,34 +124,22 @@ impl Head {
 
     /// Makes the place where a new series keeps its samples.
     pub(crate) fn make_room(&self, series: SeriesRef) {
-        let mut stripe = lock(&self.stripes[series.slot as usize % STRIPES]);
-        let position = series.slot as usize / STRIPES;
+        let (stripe, position) = place_of(series.slot);
+        let mut stripe = lock(&self.stripes[stripe]);
         if stripe.len() <= position {
+            if stripe.capacity() <= position {
+                // By an eighth, not to the double: places that nobody needs are memory all the same.
+                let more = (stripe.len() / 8).max(position + 1 - stripe.len());
+                stripe.reserve_exact(more);
+            }
             stripe.resize_with(position + 1, HeadSeries::default);
         }
         stripe[position] = HeadSeries::new(series.generation);
     }
 
-    /// Adds a sample; `None` when the series is not the one meant any more.
-    pub(crate) fn append(&self, series: SeriesRef, point: Point) -> Option<AppendedTo> {
-        self.with_series(series.slot, |known| {
-            if known.generation != series.generation {
-                return None;
-            }
-            let outcome = known.append(point);
-            let stored = matches!(outcome, Appended::Stored | Appended::StoredLate);
-            let partition = Some(partition_of(point.timestamp_ms));
-            let define = stored && known.defined_in != partition;
-            if define {
-                known.defined_in = partition;
-            }
-            Some(AppendedTo { outcome, define })
-        })?
-    }
-
-    /// Takes up a sample that the log gives back. The log knows its labels under the slot of then, not under this one.
-    pub(crate) fn replay(&self, slot: u32, point: Point) {
-        self.with_series(slot, |series| series.append(point));
+    /// For who appends to, or reads, many series.
+    pub(crate) fn cursor(&self) -> Cursor<'_> {
+        Cursor { head: self, held: None }
     }
 
     /// Takes up a chunk that the log gives back.
@@ -156,7 +160,7 @@ impl Head {
     /// Calls `visit` with each slot of one stripe (of [`STRIPES`]) and its samples.
     pub(crate) fn for_each_in(&self, stripe: usize, mut visit: impl FnMut(u32, &mut HeadSeries)) {
         for (position, series) in lock(&self.stripes[stripe]).iter_mut().enumerate() {
-            visit((position * STRIPES + stripe) as u32, series);
+            visit(slot_at(stripe, position), series);
         }
     }
 
@@ -190,5 +194,59 @@ impl Head {
             index.remove(&empty);
             empty.len()
         })
+    }
+}
+
+/// Goes from series to series and keeps the lock of the last one, for the next is likely to share it. Nobody who has one may
+/// take another lock of the head.
+pub(crate) struct Cursor<'a> {
+    head: &'a Head,
+    held: Option<(usize, MutexGuard<'a, Vec<HeadSeries>>)>,
+}
+
+impl Cursor<'_> {
+    fn series(&mut self, slot: u32) -> Option<&mut HeadSeries> {
+        let (stripe, position) = place_of(slot);
+        if self.held.as_ref().is_none_or(|(held, _)| *held != stripe) {
+            // The one before is given back before the next is taken.
+            self.held = None;
+            self.held = Some((stripe, lock(&self.head.stripes[stripe])));
+        }
+        self.held.as_mut().and_then(|(_, series)| series.get_mut(position))
+    }
+
+    /// Adds a sample; `None` when the series is not the one meant any more.
+    pub(crate) fn append(&mut self, series: SeriesRef, point: Point) -> Option<AppendedTo> {
+        let known = self.series(series.slot).filter(|known| known.generation == series.generation)?;
+        let outcome = known.append(point);
+        let stored = matches!(outcome, Appended::Stored | Appended::StoredLate);
+        let partition = Some(partition_of(point.timestamp_ms));
+        let define = stored && known.defined_in != partition;
+        if define {
+            known.defined_in = partition;
+        }
+        Some(AppendedTo { outcome, define })
+    }
+
+    /// Takes up a sample that the log gives back. The log knows its labels under the slot of then, not under this one.
+    pub(crate) fn replay(&mut self, slot: u32, point: Point) {
+        if let Some(series) = self.series(slot) {
+            series.append(point);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_slot_has_a_place_of_its_own() {
+        let places: std::collections::BTreeSet<(usize, usize)> = (0..10_000).map(place_of).collect();
+        assert_eq!(places.len(), 10_000);
+        assert!((0..10_000).all(|slot| {
+            let (stripe, position) = place_of(slot);
+            stripe < STRIPES && slot_at(stripe, position) == slot
+        }));
     }
 }

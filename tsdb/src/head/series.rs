@@ -3,6 +3,8 @@
 //! Invariant: no chunk crosses the border of a partition. Chunks are in the order in which they were filled; only samples
 //! that came late make them overlap, and reading puts everything in order, the sample that came first winning.
 
+use std::ops::RangeInclusive;
+
 use super::partition_of;
 use crate::chunk::{self, xor::XorChunk};
 use crate::series::Point;
@@ -14,9 +16,23 @@ pub(crate) const OPEN_SAMPLES_MAX: usize = 120;
 #[derive(Debug, Clone)]
 pub(crate) struct ClosedChunk {
     pub(crate) first_ms: i64,
-    pub(crate) last_ms: i64,
+    /// From the first sample to the last: within a partition.
+    span_ms: u32,
     pub(crate) state: ChunkState,
     pub(crate) bytes: Box<[u8]>,
+}
+
+impl ClosedChunk {
+    /// `None` when the times are not those of one partition.
+    fn new(first_ms: i64, last_ms: i64, state: ChunkState, bytes: Box<[u8]>) -> Option<ClosedChunk> {
+        let span_ms = u32::try_from(last_ms.checked_sub(first_ms)?).ok()?;
+        Some(ClosedChunk { first_ms, span_ms, state, bytes })
+    }
+
+    /// Time of the last sample.
+    pub(crate) fn last_ms(&self) -> i64 {
+        self.first_ms + i64::from(self.span_ms)
+    }
 }
 
 /// Where else a closed chunk stands.
@@ -113,7 +129,7 @@ impl HeadSeries {
     fn close_open(&mut self) {
         if let Some(open) = self.open.take() {
             let mut points = Vec::with_capacity(open.count());
-            open.read_into(&mut points);
+            open.read_into(i64::MIN, i64::MAX, &mut points);
             self.push_closed(&points);
         }
     }
@@ -127,14 +143,11 @@ impl HeadSeries {
 
     fn push_closed(&mut self, points: &[Point]) {
         let (Some(first), Some(last)) = (points.first(), points.last()) else { return };
-        let chunk = ClosedChunk {
-            first_ms: first.timestamp_ms,
-            last_ms: last.timestamp_ms,
-            state: ChunkState::Logged,
-            bytes: chunk::encode(points).into_boxed_slice(),
-        };
+        let bytes = chunk::encode(points).into_boxed_slice();
+        let chunk = ClosedChunk::new(first.timestamp_ms, last.timestamp_ms, ChunkState::Logged, bytes);
+        debug_assert!(chunk.is_some(), "samples of one partition");
         self.closed.reserve_exact(1);
-        self.closed.push(chunk);
+        self.closed.extend(chunk);
     }
 
     /// Closes what is open and hands out the chunks that the log has only sample by sample; from now on it has them whole.
@@ -151,9 +164,10 @@ impl HeadSeries {
 
     /// Takes up a chunk that the log has whole.
     pub(crate) fn restore(&mut self, first_ms: i64, last_ms: i64, bytes: &[u8]) {
-        let state = ChunkState::Checkpointed;
-        self.last_ms = self.last_ms.max(Some(last_ms));
-        self.closed.push(ClosedChunk { first_ms, last_ms, state, bytes: bytes.into() });
+        if let Some(chunk) = ClosedChunk::new(first_ms, last_ms, ChunkState::Checkpointed, bytes.into()) {
+            self.last_ms = self.last_ms.max(Some(last_ms));
+            self.closed.push(chunk);
+        }
     }
 
     /// Marks all samples of a partition as going into the block that is being made, and hands them out in order.
@@ -199,7 +213,7 @@ impl HeadSeries {
         let range = start_ms..=end_ms;
         let ends = |first: i64, last: i64| range.contains(&first) || range.contains(&last);
         let open = self.open.as_ref().map(|open| (open.first().timestamp_ms, open.last().timestamp_ms));
-        let mut chunks = self.closed.iter().map(|chunk| (chunk.first_ms, chunk.last_ms)).chain(open);
+        let mut chunks = self.closed.iter().map(|chunk| (chunk.first_ms, chunk.last_ms())).chain(open);
         if chunks.any(|(first, last)| ends(first, last)) {
             return true;
         }
@@ -218,10 +232,15 @@ impl HeadSeries {
 
     /// Appends the samples in `[start_ms, end_ms]`, in order of time, each time once.
     pub(crate) fn read_into(&self, start_ms: i64, end_ms: i64, points: &mut Vec<Point>) {
+        let range = start_ms..=end_ms;
         let from = points.len();
         for chunk in &self.closed {
-            if chunk.first_ms <= end_ms && chunk.last_ms >= start_ms {
+            if chunk.first_ms <= end_ms && chunk.last_ms() >= start_ms {
+                let before = points.len();
                 let _ = chunk::decode_into(&chunk.bytes, points);
+                if chunk.first_ms < start_ms || chunk.last_ms() > end_ms {
+                    keep_inside(points, before, &range);
+                }
             }
         }
         if let Some(open) = &self.open
@@ -231,14 +250,15 @@ impl HeadSeries {
             if start_ms >= open.last().timestamp_ms {
                 points.push(open.last());
             } else {
-                open.read_into(points);
+                open.read_into(start_ms, end_ms, points);
             }
         }
-        points.extend(&self.late);
-        let mut mine = points.split_off(from);
-        mine.retain(|point| (start_ms..=end_ms).contains(&point.timestamp_ms));
-        put_in_order(&mut mine);
-        points.append(&mut mine);
+        points.extend(self.late.iter().filter(|point| range.contains(&point.timestamp_ms)));
+        if !is_in_order(&points[from..]) {
+            let mut mine = points.split_off(from);
+            put_in_order(&mut mine);
+            points.append(&mut mine);
+        }
     }
 
     /// Memory of the samples beyond the structure itself, bytes.
@@ -251,9 +271,25 @@ impl HeadSeries {
     }
 }
 
+/// Keeps of the points from a position on those in the range.
+fn keep_inside(points: &mut Vec<Point>, from: usize, range: &RangeInclusive<i64>) {
+    let mut kept = from;
+    for position in from..points.len() {
+        if range.contains(&points[position].timestamp_ms) {
+            points[kept] = points[position];
+            kept += 1;
+        }
+    }
+    points.truncate(kept);
+}
+
+fn is_in_order(points: &[Point]) -> bool {
+    points.windows(2).all(|pair| pair[0].timestamp_ms < pair[1].timestamp_ms)
+}
+
 /// Sorts by time where needed; of several samples of one time the first stays.
 pub(crate) fn put_in_order(points: &mut Vec<Point>) {
-    if points.windows(2).all(|pair| pair[0].timestamp_ms < pair[1].timestamp_ms) {
+    if is_in_order(points) {
         return;
     }
     points.sort_by_key(|point| point.timestamp_ms);
@@ -316,7 +352,7 @@ mod tests {
         assert_eq!(chunks.len(), 3);
         series.checkpoint(|_, _| panic!("nothing is new"));
         let mut restored = HeadSeries::default();
-        chunks.iter().for_each(|chunk| restored.restore(chunk.first_ms, chunk.last_ms, &chunk.bytes));
+        chunks.iter().for_each(|chunk| restored.restore(chunk.first_ms, chunk.last_ms(), &chunk.bytes));
         assert_eq!(read(&restored), read(&series));
         assert_eq!(restored.append(point(249, 249.0)), Appended::Duplicate);
         assert_eq!(restored.append(point(250, 1.0)), Appended::Stored);

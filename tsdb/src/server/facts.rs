@@ -21,6 +21,20 @@ pub trait Scraped: Send + Sync {
 
     /// What the targets say about their metrics, by name.
     fn metadata(&self) -> BTreeMap<String, Vec<Metadata>>;
+
+    /// The configuration of scraping.
+    fn configuration(&self) -> Configuration;
+}
+
+/// The configuration that holds.
+#[derive(Debug, Clone, Default)]
+pub struct Configuration {
+    /// As YAML.
+    pub text: String,
+    /// Whether its file, as it was last seen, is what holds.
+    pub is_current: bool,
+    /// Since when it holds, Unix milliseconds.
+    pub loaded_ms: i64,
 }
 
 /// How the process was started, for those who ask.
@@ -29,8 +43,6 @@ pub struct About {
     pub scraped: Arc<dyn Scraped>,
     /// Flags with their values.
     pub flags: BTreeMap<String, String>,
-    /// The scrape configuration, as YAML.
-    pub config: String,
     /// How long and how much is kept, in words.
     pub retention: String,
 }
@@ -58,13 +70,14 @@ impl Facts for ProcessFacts {
     fn runtime(&self) -> Runtime {
         let damage =
             self.shared.upgrade().and_then(|shared| shared.store()).map(|store| store.damage().len());
+        let configuration = self.about.scraped.configuration();
         Runtime {
             start_time: rfc3339_seconds(self.started_ms),
             folder: std::env::current_dir().map(|dir| dir.display().to_string()).unwrap_or_default(),
             hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             server_time: rfc3339_seconds(now_ms()),
-            reload_config_success: true,
-            last_config_time: rfc3339_seconds(self.started_ms),
+            reload_config_success: configuration.is_current,
+            last_config_time: rfc3339_seconds(configuration.loaded_ms),
             corruption_count: damage.unwrap_or(0) as u64,
             threads: fs::read_dir("/proc/self/task").map_or(0, Iterator::count),
             processors: std::thread::available_parallelism().map_or(1, Into::into),
@@ -77,7 +90,7 @@ impl Facts for ProcessFacts {
     }
 
     fn config(&self) -> String {
-        self.about.config.clone()
+        self.about.scraped.configuration().text
     }
 
     fn chunks(&self) -> Option<u64> {

@@ -33,12 +33,12 @@ use crate::api::ErrorType;
 use crate::api::serve::{Limits, QueryServer, refused};
 use crate::ingest::{NodeSink, Worker};
 use crate::promql::engine::Options;
-use crate::series::{Matcher, Point, ReadError, ReadLimits, Series, SeriesSource};
+use crate::series::{By, Matcher, Point, ReadError, ReadLimits, Series, SeriesSource};
 use crate::store::{FLUSH_INTERVAL, Service, Settings, Store, StoreReport, now_ms};
 use crate::threads::step_back;
 
 pub use doors::{GROUP, VERSION};
-pub use facts::{About, Scraped};
+pub use facts::{About, Configuration, Scraped};
 pub use snapshot::FOLDER as SNAPSHOTS_FOLDER;
 
 /// How long a store that cannot be opened is left alone.
@@ -197,6 +197,18 @@ impl SeriesSource for Appender {
         visit: &mut dyn FnMut(&Arc<Labels>, &[Point]) -> ControlFlow<()>,
     ) -> Result<(), ReadError> {
         self.readable()?.scan(matchers, start_ms, end_ms, limits, visit)
+    }
+
+    fn scan_groups(
+        &self,
+        matchers: &[Matcher],
+        by: &By<'_>,
+        start_ms: i64,
+        end_ms: i64,
+        limits: ReadLimits,
+        visit: &mut dyn FnMut(usize, &[Point]) -> ControlFlow<()>,
+    ) -> Result<Option<Vec<Labels>>, ReadError> {
+        self.readable()?.scan_groups(matchers, by, start_ms, end_ms, limits, visit)
     }
 
     fn label_names(

@@ -31,6 +31,10 @@ impl Scraped for NoTargets {
             Metadata { kind: "gauge".into(), help: "Whether the scrape worked".into(), unit: String::new() };
         BTreeMap::from([("up".to_owned(), vec![up])])
     }
+
+    fn configuration(&self) -> Configuration {
+        Configuration { text: "scrape_configs: []".into(), is_current: false, loaded_ms: 1000 }
+    }
 }
 
 fn start(dir: &Path, store: Settings) -> (History, Advice) {
@@ -51,7 +55,6 @@ fn start_with(dir: &Path, store: Settings, change: impl FnOnce(&mut Setup)) -> (
     let about = |_: &Arc<NodeSink>| About {
         scraped: Arc::new(NoTargets),
         flags: BTreeMap::new(),
-        config: String::new(),
         retention: "15d".into(),
     };
     (History::start(setup, about, &OwnMetrics::new()).unwrap(), advice)

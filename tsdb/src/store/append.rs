@@ -7,7 +7,7 @@ use flyball_model::labels::Labels;
 use super::{Pending, Store, StoreError, lock};
 use crate::head::index::SeriesRef;
 use crate::head::series::Appended;
-use crate::head::{NoRoom, partition_of};
+use crate::head::{Cursor, NoRoom, partition_of};
 use crate::log::{LABELS_BYTES_MAX, SOURCE_BYTES_MAX, SlotSample};
 use crate::series::{METRIC_NAME, Point};
 
@@ -161,6 +161,7 @@ impl Store {
         let mut pending = Pending::default();
         pending.samples.reserve(samples.len());
         let gate = self.gate.read().unwrap_or_else(PoisonError::into_inner);
+        let mut cursor = self.head.cursor();
         for (position, sample) in samples.iter().enumerate() {
             let point = Point { timestamp_ms: sample.timestamp_ms, value: sample.value };
             if point.timestamp_ms < oldest_ms {
@@ -168,9 +169,10 @@ impl Store {
             } else if point.timestamp_ms > newest_ms {
                 report.too_new += 1;
             } else {
-                self.append_one(sample.series, point, position, &mut report, &mut pending);
+                append_one(&mut cursor, sample.series, point, position, &mut report, &mut pending);
             }
         }
+        drop(cursor);
         let waiting = {
             let mut all = lock(&self.pending);
             all.samples.append(&mut pending.samples);
@@ -184,29 +186,29 @@ impl Store {
         }
         Ok(report)
     }
+}
 
-    fn append_one(
-        &self,
-        series: SeriesRef,
-        point: Point,
-        position: usize,
-        report: &mut AppendReport,
-        pending: &mut Pending,
-    ) {
-        let Some(appended) = self.head.append(series, point) else {
-            report.gone.push(position);
-            return;
-        };
-        match appended.outcome {
-            Appended::Duplicate => report.duplicates += 1,
-            Appended::Conflict => report.conflicts += 1,
-            Appended::Stored | Appended::StoredLate => {
-                report.stored += 1;
-                report.late += usize::from(appended.outcome == Appended::StoredLate);
-                pending.samples.push(SlotSample { slot: series.slot, point });
-                if appended.define {
-                    pending.definitions.push((series.slot, partition_of(point.timestamp_ms)));
-                }
+fn append_one(
+    cursor: &mut Cursor<'_>,
+    series: SeriesRef,
+    point: Point,
+    position: usize,
+    report: &mut AppendReport,
+    pending: &mut Pending,
+) {
+    let Some(appended) = cursor.append(series, point) else {
+        report.gone.push(position);
+        return;
+    };
+    match appended.outcome {
+        Appended::Duplicate => report.duplicates += 1,
+        Appended::Conflict => report.conflicts += 1,
+        Appended::Stored | Appended::StoredLate => {
+            report.stored += 1;
+            report.late += usize::from(appended.outcome == Appended::StoredLate);
+            pending.samples.push(SlotSample { slot: series.slot, point });
+            if appended.define {
+                pending.definitions.push((series.slot, partition_of(point.timestamp_ms)));
             }
         }
     }

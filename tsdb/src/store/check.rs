@@ -1,6 +1,6 @@
 //! Reads everything that is kept, says exactly what is lost, and mends what can be mended.
 
-use super::recover::{describe, hex, lost_by};
+use super::recover::{LOG_END, describe, hex, lost_by};
 use super::{Store, StoreError, lock};
 use crate::block::reader::BlockError;
 use crate::disk::{DiskError, Write};
@@ -84,6 +84,13 @@ impl Store {
                 broken.push(key.to_vec());
             }
         })?;
+        if repair {
+            // From now on the log ends where it ends.
+            self.disk.acknowledge(self.writer().next_sequence);
+            for loss in report.losses.iter_mut().filter(|loss| loss.place == LOG_END) {
+                loss.repair = Some("noted".to_owned());
+            }
+        }
         if repair && !broken.is_empty() {
             let writes: Vec<Write> = broken.iter().cloned().map(Write::Remove).collect();
             self.disk.write(&writes)?;

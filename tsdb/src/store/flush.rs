@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use super::{OnFull, Pending, Store, StoreError, Writer, lock};
 use crate::disk::{DiskError, Write};
@@ -47,9 +48,11 @@ impl Store {
             return Ok(writer.next_sequence);
         }
         let sequence = writer.next_sequence + 1;
-        let writes = self.encode(&pending, sequence);
+        let mut writes = self.encode(&pending, sequence);
+        writes.push(log::last(sequence));
         match self.write_making_room(writer, &writes) {
             Ok(()) => {
+                self.disk.acknowledge(sequence);
                 writer.next_sequence = sequence;
                 writer.samples_since_checkpoint += pending.samples.len();
                 remember_keys(writer, &writes);
@@ -148,19 +151,19 @@ impl Store {
             let checkpoint = Checkpoint { samples_to, chunks_to };
             let old: Vec<PieceKey> =
                 writer.sample_keys.iter().filter(|key| key.sequence <= samples_to).copied().collect();
-            let mut writes = vec![checkpoint.write()];
-            writes.extend(old.iter().map(|key| Write::Remove(key.to_bytes(KIND_SAMPLES))));
-            self.disk.write(&writes)?;
+            self.disk.write(&[checkpoint.write()])?;
+            writer.checkpoint = checkpoint;
+            self.disk.remove(&old.iter().map(|key| key.to_bytes(KIND_SAMPLES)).collect::<Vec<_>>())?;
             for key in &old {
                 writer.sample_keys.remove(key);
             }
-            writer.checkpoint = checkpoint;
             Ok(())
         });
         match done {
             Ok(()) => {
                 writer.checkpoint_ms = now_ms;
                 writer.samples_since_checkpoint = 0;
+                self.threw_away.store(true, Ordering::Release);
                 Ok(())
             }
             Err(error) => {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::{Settings, Store, StoreError, lock};
 use crate::block;
@@ -60,6 +61,7 @@ impl Store {
             }
         };
         self.swap(group, meta.map(|meta| (name, meta)))?;
+        self.threw_away.store(true, Ordering::Release);
         Ok(meta)
     }
 

@@ -27,6 +27,7 @@ mod snapshot;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use crate::block::meta::BlockMeta;
@@ -35,6 +36,7 @@ use crate::disk::memory::MemoryDisk;
 use crate::disk::sled::SledDisk;
 use crate::disk::{Disk, DiskError};
 use crate::head::Head;
+use crate::heap;
 use crate::log::{Checkpoint, PieceKey, SlotSample};
 
 pub use crate::head::index::SeriesRef;
@@ -119,6 +121,10 @@ pub struct Store {
     writer: Mutex<Writer>,
     blocks: RwLock<BTreeMap<u64, BlockMeta>>,
     open_blocks: Mutex<OpenBlocks>,
+    /// How often samples were about to leave memory for a block.
+    sealings: AtomicU64,
+    /// Whether much memory was given up since the last [`Store::maintain`].
+    threw_away: AtomicBool,
     /// Why no samples are taken at the moment.
     stopped: Mutex<Option<String>>,
     /// What is lost, by the name of what lost it.
@@ -159,6 +165,8 @@ impl Store {
             writer: Mutex::new(Writer { checkpoint_ms: now_ms, ..Writer::default() }),
             blocks: RwLock::default(),
             open_blocks: Mutex::default(),
+            sealings: AtomicU64::default(),
+            threw_away: AtomicBool::default(),
             stopped: Mutex::default(),
             damage: Mutex::default(),
             counts: report::Counts::default(),
@@ -177,6 +185,9 @@ impl Store {
         let merged = self.merge_due();
         let removed = self.apply_retention(now_ms);
         let checkpointed = self.checkpoint_if_due(now_ms);
+        if self.threw_away.swap(false, Ordering::AcqRel) {
+            heap::give_back();
+        }
         flushed.and(sealed).and(merged).and(removed).and(checkpointed)
     }
 

@@ -5,14 +5,18 @@ use std::collections::{BTreeMap, HashMap};
 use super::{Store, StoreError, Writer};
 use crate::block::meta::BlockMeta;
 use crate::block::reader::{Block, BlockError};
-use crate::disk::{DiskError, Write};
+use crate::disk::DiskError;
 use crate::frame::{self, Broken};
 use crate::log::{
-    self, Checkpoint, KIND_BLOCK, KIND_CHUNKS, KIND_SAMPLES, KIND_SERIES, PieceKey, checkpoint_key,
+    self, Checkpoint, KIND_BLOCK, KIND_CHUNKS, KIND_LAST, KIND_SAMPLES, KIND_SERIES, KIND_VOID, PieceKey,
+    checkpoint_key,
 };
 
 /// Slots of the log to slots of the head, per partition.
 type Known = HashMap<u32, Slots>;
+
+/// Where the end of a log stood that lost it.
+pub(super) const LOG_END: &str = "the end of the log";
 
 /// More slots than any head has; what names a higher one is damaged.
 const SLOT_MAX: u32 = 1 << 26;
@@ -61,7 +65,9 @@ impl Store {
         if let Some(loss) = self.disk.opened_with_loss() {
             self.note_damage("the log", loss);
         }
-        self.recover_blocks(&mut writer)?;
+        let lost_end = self.recover_last(&mut writer)?;
+        self.recover_blocks(&mut writer, lost_end)?;
+        self.remove_void_log(&mut writer)?;
         self.recover_checkpoint(&mut writer)?;
         let known = self.recover_series(&mut writer)?;
         self.recover_chunks(&mut writer, &known)?;
@@ -92,7 +98,22 @@ impl Store {
         }
     }
 
-    fn recover_blocks(&self, writer: &mut Writer) -> Result<(), StoreError> {
+    /// Reads how far the log goes; whether it once went further.
+    fn recover_last(&self, writer: &mut Writer) -> Result<bool, StoreError> {
+        self.scan_kind(KIND_LAST, |_, body| {
+            writer.next_sequence = log::read_last(body)?;
+            Some(())
+        })?;
+        let missing = self.disk.acknowledged().unwrap_or(0).saturating_sub(writer.next_sequence);
+        // A log that was moved aside is told already, with everything that was in it.
+        if missing > 0 && self.disk.opened_with_loss().is_none() {
+            let lost = format!("what was written by the last {missing} flushes and is in no block");
+            self.note_damage(LOG_END, lost);
+        }
+        Ok(missing > 0)
+    }
+
+    fn recover_blocks(&self, writer: &mut Writer, lost_end: bool) -> Result<(), StoreError> {
         let mut markers: BTreeMap<u64, BlockMeta> = BTreeMap::new();
         let mut damaged = Vec::new();
         self.disk.scan(&[KIND_BLOCK], &mut |key, value| {
@@ -106,18 +127,22 @@ impl Store {
         })?;
         let present = self.disk.blocks()?;
         writer.next_block = present.iter().chain(markers.keys()).max().map_or(1, |last| last + 1);
-        // Without the log nobody knows which blocks were finished: all that are sound are taken up.
-        let lost_log = self.disk.opened_with_loss().is_some();
+        // A block that is whole is taken up whether its marker is there or not: what it holds may be in the log or in another
+        // block, too, and that does no harm, but a marker may be lost. One that is not whole was never finished, unless the
+        // log has lost something.
+        let lost_log = lost_end || self.disk.opened_with_loss().is_some();
         let mut adopted = Vec::new();
         for &block in &present {
             if markers.contains_key(&block) {
                 continue;
             }
-            if lost_log || damaged.contains(&block) {
-                if let Some(meta) = self.adopt(block)? {
-                    adopted.push(log::block_marker(block, &meta));
-                    markers.insert(block, meta);
-                }
+            if let Some(meta) = self.whole(block)? {
+                adopted.push(log::block_marker(block, &meta));
+                markers.insert(block, meta);
+            } else if lost_log || damaged.contains(&block) {
+                let place = self.disk.set_aside_block(block)?;
+                let lost = format!("unfinished or damaged, moved to {place}");
+                self.note_damage(format!("block {block:016x}"), lost);
             } else {
                 self.disk.remove_block(block)?;
             }
@@ -136,18 +161,36 @@ impl Store {
         Ok(())
     }
 
-    /// Takes up a block without a marker, if it is whole.
-    fn adopt(&self, block: u64) -> Result<Option<BlockMeta>, StoreError> {
-        let opened = self.disk.open_block(block).map_err(BlockError::from).and_then(Block::open);
-        match opened {
-            Ok(opened) if opened.verify()? => return Ok(Some(*opened.meta())),
-            Ok(_) => {}
-            Err(BlockError::Disk(error @ DiskError::Io(_))) => return Err(error.into()),
-            Err(_) => {}
+    /// What is known of a block without a marker, if it is whole.
+    fn whole(&self, block: u64) -> Result<Option<BlockMeta>, StoreError> {
+        match self.disk.open_block(block).map_err(BlockError::from).and_then(Block::open) {
+            Ok(opened) if opened.verify()? => Ok(Some(*opened.meta())),
+            Err(BlockError::Disk(error @ DiskError::Io(_))) => Err(error.into()),
+            _ => Ok(None),
         }
-        let place = self.disk.set_aside_block(block)?;
-        self.note_damage(format!("block {block:016x}"), format!("unfinished or damaged, moved to {place}"));
-        Ok(None)
+    }
+
+    /// Removes what is in a block and was not removed any more.
+    fn remove_void_log(&self, writer: &mut Writer) -> Result<(), StoreError> {
+        let mut void: Vec<(u32, u64)> = Vec::new();
+        self.scan_kind(KIND_VOID, |key, body| {
+            void.push(log::read_void(key, body)?);
+            Some(())
+        })?;
+        for (partition, sequence) in void {
+            for kind in [KIND_SAMPLES, KIND_SERIES, KIND_CHUNKS] {
+                let mut old = Vec::new();
+                self.disk.scan(&log::partition_prefix(kind, partition), &mut |key, _| {
+                    if PieceKey::read(key).is_some_and(|piece| piece.sequence <= sequence) {
+                        old.push(key.to_vec());
+                    }
+                })?;
+                self.disk.remove(&old)?;
+            }
+            self.disk.remove(&[log::void_key(partition)])?;
+            writer.next_sequence = writer.next_sequence.max(sequence);
+        }
+        Ok(())
     }
 
     fn recover_checkpoint(&self, writer: &mut Writer) -> Result<(), StoreError> {
@@ -156,7 +199,7 @@ impl Store {
             writer.checkpoint = Checkpoint::read(body)?;
             Some(())
         })?;
-        writer.next_sequence = writer.checkpoint.chunks_to;
+        writer.next_sequence = writer.next_sequence.max(writer.checkpoint.chunks_to);
         Ok(())
     }
 
@@ -195,7 +238,7 @@ impl Store {
         self.scan_kind(KIND_CHUNKS, |key, body| {
             let piece = PieceKey::read(key)?;
             if piece.sequence > checkpoint.chunks_to {
-                unfinished.push(Write::Remove(key.to_vec()));
+                unfinished.push(key.to_vec());
                 return Some(());
             }
             writer.chunk_keys.insert(piece);
@@ -207,7 +250,7 @@ impl Store {
                 }
             })
         })?;
-        if unfinished.is_empty() { Ok(()) } else { Ok(self.disk.write(&unfinished)?) }
+        Ok(self.disk.remove(&unfinished)?)
     }
 
     fn recover_samples(&self, writer: &mut Writer, known: &Known) -> Result<(), StoreError> {
@@ -216,22 +259,23 @@ impl Store {
         self.scan_kind(KIND_SAMPLES, |key, body| {
             let piece = PieceKey::read(key)?;
             if piece.sequence <= checkpoint.samples_to {
-                old.push(Write::Remove(key.to_vec()));
+                old.push(key.to_vec());
                 return Some(());
             }
             writer.sample_keys.insert(piece);
             writer.partitions.insert(piece.partition);
             writer.next_sequence = writer.next_sequence.max(piece.sequence);
             let slots = known.get(&piece.partition);
+            let mut cursor = self.head.cursor();
             log::read_samples(body, |sample| {
                 writer.samples_since_checkpoint += 1;
                 // A sample without a definition went into a block before the crash, and its definition with it.
                 if let Some(slot) = slots.and_then(|slots| slots.current(sample.slot, piece.sequence)) {
-                    self.head.replay(slot, sample.point);
+                    cursor.replay(slot, sample.point);
                 }
             })
         })?;
-        if old.is_empty() { Ok(()) } else { Ok(self.disk.write(&old)?) }
+        Ok(self.disk.remove(&old)?)
     }
 }
 

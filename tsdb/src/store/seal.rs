@@ -1,7 +1,9 @@
 //! Partitions of the head become blocks.
 //!
 //! In this order, so that a crash at any moment loses nothing and leaves nothing twice: log, block, read back, marker (and,
-//! in the same batch, removal of the log), memory.
+//! in the same batch, that the log of before is void), removal of that log, memory.
+
+use std::sync::atomic::Ordering;
 
 use super::{Store, StoreError, Writer, lock};
 use crate::block;
@@ -43,7 +45,9 @@ impl Store {
         // Everything that waits goes to the log under the slots it was appended to, before any slot is used again.
         let mut writer = self.writer();
         self.flush_with(&mut writer)?;
+        self.sealings.fetch_add(1, Ordering::AcqRel);
         self.head.remove_empty();
+        self.threw_away.store(true, Ordering::Release);
         Ok(())
     }
 
@@ -61,7 +65,11 @@ impl Store {
             self.make_visible(&mut self.writer(), name, meta, partition, logged_to).map_err(StoreError::from)
         });
         match sealed {
-            Ok(()) => self.head.for_each(|_, series| series.finish_sealing()),
+            Ok(()) => {
+                // Whoever reads the head now and did not see the block is told so when he is done.
+                self.sealings.fetch_add(1, Ordering::AcqRel);
+                self.head.for_each(|_, series| series.finish_sealing());
+            }
             Err(_) => {
                 self.writer().partitions.insert(partition);
                 self.undo(name);
@@ -122,27 +130,33 @@ impl Store {
         logged_to: u64,
     ) -> Result<(), DiskError> {
         let mut writes: Vec<Write> = meta.iter().map(|meta| log::block_marker(name, meta)).collect();
+        writes.push(log::void(partition, logged_to));
+        self.disk.write(&writes)?;
+        if let Some(meta) = meta {
+            self.with_blocks(|blocks| blocks.insert(name, meta));
+        }
+        if let Err(error) = self.remove_void(writer, partition, logged_to) {
+            // It means nothing any more, and the next start removes it.
+            tracing::warn!(%error, "a part of the log that is in a block stays");
+        }
+        Ok(())
+    }
+
+    /// Removes what was logged of a partition up to a sequence, and then the word that it is void.
+    fn remove_void(&self, writer: &mut Writer, partition: u32, logged_to: u64) -> Result<(), DiskError> {
         let mine = |key: &&PieceKey| key.partition == partition && key.sequence <= logged_to;
         let kinds = [
             (KIND_SAMPLES, &mut writer.sample_keys),
             (KIND_SERIES, &mut writer.series_keys),
             (KIND_CHUNKS, &mut writer.chunk_keys),
         ];
-        let mut gone = Vec::new();
-        for (kind, keys) in &kinds {
+        for (kind, keys) in kinds {
             let old: Vec<PieceKey> = keys.iter().filter(mine).copied().collect();
-            writes.extend(old.iter().map(|key| Write::Remove(key.to_bytes(*kind))));
-            gone.push(old);
-        }
-        self.disk.write(&writes)?;
-        for ((_, keys), old) in kinds.into_iter().zip(gone) {
+            self.disk.remove(&old.iter().map(|key| key.to_bytes(kind)).collect::<Vec<_>>())?;
             old.iter().for_each(|key| {
                 keys.remove(key);
             });
         }
-        if let Some(meta) = meta {
-            self.with_blocks(|blocks| blocks.insert(name, meta));
-        }
-        Ok(())
+        self.disk.remove(&[log::void_key(partition)])
     }
 }

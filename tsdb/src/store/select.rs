@@ -1,7 +1,9 @@
 //! Samples are asked for: head and blocks together.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use flyball_model::labels::Labels;
 
@@ -10,7 +12,7 @@ use crate::block::reader::{Block, BlockError};
 use crate::disk::DiskError;
 use crate::head::series::put_in_order;
 use crate::matchers::{Compiled, compile, select};
-use crate::series::{Matcher, ReadError, ReadLimits, Series, SeriesSource};
+use crate::series::{By, Matcher, Point, ReadError, ReadLimits, Series, SeriesSource, group_scanned};
 
 /// How often a reading begins anew because a block went away under it.
 const TRIES: usize = 5;
@@ -245,6 +247,47 @@ impl SeriesSource for Store {
         let matchers = compile(matchers)?;
         let query = Query { matchers: &matchers, start_ms, end_ms };
         self.reading(|| self.select_once(&query, limits))
+    }
+
+    /// What is in memory is answered from there without looking at labels that nobody asked for; where blocks have a part in
+    /// it, series are put together first.
+    fn scan_groups(
+        &self,
+        matchers: &[Matcher],
+        by: &By<'_>,
+        start_ms: i64,
+        end_ms: i64,
+        limits: ReadLimits,
+        visit: &mut dyn FnMut(usize, &[Point]) -> ControlFlow<()>,
+    ) -> Result<Option<Vec<Labels>>, ReadError> {
+        let sealings = self.sealings.load(Ordering::Acquire);
+        if !self.blocks_in(start_ms, end_ms).is_empty() {
+            return group_scanned(self, matchers, by, start_ms, end_ms, limits, visit).map(Some);
+        }
+        let matchers = compile(matchers)?;
+        let (slots, groups, labels) = {
+            let index = self.head.index();
+            let Ok(slots) = select(&*index, &matchers);
+            let (groups, labels) = index.groups(&slots, by);
+            (slots, groups, labels)
+        };
+        if slots.len() > limits.series {
+            return Err(ReadError::TooMuch { what: "series", limit: limits.series });
+        }
+        // The index is free again: a query that takes its time keeps no new series waiting.
+        let mut points = Vec::new();
+        for (slot, group) in slots.into_iter().zip(groups) {
+            points.clear();
+            self.head.read_into(slot, start_ms, end_ms, &mut points);
+            if points.len() > limits.samples {
+                return Err(ReadError::TooMuch { what: "samples", limit: limits.samples });
+            }
+            if !points.is_empty() && visit(group as usize, &points).is_break() {
+                break;
+            }
+        }
+        let unchanged = self.sealings.load(Ordering::Acquire) == sealings;
+        Ok(unchanged.then_some(labels))
     }
 
     fn label_names(

@@ -6,6 +6,7 @@ use flyball_model::labels::Labels;
 use proptest::prelude::*;
 
 use super::*;
+use crate::disk::Write;
 use crate::head::PARTITION_MS;
 use crate::log;
 use crate::series::{MatchOp, Matcher, ReadError, ReadLimits, STALE_NAN_BITS, SeriesSource};
@@ -465,4 +466,52 @@ fn a_block_whose_folder_is_gone_is_told_with_what_it_held() {
     let report = store.report().unwrap();
     let lost = report.damage.values().next().unwrap();
     assert!(lost.contains("360 samples of 3 series"), "{lost}");
+}
+
+#[test]
+fn a_log_that_lost_its_end_is_told_and_blocks_without_markers_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = Settings { reserve_bytes: 0, ..lasting() };
+    let store = Store::open(dir.path(), settings, START_MS).unwrap();
+    let now_ms = fill(&store, 7, 6);
+    let (content, report) = (read(&store), store.report().unwrap());
+    assert!(report.damage.is_empty() && !report.blocks.is_empty());
+    drop(store);
+    // Nothing is missed after an orderly end.
+    assert!(Store::open(dir.path(), settings, now_ms).unwrap().report().unwrap().damage.is_empty());
+    let log = dir.path().join("hot/db");
+    let mut bytes = std::fs::read(&log).unwrap();
+    bytes[2000..].iter_mut().for_each(|byte| *byte ^= 0xff);
+    std::fs::write(&log, bytes).unwrap();
+    let store = Store::open(dir.path(), settings, now_ms).unwrap();
+    let after = store.report().unwrap();
+    assert!(!after.damage.is_empty(), "what the log lost is told");
+    assert_eq!(after.blocks.len(), report.blocks.len(), "{:?}", after.damage);
+    let left = read(&store);
+    assert!(left.iter().all(|(labels, samples)| {
+        samples.len() >= 2 * 60 && samples.iter().all(|(time, bits)| content[labels][time] == *bits)
+    }));
+    assert!(!store.check(true).unwrap().losses.is_empty());
+    drop(store);
+    assert!(Store::open(dir.path(), settings, now_ms).unwrap().check(false).unwrap().losses.is_empty());
+}
+
+#[test]
+fn a_whole_block_without_a_marker_is_taken_up() {
+    let disk = MemoryDisk::default();
+    let store = open(&disk, START_MS);
+    fill(&store, 3, 5);
+    let (content, before) = (read(&store), store.report().unwrap().blocks.len());
+    drop(store);
+    let markers: Vec<Write> = disk_keys(&disk, log::KIND_BLOCK).into_iter().map(Write::Remove).collect();
+    assert_eq!(markers.len(), before);
+    disk.write(&markers).unwrap();
+    let store = open(&disk, START_MS);
+    assert_eq!((read(&store), store.report().unwrap().blocks.len()), (content, before));
+}
+
+fn disk_keys(disk: &MemoryDisk, kind: u8) -> Vec<Vec<u8>> {
+    let mut keys = Vec::new();
+    disk.scan(&[kind], &mut |key, _| keys.push(key.to_vec())).unwrap();
+    keys
 }

@@ -28,12 +28,17 @@ impl Config {
     /// # Errors
     /// See [`LoadError`].
     pub fn load(path: &Path) -> Result<Config, LoadError> {
-        let failed = |error| LoadError::File { path: path.display().to_string(), error };
-        let mut text = String::new();
-        let file = std::fs::File::open(path).map_err(failed)?;
-        file.take(FILE_BYTES_MAX as u64 + 1).read_to_string(&mut text).map_err(failed)?;
-        Ok(Config::parse(&text, path)?)
+        Ok(Config::parse(&text_of(path)?, path)?)
     }
+}
+
+/// The text of a file, or as much of it as shows that it is too long.
+pub(crate) fn text_of(path: &Path) -> Result<String, LoadError> {
+    let failed = |error| LoadError::File { path: path.display().to_string(), error };
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(FILE_BYTES_MAX as u64 + 1).read_to_string(&mut text).map_err(failed)?;
+    Ok(text)
 }
 
 #[cfg(test)]

@@ -14,10 +14,12 @@ mod scrape;
 pub mod units;
 pub mod yaml;
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
 use super::job::Job;
 pub use load::LoadError;
+pub(crate) use load::text_of;
 
 use fields::{Fault, Fields, Item, Read};
 use global::Global;
@@ -50,6 +52,15 @@ pub struct Config {
     pub jobs: Vec<Job>,
     /// Its text, without the secrets in it.
     pub shown: String,
+    /// Differs where the text does.
+    pub(crate) text_hash: u64,
+}
+
+/// What differs where a text does.
+pub(crate) fn text_hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl Config {
@@ -65,7 +76,7 @@ impl Config {
         } else {
             yaml::read(text).and_then(|root| {
                 let jobs = whole(&Item::root(&root), folder)?;
-                Ok(Config { jobs, shown: mask::masked(text, &root) })
+                Ok(Config { jobs, shown: mask::masked(text, &root), text_hash: text_hash(text) })
             })
         };
         let placed = |fault: Fault| {

@@ -2,8 +2,9 @@
 
 use super::Error;
 use super::eval::{Eval, Value};
+use super::fold::Fold;
 use super::matrix::{Matrix, Steps, is_present};
-use super::numeric::{Mean, Sum, quantile};
+use super::numeric::quantile;
 use crate::promql::ast::{AggregateOp, Expr, Grouping};
 use crate::promql::labelset::{Labelset, Numbering, hash_pairs, same_pairs};
 use crate::promql::number::write_plain;
@@ -78,6 +79,9 @@ impl Eval<'_> {
             },
             _ => Vec::new(),
         };
+        if let Some(matrix) = self.aggregate_while_reading(op, expr, grouping, steps)? {
+            return Ok(matrix);
+        }
         let matrix = self.vector(expr, steps)?;
         if op == AggregateOp::CountValues {
             let label = param.and_then(Expr::text).unwrap_or_default();
@@ -99,7 +103,16 @@ impl Eval<'_> {
             head.drop_later = matrix.heads[index].drop_later;
             out.push(head);
         }
-        fold(op, &number, &matrix, &groups, &mut out);
+        if Fold::can(op) {
+            let mut fold = Fold::new(op, steps.count);
+            fold.reserve(out.len());
+            for (row, group) in groups.of_row.iter().enumerate() {
+                fold.add(*group, matrix.row(row));
+            }
+            out.values = fold.finish();
+        } else {
+            quantiles(&number, &matrix, &groups, &mut out);
+        }
         Ok(out)
     }
 
@@ -156,115 +169,6 @@ pub(super) fn extremes(values: &[f64]) -> (f64, f64) {
     })
 }
 
-/// Folds the rows of each group into its row.
-fn fold(op: AggregateOp, param: &[f64], matrix: &Matrix, groups: &Groups, out: &mut Matrix) {
-    match op {
-        AggregateOp::Sum => {
-            let mut compensations = vec![0.0; out.values.len()];
-            each(matrix, groups, out, &mut compensations, |sum, compensation, value, first| {
-                let mut running = Sum { sum: *sum, compensation: *compensation };
-                if first {
-                    running.sum = value;
-                } else {
-                    running.add(value);
-                }
-                (*sum, *compensation) = (running.sum, running.compensation);
-            });
-            for (sum, compensation) in out.values.iter_mut().zip(compensations) {
-                if is_present(*sum) {
-                    *sum += compensation;
-                }
-            }
-        }
-        AggregateOp::Avg => with_state(matrix, groups, out, Mean::first, Mean::add, Mean::get),
-        AggregateOp::Stddev => {
-            with_state(matrix, groups, out, Spread::first, Spread::add, |spread| spread.variance().sqrt());
-        }
-        AggregateOp::Stdvar => with_state(matrix, groups, out, Spread::first, Spread::add, Spread::variance),
-        AggregateOp::Min => {
-            simple(
-                matrix,
-                groups,
-                out,
-                |best, value| {
-                    if value < best || best.is_nan() { value } else { best }
-                },
-            )
-        }
-        AggregateOp::Max => {
-            simple(
-                matrix,
-                groups,
-                out,
-                |best, value| {
-                    if value > best || best.is_nan() { value } else { best }
-                },
-            )
-        }
-        AggregateOp::Count => {
-            let mut nothing = vec![(); out.values.len()];
-            each(matrix, groups, out, &mut nothing, |count, (), _, first| {
-                *count = if first { 1.0 } else { *count + 1.0 };
-            });
-        }
-        AggregateOp::Group => {
-            simple(matrix, groups, out, |_, value| value);
-            out.map(|_, _| 1.0);
-        }
-        _ => quantiles(param, matrix, groups, out),
-    }
-}
-
-/// Hands each value to the place of its group and step.
-fn each<T>(
-    matrix: &Matrix,
-    groups: &Groups,
-    out: &mut Matrix,
-    state: &mut [T],
-    mut add: impl FnMut(&mut f64, &mut T, f64, bool),
-) {
-    let steps = matrix.steps;
-    for (row, group) in groups.of_row.iter().enumerate() {
-        let state = &mut state[group * steps..(group + 1) * steps];
-        for ((to, state), value) in out.row_mut(*group).iter_mut().zip(state).zip(matrix.row(row)) {
-            if is_present(*value) {
-                let first = !is_present(*to);
-                add(to, state, *value, first);
-            }
-        }
-    }
-}
-
-fn simple(matrix: &Matrix, groups: &Groups, out: &mut Matrix, better: impl Fn(f64, f64) -> f64) {
-    let mut nothing = vec![(); out.values.len()];
-    each(matrix, groups, out, &mut nothing, |best, (), value, first| {
-        *best = if first { value } else { better(*best, value) };
-    });
-}
-
-fn with_state<T: Clone>(
-    matrix: &Matrix,
-    groups: &Groups,
-    out: &mut Matrix,
-    first: impl Fn(f64) -> T,
-    add: impl Fn(&mut T, f64),
-    get: impl Fn(T) -> f64,
-) {
-    let mut states: Vec<Option<T>> = vec![None; out.values.len()];
-    each(matrix, groups, out, &mut states, |there, state, value, _| {
-        *there = 0.0;
-        match state {
-            Some(state) => add(state, value),
-            None => *state = Some(first(value)),
-        }
-    });
-    for (to, state) in out.values.iter_mut().zip(states) {
-        if let Some(state) = state {
-            *to = get(state);
-        }
-    }
-}
-
 fn quantiles(param: &[f64], matrix: &Matrix, groups: &Groups, out: &mut Matrix) {
     let mut rows: Vec<Vec<usize>> = vec![Vec::new(); out.len()];
     for (row, group) in groups.of_row.iter().enumerate() {
@@ -279,31 +183,5 @@ fn quantiles(param: &[f64], matrix: &Matrix, groups: &Groups, out: &mut Matrix) 
                 *to = quantile(param[step], &mut values);
             }
         }
-    }
-}
-
-/// The running variance of a population (Welford); infinite and missing numbers make it none.
-#[derive(Debug, Clone, Copy)]
-struct Spread {
-    count: f64,
-    mean: f64,
-    squares: f64,
-}
-
-impl Spread {
-    fn first(value: f64) -> Spread {
-        let squares = if value.is_finite() { 0.0 } else { f64::NAN };
-        Spread { count: 1.0, mean: value, squares }
-    }
-
-    fn add(&mut self, value: f64) {
-        self.count += 1.0;
-        let delta = value - self.mean;
-        self.mean += delta / self.count;
-        self.squares += delta * (value - self.mean);
-    }
-
-    fn variance(self) -> f64 {
-        self.squares / self.count
     }
 }

@@ -141,9 +141,16 @@ impl Eval<'_> {
                 continue;
             }
             last = name;
-            if !["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix)) {
+            if !is_named_as_counter(name) {
                 self.annotations.not_a_counter(name, &place);
             }
+        }
+    }
+
+    /// The same of series that all have one name.
+    pub fn note_non_counter(&mut self, name: &str, range_vector: &Expr) {
+        if !is_named_as_counter(name) {
+            self.annotations.not_a_counter(name, &range_vector.span);
         }
     }
 
@@ -255,6 +262,10 @@ impl Eval<'_> {
         matrix.reorder(&order);
         Ok(matrix)
     }
+}
+
+fn is_named_as_counter(name: &str) -> bool {
+    ["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix))
 }
 
 /// The value of the only element at each step, else not a number.

@@ -12,6 +12,7 @@ mod binary;
 mod call;
 mod choose;
 mod eval;
+mod fold;
 mod histogram;
 mod instant;
 mod label_functions;
@@ -20,6 +21,7 @@ mod matrix;
 mod numeric;
 mod select;
 mod sets;
+mod stream;
 mod window;
 
 use std::sync::Arc;

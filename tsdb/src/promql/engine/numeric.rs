@@ -28,7 +28,7 @@ impl Sum {
 }
 
 /// A mean: of a sum, until that would overflow; from then on by weighted steps.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Mean {
     sum: Sum,
     count: f64,

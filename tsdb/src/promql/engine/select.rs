@@ -11,7 +11,7 @@ use super::{Error, ResultSeries};
 use crate::promql::ast::{Expr, Node, Selector, When};
 use crate::promql::duration::DurationExpr;
 use crate::promql::labelset::Labelset;
-use crate::series::{Point, ReadLimits, is_stale};
+use crate::series::{By, Point, ReadError, ReadLimits, is_stale};
 
 /// How many series are read between two looks at the clock.
 const SERIES_PER_CHECK: usize = 256;
@@ -25,17 +25,7 @@ impl Eval<'_> {
         let from = moments.first().saturating_sub(lookback).saturating_add(1);
         self.scan(selector, from, moments.last(), &mut |eval, labels, points| {
             let row = out.push(Labelset::of_source(Arc::clone(labels)));
-            let mut behind = 0;
-            for (step, value) in row.iter_mut().enumerate() {
-                let at = moments.at(step);
-                while behind < points.len() && points[behind].timestamp_ms <= at {
-                    behind += 1;
-                }
-                let Some(point) = behind.checked_sub(1).map(|last| points[last]) else { continue };
-                if point.timestamp_ms > at.saturating_sub(lookback) && !is_stale(point.value) {
-                    *value = if times { point.timestamp_ms as f64 / 1000.0 } else { point.value };
-                }
-            }
+            fill_latest(row, points, &moments, lookback, times);
             out.drop_if_empty();
             eval.room_for(out.values.len())
         })?;
@@ -70,12 +60,53 @@ impl Eval<'_> {
         if let Some(error) = failed {
             return Err(error);
         }
-        outcome.map_err(|error| match error {
-            crate::series::ReadError::TooMuch { what: "samples", .. } => {
+        outcome.map_err(|error| self.read_error(error))
+    }
+
+    /// As [`Eval::scan`], by groups; `None` when the source cannot say it like this.
+    #[allow(clippy::type_complexity, reason = "the visitor stands here and nowhere else")]
+    pub fn scan_groups(
+        &mut self,
+        selector: &Selector,
+        by: &By<'_>,
+        (start_ms, end_ms): (i64, i64),
+        visit: &mut dyn FnMut(&mut Self, usize, &[Point]) -> Result<(), Error>,
+    ) -> Result<Option<Vec<Labels>>, Error> {
+        let limits = ReadLimits { series: self.options.max_series, samples: self.room() };
+        let source = self.source;
+        let mut failed = None;
+        let mut seen = 0_usize;
+        let read_before = self.read;
+        let matchers = &selector.matchers;
+        let outcome = source.scan_groups(matchers, by, start_ms, end_ms, limits, &mut |group, points| {
+            seen += 1;
+            self.read += points.len();
+            let step = if seen.is_multiple_of(SERIES_PER_CHECK) { self.check() } else { Ok(()) };
+            match step.and_then(|()| visit(self, group, points)) {
+                Ok(()) => std::ops::ControlFlow::Continue(()),
+                Err(error) => {
+                    failed = Some(error);
+                    std::ops::ControlFlow::Break(())
+                }
+            }
+        });
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let groups = outcome.map_err(|error| self.read_error(error))?;
+        if groups.is_none() {
+            self.read = read_before;
+        }
+        Ok(groups)
+    }
+
+    fn read_error(&self, error: ReadError) -> Error {
+        match error {
+            ReadError::TooMuch { what: "samples", .. } => {
                 Error::TooManySamples { limit: self.options.max_samples }
             }
             error => Error::Read(error),
-        })
+        }
     }
 
     /// Applies a function to the windows of a range vector.
@@ -195,8 +226,29 @@ impl Eval<'_> {
     }
 }
 
+/// The latest of one series' points at each step, or its time in seconds.
+pub(super) fn fill_latest(
+    row: &mut [f64],
+    points: &[Point],
+    moments: &Moments,
+    lookback_ms: i64,
+    times: bool,
+) {
+    let mut behind = 0;
+    for (step, value) in row.iter_mut().enumerate() {
+        let at = moments.at(step);
+        while behind < points.len() && points[behind].timestamp_ms <= at {
+            behind += 1;
+        }
+        let Some(point) = behind.checked_sub(1).map(|last| points[last]) else { continue };
+        if point.timestamp_ms > at.saturating_sub(lookback_ms) && !is_stale(point.value) {
+            *value = if times { point.timestamp_ms as f64 / 1000.0 } else { point.value };
+        }
+    }
+}
+
 /// The points without markers of staleness, copied only when there are some.
-fn without_stale<'p>(points: &'p [Point], live: &'p mut Vec<Point>) -> &'p [Point] {
+pub(super) fn without_stale<'p>(points: &'p [Point], live: &'p mut Vec<Point>) -> &'p [Point] {
     if !points.iter().any(|point| is_stale(point.value)) {
         return points;
     }
@@ -214,7 +266,7 @@ fn points_of<'m>(row: &'m [f64], steps: &Steps) -> impl Iterator<Item = Point> +
 }
 
 /// Slides the window over one series; both of its edges only move forward.
-fn fill(
+pub(super) fn fill(
     row: &mut [f64],
     points: &[Point],
     function: WindowFunction,
@@ -224,10 +276,15 @@ fn fill(
     steps: &Steps,
 ) {
     let (mut first, mut behind) = (0, 0);
+    // The newest point so far that is below the one before it.
+    let mut last_fall = 0;
     for (step, value) in row.iter_mut().enumerate() {
         let end_ms = moments.at(step);
         let start_ms = end_ms.saturating_sub(range_ms);
         while behind < points.len() && points[behind].timestamp_ms <= end_ms {
+            if behind > 0 && points[behind].value < points[behind - 1].value {
+                last_fall = behind;
+            }
             behind += 1;
         }
         while first < behind && points[first].timestamp_ms <= start_ms {
@@ -243,6 +300,7 @@ fn fill(
             end_ms,
             step_ms: steps.time_ms(step),
             params: [param(0), param(1)],
+            falls: last_fall > first,
         });
     }
 }

@@ -16,6 +16,8 @@ pub(super) struct Window<'a> {
     pub step_ms: i64,
     /// The function's other arguments at that step.
     pub params: [f64; 2],
+    /// Whether a value in it is below the one before it.
+    pub falls: bool,
 }
 
 /// What a function makes of a window.
@@ -100,7 +102,7 @@ fn extrapolated(window: &Window<'_>, is_counter: bool, per_second: bool) -> f64 
     let points = window.points;
     let [first, .., last] = points else { return ABSENT };
     let mut growth = last.value - first.value;
-    if is_counter {
+    if is_counter && window.falls {
         for pair in points.windows(2) {
             if pair[1].value < pair[0].value {
                 growth += pair[0].value;
@@ -180,7 +182,8 @@ mod tests {
             .map(|(index, value)| Point { timestamp_ms: 10_000 * (index as i64 + 1), value: *value })
             .collect();
         let end_ms = 10_000 * values.len() as i64;
-        find(name).unwrap()(&Window { points: &points, start_ms: 0, end_ms, step_ms: end_ms, params })
+        let falls = points.windows(2).any(|pair| pair[1].value < pair[0].value);
+        find(name).unwrap()(&Window { points: &points, start_ms: 0, end_ms, step_ms: end_ms, params, falls })
     }
 
     #[test]
