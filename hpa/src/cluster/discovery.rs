@@ -80,7 +80,7 @@ impl Discovery {
         if let Some(known) = kinds.get(&key).filter(|known| known.is_fresh()) {
             return known.found.clone().ok_or_else(unknown);
         }
-        let found = self.find(group, kind).await?;
+        let found = Box::pin(self.find(group, kind)).await?;
         kinds.insert(key, Known { at: Instant::now(), found: found.clone() });
         found.ok_or_else(unknown)
     }

@@ -14,7 +14,8 @@ use tokio::time::{Instant, timeout_at};
 
 pub(crate) use crate::samples::MetricsKey;
 
-/// Samples of one round arrive one after another: those of this time are told together.
+/// Samples of one round arrive one after another: they are told together, after a pause or when so much time has passed.
+const PAUSE: Duration = Duration::from_millis(2);
 const GATHER: Duration = Duration::from_millis(20);
 /// A watch that tells nothing for so long is given up, for its connection may be dead: a list then shows what there is.
 const SILENCE: Duration = Duration::from_secs(45);
@@ -87,7 +88,7 @@ impl Answers {
         if let Some(answer) = young() {
             return answer;
         }
-        self.refresh(key, now_ms).await;
+        Box::pin(self.refresh(key, now_ms)).await;
         let gone = || Answer { fetched_ms: now_ms, samples: Err(EMPTY.to_owned()) };
         self.held(key, now_ms).unwrap_or_else(gone)
     }
@@ -123,7 +124,7 @@ impl Answers {
         in_parts: bool,
         now_ms: i64,
     ) -> Option<(Listed, Option<String>)> {
-        let list = self.table().begin();
+        let list = self.table().begin_all();
         let mut found = Listed::default();
         let listed = self.api.list(None, in_parts, |pod| {
             found.pods += 1;
@@ -200,7 +201,8 @@ impl Answers {
         let _watching = Watching::begin(self, of);
         let (mut lines, mut tell_at) = (Lines::default(), None);
         loop {
-            let until = tell_at.unwrap_or_else(|| Instant::now() + SILENCE);
+            let now = Instant::now();
+            let until = tell_at.map_or(now + SILENCE, |at: Instant| at.min(now + PAUSE));
             match timeout_at(until, stream.next()).await {
                 Ok(bytes) => {
                     let Some(bytes) = bytes? else { return Ok(()) };
@@ -215,7 +217,7 @@ impl Answers {
                     }
                 }
                 Err(_) if tell_at.is_none() => return Ok(()),
-                Err(_) => {}
+                Err(_) => tell_at = Some(now),
             }
             if tell_at.take_if(|at| *at <= Instant::now()).is_some() {
                 // Nobody listens only at the end of the process.

@@ -40,7 +40,7 @@ pub(super) async fn gather(
                 match state.custom.get(&index).filter(|(at_ms, _)| now_ms - at_ms < max_age_ms) {
                     Some((_, input)) if fits(input, population) => input.clone(),
                     _ => {
-                        let input = custom_input(shared, rules, custom, key, population).await;
+                        let input = Box::pin(custom_input(shared, rules, custom, key, population)).await;
                         state.custom.insert(index, (now_ms, input.clone()));
                         input
                     }

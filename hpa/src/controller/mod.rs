@@ -21,11 +21,14 @@ use crate::watch::{Change, HpaEntry, Key, TargetWatches, Watched, hpa_events, po
 use answers::{Listed, MetricsKey, News, Tell};
 use futures_util::StreamExt;
 use kube::Client;
-use queue::{Poll, Queue};
+use queue::Queue;
 pub(crate) use shared::Shared;
 use std::collections::{HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, Id, JoinSet};
@@ -35,6 +38,8 @@ use tokio_util::sync::CancellationToken;
 const TICK: Duration = Duration::from_millis(100);
 /// Questions about metrics in flight.
 const MAX_POLLS: usize = 32;
+/// Evaluations that end at once, between two looks at everything else.
+const PORTION: usize = 32;
 /// News about samples that wait.
 const MAX_NEWS: usize = 16;
 /// Time for evaluations in progress to end after the order to stop.
@@ -72,6 +77,34 @@ struct Question {
     task: AbortHandle,
     /// Its list was answered, a watch goes on from it.
     watches: bool,
+}
+
+type Evaluation = Pin<Box<dyn Future<Output = Option<MetricsKey>> + Send>>;
+
+/// What comes of an evaluation at once.
+enum Begun {
+    Ended(Option<MetricsKey>),
+    Waits(Evaluation),
+    Panicked(String),
+}
+
+/// Evaluates as far as that goes without waiting.
+fn begin(mut evaluation: Evaluation) -> Begun {
+    // Locks that are free are no reason to wait, however many are taken in a row.
+    let polled = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        let first = pin!(tokio::task::unconstrained(evaluation.as_mut()));
+        first.poll(&mut Context::from_waker(Waker::noop()))
+    }));
+    match polled {
+        Ok(Poll::Ready(metrics_key)) => Begun::Ended(metrics_key),
+        // Whoever polls it next is woken.
+        Ok(Poll::Pending) => Begun::Waits(evaluation),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            Begun::Panicked(text.unwrap_or("without a text").to_owned())
+        }
+    }
 }
 
 /// The loop and its bookkeeping.
@@ -163,6 +196,8 @@ impl Controller {
                 }
                 Some(news) = self.news.recv() => self.learn(news),
                 Some(done) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => self.finished(done),
+                // What waits is evaluated in portions, between which everything else has its turn.
+                () = std::future::ready(()), if self.may_start() => self.start_evaluations(),
                 _ = tick.tick() => self.turn(),
             }
             self.start_evaluations();
@@ -293,8 +328,8 @@ impl Controller {
         let lists = self.asking.values().filter(|question| !question.watches).count();
         for poll in self.queue.polls(now_ms, MAX_POLLS.saturating_sub(lists)) {
             match poll {
-                Poll::One(key) => self.ask(Some(key), self.queue.follows_few()),
-                Poll::All => {
+                queue::Poll::One(key) => self.ask(Some(key), self.queue.follows_few()),
+                queue::Poll::All => {
                     // It takes the place of those about single selectors, which may be watches without an end.
                     self.asking.drain().for_each(|(_, question)| question.task.abort());
                     self.ask(None, true);
@@ -348,23 +383,51 @@ impl Controller {
         self.is_ready && owners_known && self.shared.hpas.is_synced() && self.shared.pods.is_synced()
     }
 
+    /// Whether an evaluation waits and may begin.
+    fn may_start(&self) -> bool {
+        self.may_evaluate()
+            && self.queue.has_waiting()
+            && self.evaluating.len() < self.shared.config.concurrent_syncs
+    }
+
+    /// Evaluates a portion of what waits. Most evaluations have all they need in memory and end here; one that waits for an
+    /// answer goes on as a task.
     fn start_evaluations(&mut self) {
-        if !self.may_evaluate() {
-            return;
-        }
-        while self.evaluating.len() < self.shared.config.concurrent_syncs {
+        for _ in 0..PORTION {
+            if !self.may_start() {
+                return;
+            }
             let Some(key) = self.queue.next() else { return };
             let Some(entry) = self.shared.hpas.get(&key) else {
                 self.queue.remove(&key);
                 continue;
             };
             let shared = self.shared.clone();
-            let handle = self.tasks.spawn(async move {
-                let metrics_key = reconcile::reconcile(&shared, &entry).await;
-                Finished::Evaluated { key: entry.key.clone(), metrics_key }
-            });
-            self.evaluating.insert(handle.id(), key);
+            let evaluation = Box::pin(async move { reconcile::reconcile(&shared, &entry).await });
+            match begin(evaluation) {
+                Begun::Ended(metrics_key) => self.evaluated(&key, metrics_key),
+                Begun::Waits(evaluation) => {
+                    let of = key.clone();
+                    let task = async move { Finished::Evaluated { key: of, metrics_key: evaluation.await } };
+                    self.evaluating.insert(self.tasks.spawn(task).id(), key);
+                }
+                Begun::Panicked(why) => self.panicked(&key, &why),
+            }
         }
+    }
+
+    fn evaluated(&mut self, key: &Key, metrics_key: Option<MetricsKey>) {
+        let (period_ms, now_ms) = (self.period_ms(key), self.shared.steady_ms());
+        if let Some(unused) = self.queue.evaluated(key, metrics_key, period_ms, now_ms) {
+            self.forget(&unused);
+        }
+    }
+
+    /// A panic is one HPA's evaluation; the others go on.
+    fn panicked(&mut self, key: &Key, why: &str) {
+        self.shared.metrics.panicked();
+        tracing::error!(namespace = key.0, name = key.1, why, "an evaluation panicked");
+        self.evaluated(key, None);
     }
 
     fn finished(&mut self, done: Result<(Id, Finished), tokio::task::JoinError>) {
@@ -372,11 +435,7 @@ impl Controller {
         match done {
             Ok((id, Finished::Evaluated { key, metrics_key })) => {
                 self.evaluating.remove(&id);
-                let period_ms = self.period_ms(&key);
-                let unused = self.queue.evaluated(&key, metrics_key, period_ms, now_ms);
-                if let Some(unused) = unused {
-                    self.forget(&unused);
-                }
+                self.evaluated(&key, metrics_key);
             }
             Ok((id, Finished::Asked(news))) => {
                 news.into_iter().for_each(|news| self.learn(news));
@@ -395,16 +454,14 @@ impl Controller {
                 }
             }
             Ok((_, Finished::Done)) => {}
-            // A panic is one HPA's evaluation, or one question; the others go on. At the end of a term all are cancelled.
+            // At the end of a term all are cancelled.
             Err(error) => {
-                if error.is_panic() {
-                    self.shared.metrics.panicked();
-                }
-                if let Some(key) = self.evaluating.remove(&error.id()) {
-                    if error.is_panic() {
-                        tracing::error!(namespace = key.0, name = key.1, %error, "an evaluation panicked");
-                    }
-                    self.queue.evaluated(&key, None, None, now_ms);
+                let evaluated = self.evaluating.remove(&error.id());
+                match evaluated {
+                    Some(key) if error.is_panic() => self.panicked(&key, &error.to_string()),
+                    Some(key) => self.evaluated(&key, None),
+                    None if error.is_panic() => self.shared.metrics.panicked(),
+                    None => {}
                 }
                 self.answered(error.id());
             }

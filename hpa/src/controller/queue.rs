@@ -153,6 +153,11 @@ impl Queue {
         }
     }
 
+    /// Whether there is a next HPA to evaluate.
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// The next HPA to evaluate.
     pub(super) fn next(&mut self) -> Option<Key> {
         let key = self.waiting.pop_front()?;

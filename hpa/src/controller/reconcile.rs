@@ -38,6 +38,8 @@ struct Seen {
 }
 
 /// Evaluates an HPA; gives the metrics it follows, if any.
+///
+/// Nearly all evaluations send nothing. What does is boxed, so that they do not carry its room along.
 pub(super) async fn reconcile(shared: &Shared, entry: &Arc<HpaEntry>) -> Option<MetricsKey> {
     let started = Instant::now();
     let now_ms = shared.now_ms();
@@ -47,25 +49,25 @@ pub(super) async fn reconcile(shared: &Shared, entry: &Arc<HpaEntry>) -> Option<
     state.follow_clock(now_ms, steady_ms);
     let hpa = state.newest(entry);
     if shared.acts(&entry.uid) && another_flyball(shared, entry, &mut state) {
-        shared.leave_alone(entry, FIELD_MANAGER).await;
+        Box::pin(shared.leave_alone(entry, FIELD_MANAGER)).await;
     }
     if !shared.acts(&entry.uid) {
         // What is written meanwhile, by whomever, is learned anew when this is ours again.
         state.own_mark = None;
     } else if let Some(manager) = overwriter(shared, entry, &mut state, now_ms) {
-        shared.leave_alone(entry, &manager).await;
+        Box::pin(shared.leave_alone(entry, &manager)).await;
     }
     if let Some((reason, message)) = refused(shared, entry) {
         shared.book.unreadable(entry, &message, now_ms);
         let report = report::refused(&hpa, reason, &message, now_ms);
-        let error = publish(shared, entry, &hpa, &mut state, report).await;
+        let error = Box::pin(publish(shared, entry, &hpa, &mut state, report)).await;
         shared.metrics.reconciled(Action::None, error, started.elapsed());
         return None;
     }
     let mapping = match target(shared, &hpa).await {
         Ok(mapping) => mapping,
         Err((text, class)) => {
-            return unreadable(shared, entry, &hpa, &mut state, &text, class, started).await;
+            return Box::pin(unreadable(shared, entry, &hpa, &mut state, &text, class, started)).await;
         }
     };
     // Samples arrive every second, scales change rarely: a decision that changes nothing may rest on a scale that was read
@@ -81,8 +83,8 @@ pub(super) async fn reconcile(shared: &Shared, entry: &Arc<HpaEntry>) -> Option<
                     shared.discovery.forget_kind(&mapping.group, kind).await;
                 }
                 let text = error.to_string();
-                return unreadable(shared, entry, &hpa, &mut state, &text, ErrorClass::Internal, started)
-                    .await;
+                let class = ErrorClass::Internal;
+                return Box::pin(unreadable(shared, entry, &hpa, &mut state, &text, class, started)).await;
             }
         };
         let known = state.scale.take()?;
@@ -162,7 +164,8 @@ async fn scale(
     {
         return Ok(false);
     }
-    let scale = shared.scales.get(mapping, &entry.key.0, &entry.hpa.spec.scale_target_ref.name).await?;
+    let name = &entry.hpa.spec.scale_target_ref.name;
+    let scale = Box::pin(shared.scales.get(mapping, &entry.key.0, name)).await?;
     let pods = pods_behind(shared, &entry.rules, &scale.selector);
     state.scale = Some(KnownScale { scale, read_ms: steady_ms, pods });
     Ok(true)
@@ -285,7 +288,7 @@ async fn conclude(
     let rescale = if !decision.rescales() || !shared.acts(&entry.uid) {
         Rescale::NotNeeded
     } else {
-        rescale(shared, entry, state, &decision, now_ms).await
+        Box::pin(rescale(shared, entry, state, &decision, now_ms)).await
     };
     if rescale == Rescale::Done {
         shared.metrics.scaled(seen.newest_sample_ms, shared.now_ms());
@@ -386,7 +389,8 @@ async fn checkpoint(
     if pending.is_some() {
         after.record_rescale(rules.behavior.as_ref(), decision.current, decision.desired, now_ms);
     }
-    match shared.checkpoints.write(&entry.uid, checkpoint::encode(&after, ceiling, pending)).await {
+    let text = checkpoint::encode(&after, ceiling, pending);
+    match Box::pin(shared.checkpoints.write(&entry.uid, text)).await {
         Ok(()) => state.stored = Stored { ceiling, at_ms: now_ms },
         Err(error) => {
             shared.metrics.checkpoint_failed();

@@ -44,6 +44,8 @@ struct Namespace {
     selectors: Vec<Selected>,
     /// Positions of the selectors that select a set of labels, by a digest of it.
     routes: HashMap<u64, Box<[usize]>>,
+    /// Digest of the labels that each pod had last, by a digest of its name.
+    labels: HashMap<u64, u64>,
 }
 
 /// The samples behind one selector, sorted by pod.
@@ -109,7 +111,13 @@ impl Table {
         Some((at_ms, samples))
     }
 
-    /// A list begins. What it does not tell of is gone when it ends.
+    /// A list of all pods begins. What it does not tell of is gone when it ends.
+    pub(crate) fn begin_all(&mut self) -> u64 {
+        self.namespaces.values_mut().for_each(|found| found.labels.clear());
+        self.begin()
+    }
+
+    /// A list of the pods behind a selector begins.
     pub(crate) fn begin(&mut self) -> u64 {
         self.list += 1;
         self.list
@@ -127,7 +135,8 @@ impl Table {
     {
         let Table { namespaces, texts, hashes, list, news, .. } = self;
         let found = namespaces.get_mut(pod.namespace())?;
-        let Namespace { selectors, routes, .. } = found;
+        let Namespace { selectors, routes, labels: before, .. } = found;
+        let mut is_relabelled = false;
         let known;
         let route: &[usize] = match pod.labels() {
             None => {
@@ -137,12 +146,22 @@ impl Table {
             }
             Some(told) => {
                 let digest = hashes.hash_one(&told);
+                let old = before.insert(hashes.hash_one(pod.name()), digest);
+                is_relabelled = old.is_some_and(|old| old != digest);
                 if routes.len() >= MAX_ROUTES && !routes.contains_key(&digest) {
                     routes.clear();
                 }
                 routes.entry(digest).or_insert_with(|| selecting(selectors, &told.to_map()))
             }
         };
+        if is_relabelled {
+            let others = selectors.iter_mut().enumerate().filter(|(position, _)| !route.contains(position));
+            for (_, selected) in others {
+                if selected.remove(pod.name()) && !std::mem::replace(&mut selected.is_news, true) {
+                    news.push((pod.namespace().to_owned(), selected.text.clone()));
+                }
+            }
+        }
         for position in route {
             let selected = &mut selectors[*position];
             if selected.put(pod, *list, texts) && !std::mem::replace(&mut selected.is_news, true) {
@@ -348,7 +367,7 @@ mod tests {
         for selector in ["app=web", "app=api", "app"] {
             table.follow(&key(selector));
         }
-        let first = table.begin();
+        let first = table.begin_all();
         for (name, app, milli) in [("w1", "web", 1), ("w2", "web", 2), ("a1", "api", 3), ("x", "other", 4)] {
             put(&mut table, &object(name, Some(app), 1, milli), None);
         }
@@ -356,7 +375,7 @@ mod tests {
         assert_eq!(told(&table, "app=web"), named(&[("w1", 1), ("w2", 2)]));
         assert_eq!(told(&table, "app"), named(&[("a1", 3), ("w1", 1), ("w2", 2), ("x", 4)]), "by name");
         assert_eq!(table.news().len(), 3);
-        let second = table.begin();
+        let second = table.begin_all();
         put(&mut table, &object("w2", Some("web"), 2, 9), None);
         put(&mut table, &object("a1", Some("api"), 1, 3), None);
         table.end(second, None, 2_000);
@@ -374,6 +393,25 @@ mod tests {
             table.forget(&key(selector));
         }
         assert!(table.namespaces.is_empty());
+    }
+
+    /// As when someone takes a pod out of its workload to look at it.
+    #[test]
+    fn a_pod_with_other_labels_is_behind_other_selectors() {
+        let mut table = Table::default();
+        table.follow(&key("app=web"));
+        table.follow(&key("app=api"));
+        let list = table.begin_all();
+        put(&mut table, &object("w1", Some("web"), 1, 1), None);
+        put(&mut table, &object("w2", Some("web"), 1, 2), None);
+        table.end(list, None, 0);
+        table.news();
+        put(&mut table, &object("w1", Some("api"), 2, 3), None);
+        assert_eq!(told(&table, "app=web"), named(&[("w2", 2)]));
+        assert_eq!(told(&table, "app=api"), named(&[("w1", 3)]));
+        assert_eq!(table.news().len(), 2);
+        put(&mut table, &object("w1", Some("none"), 3, 3), None);
+        assert_eq!(told(&table, "app=api"), named(&[]));
     }
 
     #[test]
