@@ -104,7 +104,11 @@ mod tests {
         for chunk in [1, 2, 3, 100] {
             let (mut lines, mut found) = (Lines::default(), Vec::new());
             for bytes in b"one\ntwo\n\nthree\nrest".chunks(chunk) {
-                lines.feed(bytes, |line| Ok(found.push(String::from_utf8(line.to_vec()).unwrap()))).unwrap();
+                let fed = lines.feed(bytes, |line| {
+                    found.push(String::from_utf8(line.to_vec()).unwrap());
+                    Ok(())
+                });
+                fed.unwrap();
             }
             assert_eq!(found, ["one", "two", "", "three"], "{chunk}");
         }

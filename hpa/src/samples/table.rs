@@ -15,6 +15,9 @@ pub(crate) type MetricsKey = (String, String);
 /// Sets of labels of one namespace whose selectors are remembered.
 const MAX_ROUTES: usize = 4_096;
 
+/// The samples behind a selector, or why there are none.
+type Samples<'a> = Result<Arc<Vec<Sample>>, &'a str>;
+
 /// When something was asked for, by the steady clock, and what failed then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Asked {
@@ -96,11 +99,7 @@ impl Table {
     }
 
     /// The samples behind a selector, or why there are none, and when that was asked for. What is watched is as of now.
-    pub(crate) fn answer(
-        &self,
-        key: &MetricsKey,
-        now_ms: i64,
-    ) -> Option<(i64, Result<Arc<Vec<Sample>>, &str>)> {
+    pub(crate) fn answer(&self, key: &MetricsKey, now_ms: i64) -> Option<(i64, Samples<'_>)> {
         let selected = self.get(key)?;
         let all = self.all.as_ref().filter(|(list, _)| *list > selected.since);
         let at_ms = |asked: &Asked, is_watched: bool| if is_watched { now_ms } else { asked.at_ms };
