@@ -35,7 +35,7 @@ impl Case {
         let count = usize::try_from(pods).unwrap_or(0);
         let ready = Ready { status: Tristate::True, transition_ms: NOW_MS - 3_000_000 };
         let pod = |index: usize| Pod {
-            name: format!("workload-6d4cf56db6-{index:05}"),
+            name: format!("workload-6d4cf56db6-{index:05}").into(),
             phase: Phase::Running,
             deleting: false,
             start_ms: Some(NOW_MS - 3_600_000),

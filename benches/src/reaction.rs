@@ -10,6 +10,8 @@ const AFTER: [f64; 3] = [80.0, 100.0, 200.0];
 const SEEDS: u64 = 40;
 const STEP_AT_MS: i64 = 300_000;
 const HOUR_MS: i64 = 3_600_000;
+/// Hours of noise of each strength.
+const HOURS: u64 = 32;
 
 /// The figures of both rows.
 #[must_use]
@@ -100,7 +102,7 @@ fn wanted_replicas(after_percent: f64, replicas: i32) -> i32 {
 /// Row 2b for one strength of noise: an hour at the target.
 fn price(noise_cv: f64) -> [Figure; 2] {
     let sum = |timing| {
-        let outcomes: Vec<Outcome> = (0..8).map(|seed| run(&steady(noise_cv, seed), timing)).collect();
+        let outcomes: Vec<Outcome> = (0..HOURS).map(|seed| run(&steady(noise_cv, seed), timing)).collect();
         let hours: f64 = outcomes.iter().map(|outcome| outcome.pod_hours).sum();
         let rescales: usize = outcomes.iter().map(|outcome| outcome.rescales.len()).sum();
         (hours, rescales)
@@ -108,7 +110,7 @@ fn price(noise_cv: f64) -> [Figure; 2] {
     let ((hours, rescales), (upstream_hours, upstream_rescales)) =
         (sum(Timing::Flyball), sum(Timing::Upstream));
     let percent = (hours / upstream_hours - 1.0) * 100.0;
-    let noise = format!("steady noise of CV {:.0} %, eight hours", noise_cv * 100.0);
+    let noise = format!("steady noise of CV {:.0} %, {HOURS} hours", noise_cv * 100.0);
     [
         Figure::new("2b", format!("{noise}: pod-hours against upstream's timing"), percent, "%")
             .promise("≤ +2 %")

@@ -213,7 +213,7 @@ fn burn(pods: &mut [SimulatedPod], demand_millicores: f64, now_ms: i64, cv: f64,
 }
 
 /// A log-normal value of mean 1 and coefficient of variation `cv`, by Box and Muller.
-fn log_normal(cv: f64, random: &mut fastrand::Rng) -> f64 {
+pub(crate) fn log_normal(cv: f64, random: &mut fastrand::Rng) -> f64 {
     let variance = (1.0 + cv * cv).ln();
     let (u, v) = (1.0 - random.f64(), random.f64());
     let normal = (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos();
@@ -285,7 +285,7 @@ fn view(index: usize, pod: &SimulatedPod, now_ms: i64) -> Pod {
         Ready { status: Tristate::False, transition_ms: started_ms }
     };
     Pod {
-        name: format!("pod-{index}"),
+        name: format!("pod-{index}").into(),
         phase: Phase::Running,
         deleting: false,
         start_ms: Some(started_ms),

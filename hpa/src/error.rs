@@ -41,7 +41,7 @@ impl ApiError {
     }
 
     /// An answer came that is not what was asked for.
-    pub(crate) fn unreadable(error: &dyn std::error::Error) -> Self {
+    pub(crate) fn unreadable(error: impl std::fmt::Display) -> Self {
         ApiError { code: 0, message: format!("{UNREADABLE}: {error}") }
     }
 

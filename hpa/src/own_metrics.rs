@@ -106,6 +106,8 @@ pub struct Metrics {
     left_to_others: Gauge,
     missing_permissions: Gauge,
     target_watches: Family<ResourceLabels, Gauge>,
+    /// Watches of metrics.k8s.io that run.
+    pub(crate) sample_watches: Gauge,
     agreed: Counter,
     differed: Counter,
     agreement_percent: Gauge<f64, AtomicU64>,
@@ -137,6 +139,7 @@ impl Default for Metrics {
             left_to_others: Gauge::default(),
             missing_permissions: Gauge::default(),
             target_watches: Family::default(),
+            sample_watches: Gauge::default(),
             agreed: Counter::default(),
             differed: Counter::default(),
             agreement_percent: Gauge::default(),
@@ -242,6 +245,11 @@ impl Metrics {
             own("target_watches"),
             "1 while scale targets of this resource are watched, 0 while their scales are read instead",
             self.target_watches.clone(),
+        );
+        registry.register(
+            own("sample_watches"),
+            "Watches of metrics.k8s.io; without any, metrics are asked for at the resolution at which they come",
+            self.sample_watches.clone(),
         );
         registry.register(
             own("missing_permissions"),

@@ -44,7 +44,7 @@ static ALLOCATOR: Counting = Counting;
 fn pod(rng: &mut fastrand::Rng, index: usize) -> Pod {
     let start_ms = NOW_MS - rng.i64(0..600_000);
     Pod {
-        name: format!("web-{index}"),
+        name: format!("web-{index}").into(),
         phase: if rng.u8(..) < 20 { Phase::Pending } else { Phase::Running },
         deleting: rng.u8(..) < 10,
         start_ms: Some(start_ms),

@@ -45,6 +45,41 @@ fn found(value: &Value) -> Response<Body> {
     whole(200, value.to_string())
 }
 
+/// What is asked for, without names: `GET apis/metrics.k8s.io/v1beta1/pods`.
+fn kind(method: &Method, segments: &[&str], watch: bool) -> String {
+    let mut path: Vec<&str> = segments.to_vec();
+    if let Some(at) = path.iter().position(|segment| *segment == "namespaces") {
+        let names = [at + 1, at + 3];
+        path = path
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| !names.contains(i))
+            .map(|(_, segment)| *segment)
+            .collect();
+    }
+    let watch = if watch { " (watch)" } else { "" };
+    format!("{method} {}{watch}", path.join("/"))
+}
+
+/// A watch of samples: all of them in rounds, a second after one another, as Flyball's metrics server looks for changes.
+fn samples(world: Arc<World>, only: Option<usize>) -> Response<Body> {
+    let (sender, receiver) = tokio::sync::mpsc::channel::<Result<Frame<Bytes>, Infallible>>(4);
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(world.pause()).await;
+            for text in world.events(only) {
+                // The autoscaler went away.
+                if sender.send(Ok(Frame::data(Bytes::from(text)))).await.is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    let events =
+        futures_util::stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)));
+    Response::new(BodyExt::boxed(StreamBody::new(events)))
+}
+
 /// A watch that never has anything to tell.
 fn silence() -> Response<Body> {
     let nothing = futures_util::stream::pending::<Result<Frame<Bytes>, Infallible>>();
@@ -52,15 +87,19 @@ fn silence() -> Response<Body> {
 }
 
 async fn answer(world: Arc<World>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-    world.asked();
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let sent: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
     let query = flyball_apiserver::Query::parse(parts.uri.query().unwrap_or(""));
-    if query.flag("watch") {
-        return Ok(silence());
-    }
     let segments: Vec<&str> = parts.uri.path().trim_matches('/').split('/').collect();
+    world.asked(kind(&parts.method, &segments, query.flag("watch")));
+    let only = || query.first("labelSelector")?.strip_prefix("app=").and_then(World::number);
+    if query.flag("watch") {
+        return Ok(match segments.as_slice() {
+            ["apis", "metrics.k8s.io", ..] => samples(world, only()),
+            _ => silence(),
+        });
+    }
     let version = |version: &str| json!({ "version": version });
     let response = match (parts.method, segments.as_slice()) {
         (Method::GET, ["version"]) => found(&json!({ "major": "1", "minor": "34", "gitVersion": "v1.34.0" })),
@@ -77,10 +116,14 @@ async fn answer(world: Arc<World>, request: Request<Incoming>) -> Result<Respons
             page(&query, world.hpa_count(), |index| world.deployment(index))
         }
         (Method::GET, ["api", "v1", "pods"]) => page(&query, world.pod_count(), |number| world.pod(number)),
-        (Method::GET, ["apis", "metrics.k8s.io", "v1beta1", "pods"]) => whole(200, world.usage(None)),
-        (Method::GET, ["apis", "metrics.k8s.io", "v1beta1", "namespaces", _, "pods"]) => {
-            let app = query.first("labelSelector").and_then(|selector| selector.strip_prefix("app="));
-            whole(200, world.usage(app.and_then(World::number)))
+        (Method::GET, ["apis", "metrics.k8s.io", "v1beta1"]) => {
+            let verbs: &[&str] =
+                if world.offers_watch() { &["get", "list", "watch"] } else { &["get", "list"] };
+            found(&json!({ "resources": [{ "name": "pods", "kind": "PodMetrics", "verbs": verbs }] }))
+        }
+        (Method::GET, ["apis", "metrics.k8s.io", "v1beta1", .., "pods"]) => {
+            let version = if world.offers_watch() && query.first("limit").is_some() { "1" } else { "" };
+            whole(200, world.usage(only(), version))
         }
         (method, ["apis", "apps", "v1", "namespaces", _, "deployments", name, "scale"]) => {
             match World::number(name) {

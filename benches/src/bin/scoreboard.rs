@@ -52,7 +52,12 @@ fn main() -> anyhow::Result<()> {
         ("reaction", Box::new(|| Ok(reaction::figures()))),
         ("decision", Box::new(|| Ok(decision::figures(allocations)))),
         ("idle", Box::new(|| Ok(idle::figures(&neighbour("flyball")?)))),
-        ("autoscaler", Box::new(|| runtime()?.block_on(autoscaler::figures(&neighbour("flyball")?)))),
+        (
+            "autoscaler",
+            Box::new(|| {
+                runtime()?.block_on(autoscaler::figures(&neighbour("flyball")?, &autoscaler::Part::ALL))
+            }),
+        ),
         (
             "metrics_api",
             Box::new(|| Ok(metrics_api::figures(&neighbour("flyball")?, flags.metrics_server.as_deref()))),

@@ -146,7 +146,7 @@ fn pod(pod: &Pod) -> decide::Pod {
         _ => None,
     };
     decide::Pod {
-        name: pod.name.clone(),
+        name: pod.name.as_str().into(),
         phase: match pod.phase.as_str() {
             "Pending" => Phase::Pending,
             "Running" => Phase::Running,

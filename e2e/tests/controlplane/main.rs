@@ -4,6 +4,7 @@
 mod bad_install;
 mod behaviour;
 mod install;
+mod own_kind;
 mod permissions;
 mod real_node;
 mod shipped;

@@ -57,11 +57,13 @@ pub(crate) struct Discovery {
     api: Api,
     kinds: Mutex<HashMap<(String, String), Known<Mapping>>>,
     groups: Mutex<HashMap<String, Known<Vec<String>>>>,
+    /// Whether a resource has a verb, by group version, plural name and verb.
+    offers: Mutex<HashMap<(String, String, String), Known<()>>>,
 }
 
 impl Discovery {
     pub(crate) fn new(api: Api) -> Self {
-        Discovery { api, kinds: Mutex::default(), groups: Mutex::default() }
+        Discovery { api, kinds: Mutex::default(), groups: Mutex::default(), offers: Mutex::default() }
     }
 
     /// The mapping of a kind.
@@ -78,7 +80,7 @@ impl Discovery {
         if let Some(known) = kinds.get(&key).filter(|known| known.is_fresh()) {
             return known.found.clone().ok_or_else(unknown);
         }
-        let found = self.find(group, kind).await?;
+        let found = Box::pin(self.find(group, kind)).await?;
         kinds.insert(key, Known { at: Instant::now(), found: found.clone() });
         found.ok_or_else(unknown)
     }
@@ -100,6 +102,27 @@ impl Discovery {
             }
         }
         Ok(None)
+    }
+
+    /// Whether a resource can be asked for by this verb; not, as long as the server does not say so.
+    pub(crate) async fn offers(&self, group: &str, version: &str, plural: &str, verb: &str) -> bool {
+        let group_version = format!("{group}/{version}");
+        let key = (group_version.clone(), plural.to_owned(), verb.to_owned());
+        let mut offers = self.offers.lock().await;
+        if let Some(known) = offers.get(&key).filter(|known| known.at.elapsed() < LIFETIME) {
+            return known.found.is_some();
+        }
+        let list = match self.api.get(&format!("/apis/{group_version}")).await {
+            Ok(list) => list,
+            Err(error) if error.is_not_found() => Value::Null,
+            Err(_) => return false,
+        };
+        let mut resources = list["resources"].as_array().into_iter().flatten();
+        let found = resources.find(|resource| resource["name"] == plural);
+        let verbs = found.and_then(|resource| resource["verbs"].as_array());
+        let found = verbs.filter(|verbs| verbs.iter().any(|each| each == verb)).map(drop);
+        offers.insert(key, Known { at: Instant::now(), found });
+        found.is_some()
     }
 
     /// Versions of a group, the preferred one first; `None` if it is not served.

@@ -19,7 +19,7 @@ pub(crate) use discovery::{Discovery, Mapping};
 pub(crate) use events::{About, Events, Subject};
 pub(crate) use leases::{Leases, record_of, sighting, with_record};
 pub(crate) use probe::{PROBE_NAME, ProbeHpas};
-pub(crate) use resource_metrics::{Answer, ResourceMetrics, Sample};
+pub(crate) use resource_metrics::{Answer, EMPTY, ResourceMetrics, unable};
 pub(crate) use scale::{ScaleObject, Scales};
 pub(crate) use status::Statuses;
 pub(crate) use transport::Api;

@@ -59,9 +59,37 @@ impl Api {
         self.get_as(path).await
     }
 
-    /// The answer as a type, without a detour over [`Value`]: lists of metrics are large.
+    /// The answer as a type, without a detour over [`Value`].
     pub(super) async fn get_as<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
         parse(&self.send_for_bytes(Method::GET, path, Payload::None).await?)
+    }
+
+    /// Reads an answer while it arrives, within the time of one request: lists of metrics are large.
+    pub(super) async fn read<E>(
+        &self,
+        path: &str,
+        mut take: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), ApiError>
+    where
+        ApiError: From<E>,
+    {
+        let deadline = Instant::now() + REQUEST_TIMEOUT;
+        let mut body = self.answer(Method::GET, path, Payload::None, REQUEST_TIMEOUT).await?;
+        let mut length = 0;
+        loop {
+            let chunk = timeout_at(deadline, next_bytes(&mut body)).await;
+            let Some(bytes) = chunk.unwrap_or_else(|_| Err(late(REQUEST_TIMEOUT)))? else { return Ok(()) };
+            length += bytes.len();
+            if length > MAX_BODY {
+                return Err(ApiError::unanswered(format!("an answer of more than {MAX_BODY} bytes")));
+            }
+            take(&bytes)?;
+        }
+    }
+
+    /// Opens an answer that does not end by itself.
+    pub(super) async fn open(&self, path: &str) -> Result<Stream, ApiError> {
+        Ok(Stream(self.answer(Method::GET, path, Payload::None, REQUEST_TIMEOUT).await?))
     }
 
     pub(super) async fn put(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
@@ -90,14 +118,33 @@ impl Api {
         path: &str,
         payload: Payload<'_>,
     ) -> Result<Bytes, ApiError> {
-        let now = Instant::now();
         let budget = match method {
             Method::GET => Some(REQUEST_TIMEOUT),
-            _ => self.fence.budget(now, REQUEST_TIMEOUT),
+            _ => self.fence.budget(Instant::now(), REQUEST_TIMEOUT),
         };
         let Some(budget) = budget else {
             return Err(ApiError::unanswered("not written: this replica does not hold the lease"));
         };
+        let deadline = Instant::now() + budget;
+        let body = self.answer(method, path, payload, budget).await?;
+        let collected = timeout_at(deadline, Limited::new(body, MAX_BODY).collect()).await;
+        let body = match collected {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(error)) => Err(ApiError::unanswered(chain(&*error))),
+            Err(_) => Err(late(budget)),
+        };
+        self.told(body)
+    }
+
+    /// Sends until there is an answer within `budget`; gives its body, to be read.
+    async fn answer(
+        &self,
+        method: Method,
+        path: &str,
+        payload: Payload<'_>,
+        budget: Duration,
+    ) -> Result<Body, ApiError> {
+        let deadline = Instant::now() + budget;
         let (content_type, body) = match payload {
             Payload::None => (None, Vec::new()),
             Payload::Json(value) => (Some("application/json"), value.to_string().into_bytes()),
@@ -113,12 +160,10 @@ impl Api {
             }
             request.body(Body::from(body.clone())).map_err(|error| ApiError::unanswered(error.to_string()))
         };
-        let deadline = now + budget;
         let mut repetitions = 0;
         loop {
             let Ok(answer) = timeout_at(deadline, self.once(request()?)).await else {
-                let error = ApiError::unanswered(format!("no answer within {} s", budget.as_secs()));
-                return self.told(Err(error));
+                return self.told(Err(late(budget)));
             };
             match answer {
                 Err((error, Some(pause))) if repetitions < MAX_REPETITIONS => {
@@ -134,14 +179,14 @@ impl Api {
     }
 
     /// Sends once; an error comes with the pause the server wants before the next attempt.
-    async fn once(&self, request: Request<Body>) -> Result<Bytes, (ApiError, Option<Duration>)> {
+    async fn once(&self, request: Request<Body>) -> Result<Body, (ApiError, Option<Duration>)> {
         let answer = self.client.send(request).await.map_err(|error| (unsent(&error), None))?;
         let (parts, body) = answer.into_parts();
-        let body = Limited::new(body, MAX_BODY).collect().await;
-        let body = body.map_err(|error| (ApiError::unanswered(chain(&*error)), None))?.to_bytes();
         if parts.status.is_success() {
             return Ok(body);
         }
+        let body = Limited::new(body, MAX_BODY).collect().await;
+        let body = body.map_err(|error| (ApiError::unanswered(chain(&*error)), None))?.to_bytes();
         let code = parts.status.as_u16();
         let wants_repetition = code == 429 || parts.status.is_server_error();
         let pause = parts.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
@@ -167,6 +212,33 @@ impl Api {
         }
         answer
     }
+}
+
+/// An answer that does not end by itself.
+pub(crate) struct Stream(Body);
+
+impl Stream {
+    /// The next bytes; `None` at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
+        next_bytes(&mut self.0).await
+    }
+}
+
+async fn next_bytes(body: &mut Body) -> Result<Option<Bytes>, ApiError> {
+    loop {
+        match body.frame().await {
+            None => return Ok(None),
+            Some(Err(error)) => return Err(ApiError::unanswered(chain(&error))),
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(bytes) => return Ok(Some(bytes)),
+                Err(_trailers) => {}
+            },
+        }
+    }
+}
+
+fn late(budget: Duration) -> ApiError {
+    ApiError::unanswered(format!("no answer within {} s", budget.as_secs()))
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {

@@ -3,8 +3,9 @@
 use super::Shared;
 use super::answers::MetricsKey;
 use super::state::HpaState;
-use crate::cluster::{Answer, Sample};
+use crate::cluster::Answer;
 use crate::decide::{Input, PodSample, PodSamples, Rules, Source, Target};
+use crate::samples::Sample;
 use crate::watch::Population;
 use flyball_model::selector::LabelSelector;
 use serde_json::Value;
@@ -39,7 +40,7 @@ pub(super) async fn gather(
                 match state.custom.get(&index).filter(|(at_ms, _)| now_ms - at_ms < max_age_ms) {
                     Some((_, input)) if fits(input, population) => input.clone(),
                     _ => {
-                        let input = custom_input(shared, rules, custom, key, population).await;
+                        let input = Box::pin(custom_input(shared, rules, custom, key, population)).await;
                         state.custom.insert(index, (now_ms, input.clone()));
                         input
                     }
@@ -93,10 +94,15 @@ fn per_pod(
         foreign: Vec::new(),
         requests: Ok(Vec::new()),
     };
+    // Both are sorted by name, and mostly have the same names.
+    let mut next = 0;
     for sample in samples.iter() {
         let Some(value_milli) = value(sample) else { continue };
         let value = PodSample { value_milli, timestamp_ms: sample.timestamp_ms, window_ms: sample.window_ms };
-        place(&mut joined, population, &sample.pod, value);
+        let here = population.pods.get(next).filter(|pod| pod.name == sample.pod);
+        let position = here.map(|_| next).or_else(|| population.position(&sample.pod));
+        next = position.map_or(next, |position| position + 1);
+        place(&mut joined, position, value);
     }
     if let Target::Utilization(_) = target {
         joined.requests = population.requests(resource, container).as_ref().clone();
@@ -104,8 +110,8 @@ fn per_pod(
     Input::PerPod(joined)
 }
 
-fn place(joined: &mut PodSamples, population: &Population, pod: &str, value: PodSample) {
-    match population.position(pod) {
+fn place(joined: &mut PodSamples, position: Option<usize>, value: PodSample) {
+    match position {
         Some(position) => joined.samples[position] = Some(value),
         None => joined.foreign.push(value),
     }
@@ -133,7 +139,7 @@ async fn custom_input(
                         timestamp_ms: value.timestamp_ms,
                         window_ms: value.window_ms,
                     };
-                    place(&mut joined, population, &value.pod, sample);
+                    place(&mut joined, population.position(&value.pod), sample);
                 }
                 Input::PerPod(joined)
             }),

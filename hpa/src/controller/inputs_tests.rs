@@ -3,6 +3,7 @@
 use super::*;
 use crate::compile::compile;
 use crate::decide::{History, Scale, Settings, Snapshot, Trace, decide};
+use crate::samples::ContainerUsage;
 use crate::watch::PodStore;
 use kube::runtime::watcher::Event;
 use serde_json::json;
@@ -46,15 +47,16 @@ fn run(container: Option<&str>, current: i32, target: i32, rows: &[Row]) -> (i32
         store.apply(Event::InitApply(serde_json::from_value(pod).unwrap()));
     }
     store.apply(Event::InitDone);
-    let population = store.population("ns", "app=web", &LabelSelector::parse("app=web").unwrap());
+    let population = store.population("ns", "app=web").unwrap();
     let sample = |(index, row): (usize, &Row)| Sample {
-        pod: format!("p{index}"),
+        pod: format!("p{index}").into(),
         timestamp_ms: NOW_MS,
         window_ms: 60_000,
         containers: (1..)
             .zip(row.usage)
             .filter_map(|(number, milli)| {
-                Some((format!("container{number}"), vec![("cpu".to_owned(), milli?)]))
+                let name = format!("container{number}").into();
+                Some(ContainerUsage { name, usage: Box::new([("cpu".into(), milli?)]) })
             })
             .collect(),
     };

@@ -12,29 +12,36 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-use crate::cluster::Answer;
 use crate::config::Mode;
 use crate::elector::Term;
 use crate::error::ApiError;
 use crate::kind::ApiKind;
 use crate::ownership::Standing;
 use crate::watch::{Change, HpaEntry, Key, TargetWatches, Watched, hpa_events, pod_events};
-use answers::MetricsKey;
+use answers::{Listed, MetricsKey, News, Tell};
 use futures_util::StreamExt;
 use kube::Client;
-use queue::{Poll, Queue};
+use queue::Queue;
 pub(crate) use shared::Shared;
 use std::collections::{HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use tokio::task::{Id, JoinSet};
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// Resolution of the schedule.
 const TICK: Duration = Duration::from_millis(100);
 /// Questions about metrics in flight.
 const MAX_POLLS: usize = 32;
+/// Evaluations that end at once, between two looks at everything else.
+const PORTION: usize = 32;
+/// News about samples that wait.
+const MAX_NEWS: usize = 16;
 /// Time for evaluations in progress to end after the order to stop.
 const DRAIN: Duration = Duration::from_secs(15);
 /// Pause before history is asked for again when the API server does not answer at start.
@@ -57,13 +64,47 @@ enum Finished {
         key: Key,
         metrics_key: Option<MetricsKey>,
     },
-    /// Newest time and number of pods for each selector; `None`: it may not be asked for all.
-    Swept(Option<Vec<(MetricsKey, Option<i64>, usize)>>),
-    Polled {
-        key: MetricsKey,
-        newest_ms: Option<i64>,
-        pods: usize,
-    },
+    /// A question about metrics ended, with a list or (`None`) with a watch that was told of before.
+    Asked(Option<News>),
+    /// Metrics may not be asked for all pods at once.
+    Apart,
+}
+
+/// A question about metrics.
+struct Question {
+    /// About one selector or (`None`) about all pods.
+    of: Option<MetricsKey>,
+    task: AbortHandle,
+    /// Its list was answered, a watch goes on from it.
+    watches: bool,
+}
+
+type Evaluation = Pin<Box<dyn Future<Output = Option<MetricsKey>> + Send>>;
+
+/// What comes of an evaluation at once.
+enum Begun {
+    Ended(Option<MetricsKey>),
+    Waits(Evaluation),
+    Panicked(String),
+}
+
+/// Evaluates as far as that goes without waiting.
+fn begin(mut evaluation: Evaluation) -> Begun {
+    // Locks that are free are no reason to wait, however many are taken in a row.
+    let polled = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        let first = pin!(tokio::task::unconstrained(evaluation.as_mut()));
+        first.poll(&mut Context::from_waker(Waker::noop()))
+    }));
+    match polled {
+        Ok(Poll::Ready(metrics_key)) => Begun::Ended(metrics_key),
+        // Whoever polls it next is woken.
+        Ok(Poll::Pending) => Begun::Waits(evaluation),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            Begun::Panicked(text.unwrap_or("without a text").to_owned())
+        }
+    }
 }
 
 /// The loop and its bookkeeping.
@@ -72,8 +113,10 @@ pub(crate) struct Controller {
     queue: Queue,
     tasks: JoinSet<Finished>,
     evaluating: HashMap<Id, Key>,
-    polling: HashMap<Id, MetricsKey>,
-    sweeping: Option<Id>,
+    /// Questions about metrics in flight.
+    asking: HashMap<Id, Question>,
+    news: mpsc::Receiver<News>,
+    tell: Tell,
     /// Namespaces with changed pods since the last tick.
     changed_pods: HashSet<String>,
     /// The lease is held and histories are read: evaluations may run.
@@ -86,13 +129,15 @@ pub(crate) struct Controller {
 
 impl Controller {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        let (tell, news) = mpsc::channel(MAX_NEWS);
         Controller {
             queue: Queue::new(shared.config.sync_period_ms(), shared.config.compat_upstream),
             shared,
             tasks: JoinSet::new(),
             evaluating: HashMap::new(),
-            polling: HashMap::new(),
-            sweeping: None,
+            asking: HashMap::new(),
+            news,
+            tell,
             changed_pods: HashSet::new(),
             is_ready: false,
             unpruned: None,
@@ -149,7 +194,10 @@ impl Controller {
                     let changed = self.shared.pods.apply(event);
                     self.changed_pods.extend(changed.into_iter().filter(|_| !is_first));
                 }
+                Some(news) = self.news.recv() => self.learn(news),
                 Some(done) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => self.finished(done),
+                // What waits is evaluated in portions, between which everything else has its turn.
+                () = std::future::ready(()), if self.may_start() => self.start_evaluations(),
                 _ = tick.tick() => self.turn(),
             }
             self.start_evaluations();
@@ -231,7 +279,9 @@ impl Controller {
                 shared.ownership(|ownership| ownership.probe_answered(&manager, shared.uptime()));
             }
             Change::Deleted(entry) => {
-                self.queue.remove(&entry.key);
+                if let Some(unused) = self.queue.remove(&entry.key) {
+                    self.forget(&unused);
+                }
                 shared.selectors.remove(&entry.key);
                 shared.metrics.forget(&entry.key);
                 shared.book.forget(&entry);
@@ -275,35 +325,52 @@ impl Controller {
             self.queue.pods_changed(&namespace);
         }
         self.queue.due(now_ms);
-        for poll in self.queue.polls(now_ms, MAX_POLLS.saturating_sub(self.polling.len())) {
-            let key = match poll {
-                Poll::One(key) => key,
-                Poll::All(keys) => {
-                    self.sweep(keys);
-                    continue;
+        let lists = self.asking.values().filter(|question| !question.watches).count();
+        for poll in self.queue.polls(now_ms, MAX_POLLS.saturating_sub(lists)) {
+            match poll {
+                queue::Poll::One(key) => self.ask(Some(key), self.queue.follows_few()),
+                queue::Poll::All => {
+                    // It takes the place of those about single selectors, which may be watches without an end.
+                    self.asking.drain().for_each(|(_, question)| question.task.abort());
+                    self.ask(None, true);
                 }
-            };
-            let (shared, polled) = (self.shared.clone(), key.clone());
-            let handle = self.tasks.spawn(async move {
-                let answer = shared.answers.refresh(&polled, shared.steady_ms()).await;
-                let pods = answer.samples.as_ref().map_or(0, |samples| samples.len());
-                Finished::Polled { key: polled, newest_ms: answer.newest_ms(), pods }
-            });
-            self.polling.insert(handle.id(), key);
+            }
         }
     }
 
-    /// Asks about all pods at once.
-    fn sweep(&mut self, keys: Vec<MetricsKey>) {
-        let shared = self.shared.clone();
-        let handle = self.tasks.spawn(async move {
-            let answers = shared.answers.sweep(&keys, shared.steady_ms()).await;
-            let summary = |(key, answer): (MetricsKey, Answer)| {
-                (key, answer.newest_ms(), answer.samples.as_ref().map_or(0, |samples| samples.len()))
-            };
-            Finished::Swept(answers.map(|answers| keys.into_iter().zip(answers).map(summary).collect()))
+    /// Asks about the pods behind one selector, or about all; goes on with a watch where that is offered.
+    fn ask(&mut self, of: Option<MetricsKey>, may_watch: bool) {
+        let (shared, tell, about) = (self.shared.clone(), self.tell.clone(), of.clone());
+        let task = self.tasks.spawn(async move {
+            let (answers, of) = (&shared.answers, about.as_ref());
+            let asked = answers.list(of, may_watch, &shared.pods, shared.steady_ms()).await;
+            let Some((listed, version)) = asked else { return Finished::Apart };
+            let news = News { listed: Some((about.clone(), listed)), changed: answers.news() };
+            let Some(version) = version else { return Finished::Asked(Some(news)) };
+            // Nobody listens only at the end of the process.
+            let _ = tell.send(news).await;
+            answers.watch(of, &version, &shared.pods, || shared.steady_ms(), &tell).await;
+            Finished::Asked(None)
         });
-        self.sweeping = Some(handle.id());
+        self.asking.insert(task.id(), Question { of, task, watches: false });
+    }
+
+    fn learn(&mut self, news: News) {
+        if let Some((of, Listed { newest_ms, pods })) = &news.listed {
+            let questions = self.asking.values_mut().filter(|question| question.of == *of);
+            questions.for_each(|question| question.watches = true);
+            self.queue.listed(of.as_ref(), *newest_ms, *pods, self.shared.steady_ms());
+        }
+        for key in &news.changed {
+            self.queue.changed(key);
+        }
+    }
+
+    /// Nobody follows these metrics any more.
+    fn forget(&mut self, unused: &MetricsKey) {
+        let questions = self.asking.values().filter(|question| question.of.as_ref() == Some(unused));
+        questions.for_each(|question| question.task.abort());
+        self.shared.answers.forget(unused);
     }
 
     /// The period that an HPA's annotation asks for.
@@ -316,23 +383,51 @@ impl Controller {
         self.is_ready && owners_known && self.shared.hpas.is_synced() && self.shared.pods.is_synced()
     }
 
+    /// Whether an evaluation waits and may begin.
+    fn may_start(&self) -> bool {
+        self.may_evaluate()
+            && self.queue.has_waiting()
+            && self.evaluating.len() < self.shared.config.concurrent_syncs
+    }
+
+    /// Evaluates a portion of what waits. Most evaluations have all they need in memory and end here; one that waits for an
+    /// answer goes on as a task.
     fn start_evaluations(&mut self) {
-        if !self.may_evaluate() {
-            return;
-        }
-        while self.evaluating.len() < self.shared.config.concurrent_syncs {
+        for _ in 0..PORTION {
+            if !self.may_start() {
+                return;
+            }
             let Some(key) = self.queue.next() else { return };
             let Some(entry) = self.shared.hpas.get(&key) else {
                 self.queue.remove(&key);
                 continue;
             };
             let shared = self.shared.clone();
-            let handle = self.tasks.spawn(async move {
-                let metrics_key = reconcile::reconcile(&shared, &entry).await;
-                Finished::Evaluated { key: entry.key.clone(), metrics_key }
-            });
-            self.evaluating.insert(handle.id(), key);
+            let evaluation = Box::pin(async move { reconcile::reconcile(&shared, &entry).await });
+            match begin(evaluation) {
+                Begun::Ended(metrics_key) => self.evaluated(&key, metrics_key),
+                Begun::Waits(evaluation) => {
+                    let of = key.clone();
+                    let task = async move { Finished::Evaluated { key: of, metrics_key: evaluation.await } };
+                    self.evaluating.insert(self.tasks.spawn(task).id(), key);
+                }
+                Begun::Panicked(why) => self.panicked(&key, &why),
+            }
         }
+    }
+
+    fn evaluated(&mut self, key: &Key, metrics_key: Option<MetricsKey>) {
+        let (period_ms, now_ms) = (self.period_ms(key), self.shared.steady_ms());
+        if let Some(unused) = self.queue.evaluated(key, metrics_key, period_ms, now_ms) {
+            self.forget(&unused);
+        }
+    }
+
+    /// A panic is one HPA's evaluation; the others go on.
+    fn panicked(&mut self, key: &Key, why: &str) {
+        self.shared.metrics.panicked();
+        tracing::error!(namespace = key.0, name = key.1, why, "an evaluation panicked");
+        self.evaluated(key, None);
     }
 
     fn finished(&mut self, done: Result<(Id, Finished), tokio::task::JoinError>) {
@@ -340,19 +435,15 @@ impl Controller {
         match done {
             Ok((id, Finished::Evaluated { key, metrics_key })) => {
                 self.evaluating.remove(&id);
-                let period_ms = self.period_ms(&key);
-                let unused = self.queue.evaluated(&key, metrics_key, period_ms, now_ms);
-                if let Some(unused) = unused {
-                    self.shared.answers.forget(&unused);
-                }
+                self.evaluated(&key, metrics_key);
             }
-            Ok((_, Finished::Swept(answers))) => {
-                self.sweeping = None;
-                self.queue.swept(answers, now_ms);
+            Ok((id, Finished::Asked(news))) => {
+                news.into_iter().for_each(|news| self.learn(news));
+                self.answered(id);
             }
-            Ok((id, Finished::Polled { key, newest_ms, pods })) => {
-                self.polling.remove(&id);
-                self.queue.polled(&key, newest_ms, pods, now_ms);
+            Ok((id, Finished::Apart)) => {
+                self.queue.ask_apart(now_ms);
+                self.answered(id);
             }
             Ok((_, Finished::Loaded { term, entries })) => {
                 if self.shared.term().number == term && self.shared.term().leads {
@@ -363,28 +454,30 @@ impl Controller {
                 }
             }
             Ok((_, Finished::Done)) => {}
-            // A panic is one HPA's evaluation, or one question; the others go on. At the end of a term all are cancelled.
+            // At the end of a term all are cancelled.
             Err(error) => {
-                if error.is_panic() {
-                    self.shared.metrics.panicked();
+                let evaluated = self.evaluating.remove(&error.id());
+                match evaluated {
+                    Some(key) if error.is_panic() => self.panicked(&key, &error.to_string()),
+                    Some(key) => self.evaluated(&key, None),
+                    None if error.is_panic() => self.shared.metrics.panicked(),
+                    None => {}
                 }
-                if let Some(key) = self.evaluating.remove(&error.id()) {
-                    if error.is_panic() {
-                        tracing::error!(namespace = key.0, name = key.1, %error, "an evaluation panicked");
-                    }
-                    self.queue.evaluated(&key, None, None, now_ms);
-                }
-                if self.sweeping.take_if(|id| *id == error.id()).is_some() {
-                    self.queue.swept(Some(Vec::new()), now_ms);
-                }
-                if let Some(key) = self.polling.remove(&error.id()) {
-                    self.queue.polled(&key, None, 0, now_ms);
-                }
+                self.answered(error.id());
             }
         }
     }
 
+    /// A question ended; those that were given up are not asked any more.
+    fn answered(&mut self, id: Id) {
+        if let Some(question) = self.asking.remove(&id) {
+            self.queue.answered(question.of.as_ref());
+        }
+    }
+
     async fn stop(mut self) {
+        // A watch of samples would go on.
+        self.asking.values().for_each(|question| question.task.abort());
         let drained = async { while self.tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(DRAIN, drained).await.is_err() {
             tracing::warn!("evaluations in progress are broken off");

@@ -23,12 +23,12 @@ pub(super) fn overwriter(
 ) -> Option<String> {
     let reference = &entry.hpa.spec.scale_target_ref;
     let kind = Watched::of(reference.api_version.split_once('/')?.0, &reference.kind)?;
-    let writer = shared.targets.get(kind, &entry.key.0, &reference.name)?.writer?;
-    judge(state, writer, now_ms)
+    let target = shared.targets.get(kind, &entry.key.0, &reference.name)?;
+    judge(state, target.writer.as_ref()?, now_ms)
 }
 
-fn judge(state: &mut HpaState, writer: Writer, now_ms: i64) -> Option<String> {
-    if state.writer.as_ref() == Some(&writer) {
+fn judge(state: &mut HpaState, writer: &Writer, now_ms: i64) -> Option<String> {
+    if state.writer.as_ref() == Some(writer) {
         return None;
     }
     let before = state.writer.replace(writer.clone());
@@ -45,7 +45,7 @@ fn judge(state: &mut HpaState, writer: Writer, now_ms: i64) -> Option<String> {
     let count = if now_ms - last_ms > MEMORY_MS { 1 } else { count + 1 };
     state.overwritten = (count, now_ms);
     let is_loop = writer.by_scale && writer.manager == CONTROLLER_MANAGER;
-    (is_loop || count >= OFTEN).then_some(writer.manager)
+    (is_loop || count >= OFTEN).then(|| writer.manager.clone())
 }
 
 #[cfg(test)]
@@ -58,7 +58,7 @@ mod tests {
         writers.iter().enumerate().find_map(|(step, (manager, by_scale))| {
             let at_ms = step as i64 * 1000;
             let writer = Writer { manager: (*manager).into(), at_ms, by_scale: *by_scale };
-            Some((step, judge(&mut state, writer, at_ms)?))
+            Some((step, judge(&mut state, &writer, at_ms)?))
         })
     }
 
@@ -85,12 +85,12 @@ mod tests {
     fn a_write_of_ours_that_the_watch_never_showed_counts_too() {
         let mut state = HpaState::default();
         let argo = |at_ms| Writer { manager: "argocd".into(), at_ms, by_scale: false };
-        assert_eq!(judge(&mut state, argo(0), 0), None);
+        assert_eq!(judge(&mut state, &argo(0), 0), None);
         for (at_ms, expected) in [(1_000, None), (2_000, Some("argocd".to_owned()))] {
             state.rescaled = true;
-            assert_eq!(judge(&mut state, argo(at_ms), at_ms), expected);
+            assert_eq!(judge(&mut state, &argo(at_ms), at_ms), expected);
         }
         state.rescaled = true;
-        assert_eq!(judge(&mut state, argo(9_000_000), 9_000_000), None, "long ago is forgotten");
+        assert_eq!(judge(&mut state, &argo(9_000_000), 9_000_000), None, "long ago is forgotten");
     }
 }

@@ -25,7 +25,7 @@ pub(super) async fn publish(
         now_ms - state.status_written_ms,
         shared.config.sync_period_ms(),
     ) {
-        match shared.statuses.write(&entry.key.0, &entry.key.1, &report.status).await {
+        match Box::pin(shared.statuses.write(&entry.key.0, &entry.key.1, &report.status)).await {
             Ok(written) => {
                 state.status_written_ms = now_ms;
                 state.own_mark = Some(written.mark);
@@ -42,9 +42,12 @@ pub(super) async fn publish(
             }
         }
     }
+    if report.notes.is_empty() {
+        return report.error;
+    }
     let subject = subject_of(entry);
     for note in &report.notes {
-        shared.events.record(&subject, note, now_ms).await;
+        Box::pin(shared.events.record(&subject, note, now_ms)).await;
     }
     report.error
 }

@@ -36,8 +36,8 @@ const SWEEP_PAUSE_MS: i64 = 600_000;
 pub(super) enum Poll {
     /// About the pods behind one selector.
     One(MetricsKey),
-    /// About all pods, for these.
-    All(Vec<MetricsKey>),
+    /// About all pods.
+    All,
 }
 
 /// The schedule of all HPAs.
@@ -99,8 +99,9 @@ impl Queue {
         }
     }
 
-    pub(super) fn remove(&mut self, key: &Key) {
-        let Some(tracked) = self.tracked.remove(key) else { return };
+    /// Forgets an HPA; gives metrics that nobody follows any more.
+    pub(super) fn remove(&mut self, key: &Key) -> Option<MetricsKey> {
+        let tracked = self.tracked.remove(key)?;
         if let Some(keys) = self.namespaces.get_mut(&key.0) {
             keys.remove(key);
             if keys.is_empty() {
@@ -108,18 +109,19 @@ impl Queue {
             }
         }
         self.waiting.retain(|waiting| waiting != key);
-        self.leave(key, tracked.metrics_key);
+        self.leave(key, tracked.metrics_key)
     }
 
     /// Stops following metrics for one HPA; gives the key if nobody else follows them.
     fn leave(&mut self, key: &Key, metrics_key: Option<MetricsKey>) -> Option<MetricsKey> {
         let metrics_key = metrics_key?;
-        let polled = self.polled.get_mut(&metrics_key)?;
-        polled.users.remove(key);
-        if !polled.users.is_empty() {
-            return None;
+        if let Some(polled) = self.polled.get_mut(&metrics_key) {
+            polled.users.remove(key);
+            if !polled.users.is_empty() {
+                return None;
+            }
+            self.polled.remove(&metrics_key);
         }
-        self.polled.remove(&metrics_key);
         Some(metrics_key)
     }
 
@@ -149,6 +151,11 @@ impl Queue {
         for key in keys {
             self.enqueue(&key);
         }
+    }
+
+    /// Whether there is a next HPA to evaluate.
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
     }
 
     /// The next HPA to evaluate.
@@ -202,11 +209,9 @@ impl Queue {
         if self.sweeping {
             return Vec::new();
         }
-        if self.polled.len() >= SWEEP_FROM && now_ms >= self.apart_until_ms {
-            let is_due = self.sweep.next_ms <= now_ms && limit > 0;
-            let may_ask = is_due && !self.polled.values().any(|p| p.in_flight);
-            self.sweeping = may_ask;
-            return may_ask.then(|| Poll::All(self.polled.keys().cloned().collect())).into_iter().collect();
+        if !self.follows_few() && now_ms >= self.apart_until_ms {
+            self.sweeping = self.sweep.next_ms <= now_ms;
+            return self.sweeping.then_some(Poll::All).into_iter().collect();
         }
         let due =
             self.polled.iter_mut().filter(|(_, polled)| !polled.in_flight && polled.pace.next_ms <= now_ms);
@@ -218,30 +223,56 @@ impl Queue {
             .collect()
     }
 
-    /// Answers to a question about all pods arrived: newest time and number of pods for each selector. `None`: it is no
-    /// use to ask.
-    pub(super) fn swept(&mut self, answers: Option<Vec<(MetricsKey, Option<i64>, usize)>>, now_ms: i64) {
-        self.sweeping = false;
-        let Some(answers) = answers else {
-            self.apart_until_ms = now_ms + SWEEP_PAUSE_MS;
-            return;
-        };
-        let newest_ms = answers.iter().filter_map(|(_, newest_ms, _)| *newest_ms).max();
-        let pods = answers.iter().map(|(.., pods)| pods).sum();
-        self.sweep.answered(newest_ms, pods, now_ms, self.sync_period_ms);
-        for (key, newest_ms, pods) in answers {
-            self.polled(&key, newest_ms, pods, now_ms);
+    /// Whether so few metrics are followed that each can be watched by itself.
+    pub(super) fn follows_few(&self) -> bool {
+        self.polled.len() < SWEEP_FROM
+    }
+
+    /// It is no use to ask about all pods.
+    pub(super) fn ask_apart(&mut self, now_ms: i64) {
+        self.apart_until_ms = now_ms + SWEEP_PAUSE_MS;
+    }
+
+    /// A question about the pods behind a selector, or (`None`) about all, ended: it may be asked again when it is time.
+    pub(super) fn answered(&mut self, of: Option<&MetricsKey>) {
+        match of {
+            None => {
+                self.sweeping = false;
+                // What was asked about single selectors before was given up.
+                self.polled.values_mut().for_each(|polled| polled.in_flight = false);
+            }
+            Some(key) => self.polled.get_mut(key).into_iter().for_each(|polled| polled.in_flight = false),
         }
     }
 
-    /// An answer arrived; its followers are evaluated if it is news.
-    pub(super) fn polled(&mut self, key: &MetricsKey, newest_ms: Option<i64>, pods: usize, now_ms: i64) {
-        let Some(polled) = self.polled.get_mut(key) else { return };
-        polled.in_flight = false;
-        if !polled.pace.answered(newest_ms, pods, now_ms, self.sync_period_ms) {
-            return;
+    /// What a list of the same came to: the end of its newest window (`None` if it failed), and its number of pods. Those
+    /// who follow what failed are evaluated, once.
+    pub(super) fn listed(
+        &mut self,
+        of: Option<&MetricsKey>,
+        newest_ms: Option<i64>,
+        pods: usize,
+        now_ms: i64,
+    ) {
+        let period_ms = self.sync_period_ms;
+        let pace = match of {
+            None => Some(&mut self.sweep),
+            Some(key) => self.polled.get_mut(key).map(|polled| &mut polled.pace),
+        };
+        let is_news = pace.is_some_and(|pace| pace.answered(newest_ms, pods, now_ms, period_ms));
+        if is_news && newest_ms.is_none() {
+            let keys: Vec<MetricsKey> = match of {
+                None => self.polled.keys().cloned().collect(),
+                Some(key) => vec![key.clone()],
+            };
+            keys.iter().for_each(|key| self.changed(key));
         }
-        let users: Vec<Key> = polled.users.iter().cloned().collect();
+    }
+
+    /// Something changed behind a selector; those who follow it are evaluated.
+    pub(super) fn changed(&mut self, key: &MetricsKey) {
+        let users: Vec<Key> =
+            self.polled.get(key).into_iter().flat_map(|polled| &polled.users).cloned().collect();
         for user in users {
             self.wake(&user);
         }
@@ -291,15 +322,28 @@ mod tests {
         }
         assert!(queue.polls(999, 9).is_empty());
         assert_eq!(queue.polls(1_000, 9), [Poll::One(metrics.clone())], "one question for both");
-        queue.polled(&metrics, Some(1_000), 2, 1_000);
+        queue.listed(Some(&metrics), Some(1_000), 2, 1_000);
+        queue.changed(&metrics);
+        queue.answered(Some(&metrics));
         assert!(queue.next().is_some() && queue.next().is_some() && queue.next().is_none());
         queue.evaluated(&key("a"), None, None, 1_000);
         queue.evaluated(&key("b"), Some(metrics.clone()), None, 1_000);
         assert_eq!(queue.polls(2_000, 9), [Poll::One(metrics.clone())]);
-        queue.polled(&metrics, Some(1_000), 2, 2_000);
+        assert!(queue.polls(9_000, 9).is_empty(), "one question at a time");
+        queue.listed(Some(&metrics), Some(1_000), 2, 2_000);
+        queue.answered(Some(&metrics));
         assert_eq!(queue.next(), None, "the same samples are no news");
-        queue.remove(&key("b"));
-        assert!(queue.polls(99_000, 9).is_empty(), "nobody follows");
+        for (at_ms, woken) in [(4_000, true), (9_000, false)] {
+            queue.listed(Some(&metrics), None, 0, at_ms);
+            assert_eq!(queue.next().is_some(), woken, "a failure is told once");
+            queue.evaluated(&key("b"), Some(metrics.clone()), None, at_ms);
+        }
+        assert_eq!(queue.remove(&key("b")), Some(metrics.clone()), "nobody follows");
+        assert!(queue.polls(99_000, 9).is_empty());
+        queue.want(&key("c"), 0);
+        queue.next();
+        queue.evaluated(&key("c"), Some(metrics.clone()), Some(60_000), 0);
+        assert_eq!(queue.remove(&key("c")), Some(metrics), "what was asked for once is forgotten too");
     }
 
     /// A queue that follows the metrics of that many selectors.
@@ -319,19 +363,21 @@ mod tests {
         let mut few = following(SWEEP_FROM - 1);
         assert_eq!(few.polls(1_000, 99).len(), SWEEP_FROM - 1);
         let mut many = following(SWEEP_FROM);
-        let polls = many.polls(1_000, 99);
-        let [Poll::All(keys)] = polls.as_slice() else { panic!("{polls:?}") };
-        assert_eq!(keys.len(), SWEEP_FROM);
+        assert_eq!(many.polls(1_000, 99), [Poll::All]);
         assert!(many.polls(60_000, 99).is_empty(), "one at a time");
-        let answers = keys.iter().map(|key| (key.clone(), Some(1_000), 1)).collect();
-        many.swept(Some(answers), 1_000);
+        many.listed(None, Some(1_000), SWEEP_FROM, 1_000);
+        for index in 0..SWEEP_FROM {
+            many.changed(&("ns".into(), format!("app={index}")));
+        }
+        many.answered(None);
         assert_eq!(std::iter::from_fn(|| many.next()).count(), SWEEP_FROM, "all are woken");
-        assert!(
-            many.polls(1_500, 99).is_empty() && many.polls(2_000, 99).len() == 1,
-            "at the pace of the source"
-        );
-        many.swept(None, 2_000);
+        assert!(many.polls(1_500, 99).is_empty(), "at the pace of the source");
+        assert_eq!(many.polls(2_000, 99), [Poll::All]);
+        many.ask_apart(2_000);
+        many.answered(None);
         assert_eq!(many.polls(9_000, 99).len(), SWEEP_FROM, "not allowed: each by itself");
+        let again = many.polls(2_000 + SWEEP_PAUSE_MS, 99);
+        assert_eq!(again, [Poll::All], "though what each asked has no end");
     }
 
     #[test]

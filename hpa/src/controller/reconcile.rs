@@ -19,7 +19,6 @@ use crate::refusal::refusal;
 use crate::report::{self, ErrorClass, Facts, Rescale};
 use crate::watch::{HpaEntry, Population, Watched};
 use flyball_model::autoscaling::{condition_type, v2};
-use flyball_model::selector::LabelSelector;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -39,6 +38,8 @@ struct Seen {
 }
 
 /// Evaluates an HPA; gives the metrics it follows, if any.
+///
+/// Nearly all evaluations send nothing. What does is boxed, so that they do not carry its room along.
 pub(super) async fn reconcile(shared: &Shared, entry: &Arc<HpaEntry>) -> Option<MetricsKey> {
     let started = Instant::now();
     let now_ms = shared.now_ms();
@@ -48,25 +49,25 @@ pub(super) async fn reconcile(shared: &Shared, entry: &Arc<HpaEntry>) -> Option<
     state.follow_clock(now_ms, steady_ms);
     let hpa = state.newest(entry);
     if shared.acts(&entry.uid) && another_flyball(shared, entry, &mut state) {
-        shared.leave_alone(entry, FIELD_MANAGER).await;
+        Box::pin(shared.leave_alone(entry, FIELD_MANAGER)).await;
     }
     if !shared.acts(&entry.uid) {
         // What is written meanwhile, by whomever, is learned anew when this is ours again.
         state.own_mark = None;
     } else if let Some(manager) = overwriter(shared, entry, &mut state, now_ms) {
-        shared.leave_alone(entry, &manager).await;
+        Box::pin(shared.leave_alone(entry, &manager)).await;
     }
     if let Some((reason, message)) = refused(shared, entry) {
         shared.book.unreadable(entry, &message, now_ms);
         let report = report::refused(&hpa, reason, &message, now_ms);
-        let error = publish(shared, entry, &hpa, &mut state, report).await;
+        let error = Box::pin(publish(shared, entry, &hpa, &mut state, report)).await;
         shared.metrics.reconciled(Action::None, error, started.elapsed());
         return None;
     }
     let mapping = match target(shared, &hpa).await {
         Ok(mapping) => mapping,
         Err((text, class)) => {
-            return unreadable(shared, entry, &hpa, &mut state, &text, class, started).await;
+            return Box::pin(unreadable(shared, entry, &hpa, &mut state, &text, class, started)).await;
         }
     };
     // Samples arrive every second, scales change rarely: a decision that changes nothing may rest on a scale that was read
@@ -82,12 +83,12 @@ pub(super) async fn reconcile(shared: &Shared, entry: &Arc<HpaEntry>) -> Option<
                     shared.discovery.forget_kind(&mapping.group, kind).await;
                 }
                 let text = error.to_string();
-                return unreadable(shared, entry, &hpa, &mut state, &text, ErrorClass::Internal, started)
-                    .await;
+                let class = ErrorClass::Internal;
+                return Box::pin(unreadable(shared, entry, &hpa, &mut state, &text, class, started)).await;
             }
         };
         let known = state.scale.take()?;
-        state.settle(known.scale.counts().spec_replicas);
+        state.settle(known.scale.counts.spec_replicas);
         let seen = look(shared, entry, &hpa, &mut state, &known.scale, now_ms).await;
         state.scale = Some(known);
         let suspicious = seen.decision.rescales() || !matches!(seen.decision.branch, Branch::Evaluated);
@@ -154,17 +155,18 @@ async fn scale(
 ) -> Result<bool, ApiError> {
     let max_age_ms = shared.config.sync_period_ms();
     if !fresh && let Some(scale) = watched_scale(shared, entry, mapping) {
-        let pods = pods_behind(shared, &entry.rules, scale.selector());
+        let pods = pods_behind(shared, &entry.rules, &scale.selector);
         state.scale = Some(KnownScale { scale, read_ms: steady_ms, pods });
         return Ok(false);
     }
     if let Some(known) = state.scale.as_ref().filter(|known| !fresh && steady_ms - known.read_ms < max_age_ms)
-        && known.pods == pods_behind(shared, &entry.rules, known.scale.selector())
+        && known.pods == pods_behind(shared, &entry.rules, &known.scale.selector)
     {
         return Ok(false);
     }
-    let scale = shared.scales.get(mapping, &entry.key.0, &entry.hpa.spec.scale_target_ref.name).await?;
-    let pods = pods_behind(shared, &entry.rules, scale.selector());
+    let name = &entry.hpa.spec.scale_target_ref.name;
+    let scale = Box::pin(shared.scales.get(mapping, &entry.key.0, name)).await?;
+    let pods = pods_behind(shared, &entry.rules, &scale.selector);
     state.scale = Some(KnownScale { scale, read_ms: steady_ms, pods });
     Ok(true)
 }
@@ -174,13 +176,11 @@ fn watched_scale(shared: &Shared, entry: &HpaEntry, mapping: &Mapping) -> Option
     let reference = &entry.hpa.spec.scale_target_ref;
     let kind = Watched::of(&mapping.group, &reference.kind)?;
     let target = shared.targets.get(kind, &entry.key.0, &reference.name)?;
-    let path = format!("{}/scale", mapping.path(&entry.key.0, &reference.name));
-    Some(ScaleObject::observed(path, target.scale, &target.selector))
+    Some(ScaleObject::observed(target.scale, target.selector.clone()))
 }
 
 fn pods_behind(shared: &Shared, rules: &Rules, selector: &str) -> usize {
-    let Ok(parsed) = LabelSelector::parse(selector) else { return 0 };
-    shared.pods.population(&rules.namespace, selector, &parsed).pods.len()
+    shared.pods.population(&rules.namespace, selector).map_or(0, |population| population.pods.len())
 }
 
 /// Gathers what the decision needs, and decides.
@@ -192,7 +192,7 @@ async fn look(
     scale: &ScaleObject,
     now_ms: i64,
 ) -> Seen {
-    let (rules, counts) = (&entry.rules, scale.counts());
+    let (rules, counts) = (&entry.rules, scale.counts);
     let settings = &entry.settings(&shared.config.decide);
     let is_zero = |c: &v2::HorizontalPodAutoscalerCondition| {
         c.type_ == condition_type::SCALED_TO_ZERO && c.status == "True"
@@ -207,9 +207,9 @@ async fn look(
     let mut selector_failure = None;
     let mut metrics_key = None;
     if branch(rules, settings, counts.spec_replicas, scaled_to_zero) == Branch::Evaluated {
-        match select(shared, entry, scale.selector()) {
+        match select(shared, entry, &scale.selector) {
             Ok(found) => {
-                let key = (rules.namespace.clone(), scale.selector().to_owned());
+                let key = (rules.namespace.clone(), scale.selector.to_string());
                 seen_inputs = inputs::gather(shared, rules, state, &key, &found).await;
                 population = Some(found);
                 metrics_key = follows_pods.then_some(key);
@@ -252,12 +252,12 @@ fn select(shared: &Shared, entry: &HpaEntry, text: &str) -> Result<Arc<Populatio
     if text.is_empty() {
         return Err(SelectorFailure::missing());
     }
-    let selector = LabelSelector::parse(text).map_err(|error| SelectorFailure::unparsable(&error))?;
-    if !shared.selectors.update(&entry.key, &selector) {
+    let found = shared.pods.population(&entry.key.0, text);
+    let population = found.map_err(|error| SelectorFailure::unparsable(&error))?;
+    if !shared.selectors.update(&entry.key, &population.selector) {
         let text = format!("HPA {}/{} was deleted during reconciliation", entry.key.0, entry.key.1);
         return Err(SelectorFailure { event_reason: None, text, condition: None });
     }
-    let population = shared.pods.population(&entry.key.0, text, &selector);
     match shared.selectors.ambiguity(&entry.key.0, &population) {
         Some(list) => {
             let text = format!("pods by selector {text} are controlled by more than one HPA (e.g. {list})");
@@ -288,7 +288,7 @@ async fn conclude(
     let rescale = if !decision.rescales() || !shared.acts(&entry.uid) {
         Rescale::NotNeeded
     } else {
-        rescale(shared, entry, state, &decision, now_ms).await
+        Box::pin(rescale(shared, entry, state, &decision, now_ms)).await
     };
     if rescale == Rescale::Done {
         shared.metrics.scaled(seen.newest_sample_ms, shared.now_ms());
@@ -389,7 +389,8 @@ async fn checkpoint(
     if pending.is_some() {
         after.record_rescale(rules.behavior.as_ref(), decision.current, decision.desired, now_ms);
     }
-    match shared.checkpoints.write(&entry.uid, checkpoint::encode(&after, ceiling, pending)).await {
+    let text = checkpoint::encode(&after, ceiling, pending);
+    match Box::pin(shared.checkpoints.write(&entry.uid, text)).await {
         Ok(()) => state.stored = Stored { ceiling, at_ms: now_ms },
         Err(error) => {
             shared.metrics.checkpoint_failed();

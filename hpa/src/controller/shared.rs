@@ -70,8 +70,13 @@ impl Shared {
         let fence = if config.election.is_some() { Fence::closed() } else { Fence::open() };
         let api = Api::new(client, fence.clone());
         let discovery = Arc::new(Discovery::new(api.clone()));
+        let metrics = Metrics::default();
+        let answers = Answers::new(
+            ResourceMetrics::new(api.clone(), discovery.clone()),
+            metrics.sample_watches.clone(),
+        );
         Shared {
-            metrics: Metrics::default(),
+            metrics,
             hpas: HpaStore::with_probe_in(namespace.clone()),
             pods: PodStore::default(),
             selectors: Selectors::default(),
@@ -80,7 +85,7 @@ impl Shared {
             scales: Scales::new(api.clone()),
             statuses: Statuses::new(api.clone(), config.kind()),
             events: Events::new(api.clone(), config.kind(), config.sync_period_ms()),
-            answers: Answers::new(ResourceMetrics::new(api.clone(), discovery.clone())),
+            answers,
             custom: CustomMetrics::new(api.clone(), discovery.clone()),
             checkpoints: Checkpoints::new(api.clone(), namespace.clone()),
             states: States::default(),

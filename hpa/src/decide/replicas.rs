@@ -181,7 +181,7 @@ fn excluded(frame: &Frame, samples: &PodSamples) -> Vec<Excluded> {
             Cause::NoSample if sample.is_some() => Cause::StaleSample,
             cause => cause,
         };
-        (pod.name.clone(), cause)
+        (pod.name.to_string(), cause)
     };
     let causes = frame.pods.iter().enumerate().map(cause);
     causes

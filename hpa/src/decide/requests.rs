@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Requests of one pod in milli-units, by resource name.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct PodRequests {
     /// What is asked for the pod as a whole; `None` when it sets no pod-level requests, so that its containers decide.
     whole: Option<BTreeMap<String, i64>>,
@@ -17,7 +17,7 @@ fn is_pod_level(resource: &str) -> bool {
 }
 
 /// Requests of one container.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct ContainerRequests {
     /// Container's name.
     pub name: String,

@@ -1,6 +1,7 @@
 //! Everything one decision looks at, as plain values.
 
 use super::rules::{Rules, Settings};
+use std::sync::Arc;
 
 /// Inputs of [`decide`](super::decide). Borrowed, so that one pod list and one metrics answer serve many HPAs.
 #[derive(Debug, Clone, Copy)]
@@ -68,7 +69,7 @@ impl SelectorFailure {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pod {
     /// Name, for the join with samples and for messages.
-    pub name: String,
+    pub name: Arc<str>,
     /// `status.phase`.
     pub phase: Phase,
     /// `metadata.deletionTimestamp` is set.
@@ -77,8 +78,8 @@ pub struct Pod {
     pub start_ms: Option<i64>,
     /// The condition of type Ready, if there is one.
     pub ready: Option<Ready>,
-    /// Its controller, if it has one.
-    pub owner: Option<Owner>,
+    /// Its controller, if it has one; pods of one controller share it.
+    pub owner: Option<Arc<Owner>>,
 }
 
 impl Pod {
@@ -89,7 +90,7 @@ impl Pod {
 }
 
 /// The owner reference that says `controller: true`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Owner {
     /// API group; empty for the core group.
     pub group: String,

@@ -23,7 +23,7 @@ fn cpu(percent: i32) -> serde_json::Value {
 fn pods(count: usize) -> Vec<Pod> {
     let ready = Some(Ready { status: Tristate::True, transition_ms: NOW - 3_600_000 });
     let pod = |index| Pod {
-        name: format!("web-{index}"),
+        name: format!("web-{index}").into(),
         phase: Phase::Running,
         deleting: false,
         owner: None,

@@ -14,7 +14,7 @@ use kube::api::{ApiResource, DynamicObject};
 use kube::runtime::watcher::Event;
 use kube::{Api, Client};
 use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// A kind that is watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -75,7 +75,7 @@ pub(crate) struct Target {
     pub(crate) uid: String,
     pub(crate) scale: Scale,
     /// As the scale's `status.selector`.
-    pub(crate) selector: String,
+    pub(crate) selector: Arc<str>,
     /// The last writer of the count, if the object says who.
     pub(crate) writer: Option<Writer>,
 }
@@ -86,8 +86,8 @@ type Name = (String, String);
 #[derive(Default)]
 struct Kind {
     synced: bool,
-    known: HashMap<Name, Target>,
-    relisting: Option<HashMap<Name, Target>>,
+    known: HashMap<Name, Arc<Target>>,
+    relisting: Option<HashMap<Name, Arc<Target>>>,
 }
 
 /// Reflected targets.
@@ -96,7 +96,7 @@ pub(crate) struct TargetStore(RwLock<HashMap<Watched, Kind>>);
 
 impl TargetStore {
     /// A target, if its kind is watched and the first list has arrived.
-    pub(crate) fn get(&self, kind: Watched, namespace: &str, name: &str) -> Option<Target> {
+    pub(crate) fn get(&self, kind: Watched, namespace: &str, name: &str) -> Option<Arc<Target>> {
         let kinds = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let found = kinds.get(&kind).filter(|found| found.synced)?;
         found.known.get(&(namespace.to_owned(), name.to_owned())).cloned()
@@ -126,13 +126,13 @@ impl TargetStore {
             }
             Event::InitApply(object) => {
                 if let Some(list) = &mut found.relisting {
-                    list.insert(name_of(&object), target(&object));
+                    list.insert(name_of(&object), Arc::new(target(&object)));
                 }
                 Vec::new()
             }
             Event::InitDone => {
                 let list = found.relisting.take().unwrap_or_default();
-                let changed = |(name, target): &(&Name, &Target)| {
+                let changed = |(name, target): &(&Name, &Arc<Target>)| {
                     found.known.get(*name).map(|t| t.scale) != Some(target.scale)
                 };
                 let names = list.iter().filter(changed).map(|(name, _)| name.clone()).collect();
@@ -141,7 +141,7 @@ impl TargetStore {
                 if is_first { Vec::new() } else { names }
             }
             Event::Apply(object) => {
-                let (name, new) = (name_of(&object), target(&object));
+                let (name, new) = (name_of(&object), Arc::new(target(&object)));
                 let old = found.known.insert(name.clone(), new.clone());
                 let same = old.is_some_and(|old| {
                     (old.scale, &old.uid, &old.selector) == (new.scale, &new.uid, &new.selector)
@@ -205,7 +205,7 @@ fn target(object: &DynamicObject) -> Target {
     Target {
         uid: object.metadata.uid.clone().unwrap_or_default(),
         scale,
-        selector: selector.unwrap_or_default(),
+        selector: selector.unwrap_or_default().into(),
         writer: writer(object.metadata.managed_fields.as_deref().unwrap_or_default()),
     }
 }
@@ -253,7 +253,7 @@ mod tests {
         assert!(store.apply(kind, Some(Event::InitDone)).is_empty(), "the first list changes nothing");
         let target = store.get(kind, "ns", "web").unwrap();
         assert_eq!(target.scale, Scale { spec_replicas: 3, status_replicas: 3 });
-        assert_eq!(target.selector, "app=web,tier=x", "as the API server writes it");
+        assert_eq!(&*target.selector, "app=web,tier=x", "as the API server writes it");
         assert!(
             store
                 .apply(kind, Some(Event::Apply(deployment("web", 3, &[("x", "", "2026-01-01T00:00:00Z")]))))

@@ -87,6 +87,12 @@ pub static CHECKS: &[Check] = &[
     late(check(["hpa", "watch", "", "pods"], "new pods are noticed", Ordinary, decides_by_late_pods)),
     check(["hpa", "list", "metrics.k8s.io", "pods"], "CPU is looked at", Ordinary, uses_resource),
     check(
+        ["hpa", "watch", "metrics.k8s.io", "pods"],
+        "CPU is not asked for each second",
+        Ordinary,
+        watches_samples,
+    ),
+    check(
         ["hpa", "get", "custom.metrics.k8s.io", "*"],
         "an Object metric is looked at",
         Ordinary,
@@ -257,6 +263,11 @@ fn watches_targets(scene: &Scene<'_>, trial: &Trial, grant: &Grant) -> Result<()
     let lines = metric(scene, trial, "flyball_hpa_target_watches{")?;
     let wanted = format!("{{resource=\"{}\"}} 1", grant.resource);
     needed(lines.iter().any(|line| line.ends_with(&wanted)), lines.join("\n"))
+}
+
+fn watches_samples(scene: &Scene<'_>, trial: &Trial, _: &Grant) -> Result<(), String> {
+    let lines = metric(scene, trial, "flyball_hpa_sample_watches ")?;
+    needed(lines.iter().any(|line| !line.ends_with(" 0")), lines.join("\n"))
 }
 
 fn uses(scene: &Scene<'_>, trial: &Trial, kind: &str) -> Result<(), String> {

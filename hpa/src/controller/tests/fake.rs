@@ -5,7 +5,9 @@ use crate::config::Config;
 use crate::watch::{Change, Key};
 use bytes::Bytes;
 use http::{Method, Request, Response};
-use http_body_util::{BodyExt, Full};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::Frame;
 use kube::Client;
 use kube::client::Body;
 use kube::runtime::watcher::Event;
@@ -14,13 +16,22 @@ use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 pub(super) const NOW: i64 = 1_700_000_000_000;
 pub(super) const SCALE: &str = "/apis/apps/v1/namespaces/ns/deployments/web/scale";
 pub(super) const PODS: &str = "/apis/metrics.k8s.io/v1beta1/namespaces/ns/pods";
 
 /// Discovery, and the lists that watches of targets begin with: they are not what tests are about.
-const QUIET: [&str; 4] = ["/apis/apps", "/apis/apps/v1", "/apis/metrics.k8s.io", "/apis/apps/v1/deployments"];
+const QUIET: [&str; 5] = [
+    "/apis/apps",
+    "/apis/apps/v1",
+    "/apis/metrics.k8s.io",
+    "/apis/metrics.k8s.io/v1beta1",
+    "/apis/apps/v1/deployments",
+];
+
+type Answered = UnsyncBoxBody<Bytes, Infallible>;
 
 #[derive(Default)]
 struct World {
@@ -31,6 +42,8 @@ struct World {
     kill: Option<Kill>,
     /// A path that is never answered.
     silent: Option<String>,
+    /// What the next watches of a path tell; the others tell nothing.
+    feeds: HashMap<String, VecDeque<UnboundedReceiver<String>>>,
 }
 
 /// The process is killed at one of its next requests: it never sees the answer, nor any later one.
@@ -65,6 +78,13 @@ impl Fake {
         self.0.lock().unwrap().silent = path.map(str::to_owned);
     }
 
+    /// Feeds the next watch of a path; it ends when the feed is dropped.
+    pub(super) fn feed(&self, path: &str) -> UnboundedSender<String> {
+        let (feed, events) = unbounded_channel();
+        self.0.lock().unwrap().feeds.entry(path.to_owned()).or_default().push_back(events);
+        feed
+    }
+
     fn revive(&self) {
         self.0.lock().unwrap().kill = None;
     }
@@ -94,14 +114,13 @@ impl Fake {
         Client::new(service, "flyball")
     }
 
-    async fn answer(&self, request: Request<Body>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: Request<Body>) -> Response<Answered> {
         let (parts, body) = request.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
         let path = parts.uri.path().to_owned();
         if parts.uri.query().is_some_and(|query| query.contains("watch=")) {
-            // Nothing ever happens.
-            return std::future::pending().await;
+            return self.watched(&path).await;
         }
         if self.0.lock().unwrap().silent.as_ref() == Some(&path) {
             return std::future::pending().await;
@@ -117,6 +136,18 @@ impl Fake {
         answer
     }
 
+    async fn watched(&self, path: &str) -> Response<Answered> {
+        let feed = self.0.lock().unwrap().feeds.get_mut(path).and_then(VecDeque::pop_front);
+        // Nothing ever happens.
+        let Some(feed) = feed else { return std::future::pending().await };
+        self.0.lock().unwrap().calls.push((Method::GET, format!("{path} (watch)"), Value::Null));
+        let lines = futures_util::stream::unfold(feed, async |mut feed| {
+            let line: String = feed.recv().await?;
+            Some((Ok::<_, Infallible>(Frame::data(Bytes::from(line + "\n"))), feed))
+        });
+        Response::new(StreamBody::new(lines).boxed_unsync())
+    }
+
     /// Whether the asking process dies at this request, and whether the server gets it.
     fn killed(&self) -> (bool, bool) {
         match &mut self.0.lock().unwrap().kill {
@@ -129,7 +160,7 @@ impl Fake {
         }
     }
 
-    fn serve(&self, method: &Method, path: String, body: Value) -> Response<Full<Bytes>> {
+    fn serve(&self, method: &Method, path: String, body: Value) -> Response<Answered> {
         let mut world = self.0.lock().unwrap();
         world.calls.push((method.clone(), path.clone(), body.clone()));
         let scripted = world.scripted.get_mut(&(method.clone(), path.clone())).and_then(VecDeque::pop_front);
@@ -165,7 +196,8 @@ impl Fake {
                 (201, body)
             }
         };
-        Response::builder().status(code).body(Full::new(Bytes::from(answer.to_string()))).unwrap()
+        let body = Full::new(Bytes::from(answer.to_string())).boxed_unsync();
+        Response::builder().status(code).body(body).unwrap()
     }
 }
 

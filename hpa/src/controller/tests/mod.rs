@@ -6,6 +6,7 @@ mod fake;
 mod many;
 mod several;
 mod trouble;
+mod watching;
 
 use crate::checkpoint::{shard, shard_name};
 use crate::config::{Config, Mode};

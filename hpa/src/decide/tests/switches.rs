@@ -4,12 +4,13 @@ use super::*;
 
 /// A deployment's pod, or what `owner` says.
 fn owned(mut case: Case, group: &str, kind: &str, name: &str, hash: Option<&str>) -> Case {
-    case.pod.owner = Some(Owner {
+    let owner = Owner {
         group: group.into(),
         kind: kind.into(),
         name: name.into(),
         template_hash: hash.map(str::to_owned),
-    });
+    };
+    case.pod.owner = Some(owner.into());
     case
 }
 
