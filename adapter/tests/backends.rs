@@ -27,6 +27,14 @@ fn asked(settings: HttpSettings) -> Prometheus {
     Prometheus::new("prom", settings)
 }
 
+/// A client as one of an API server.
+fn api_server(url: &str) -> kube::Client {
+    let mut config = kube::Config::new(url.parse().unwrap());
+    config.default_retry = false;
+    config.auth_info.token = Some("kubeconfig".to_owned().into());
+    kube::Client::try_from(config).unwrap()
+}
+
 /// A server that answers every request with these bytes, and keeps the connection open.
 async fn canned(answer: Vec<u8>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -61,6 +69,26 @@ async fn values(backend: &Prometheus, query: &str) -> Vec<f64> {
         Answer::Vector { samples, .. } => samples.iter().map(|sample| sample.value).collect(),
         Answer::Scalar { value, .. } => vec![value],
     }
+}
+
+#[tokio::test]
+async fn behind_an_api_server_with_its_credentials() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let simulated = Simulated::of(SERIES).await;
+    let backend = asked(HttpSettings::behind_api_server(api_server(&simulated.url), "/apis/x/api/v1/"));
+    assert_eq!(values(&backend, "sum(queue_depth)").await, [1500.0]);
+    let names = vec!["a-very-long-name-of-a-pod"; 500].join("|");
+    let long = format!("count(http_requests_total{{pod=~\"{names}|cart-1\"}})");
+    assert_eq!(values(&backend, &long).await, [3.0]);
+    let found = backend.discover("{__name__=\"queue_depth\"}", 0).await.unwrap();
+    assert!(found.contains_key("queue_depth"), "{found:?}");
+    let asked_for = simulated.asked.lock().unwrap().clone();
+    let paths: Vec<_> = asked_for.iter().map(|one| (one.method.as_str(), one.path.as_str())).collect();
+    assert_eq!(paths, [("GET", "query"), ("POST", "query"), ("GET", "series")]);
+    assert!(asked_for.iter().all(|one| one.headers["authorization"] == "Bearer kubeconfig"));
+    let nobody = asked(HttpSettings::behind_api_server(api_server("http://127.0.0.1:1"), "/apis/x"));
+    let error = nobody.query("1", NOW_MS).await.unwrap_err();
+    assert!(matches!(error, BackendError::Unreachable { .. }), "{error}");
 }
 
 #[tokio::test]

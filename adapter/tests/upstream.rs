@@ -33,10 +33,16 @@ fn text(value: &Json) -> &str {
     value.as_str().unwrap()
 }
 
+/// Says something past the test runner's capture of output.
+fn aloud(what: &str) {
+    let thread = std::thread::current();
+    let _ = writeln!(std::io::stderr(), "{}: {what}", thread.name().unwrap_or("test"));
+}
+
 /// What the program answers, when there is one: see `e2e/peers/prometheus-adapter/README.md`.
 fn ask(arguments: &[&str], input: &Json) -> Option<Json> {
     let Ok(program) = std::env::var("FLYBALL_PROMETHEUS_ADAPTER_RULES") else {
-        eprintln!("FLYBALL_PROMETHEUS_ADAPTER_RULES is not set: comparing with the record");
+        aloud("FLYBALL_PROMETHEUS_ADAPTER_RULES is not set: compared with the record");
         return None;
     };
     let mut child = Command::new(program)
@@ -203,7 +209,7 @@ fn random_templates_do_what_go_does() {
     let mut random = fastrand::Rng::with_seed(seed);
     let cases: Vec<String> = (0..20_000).map(|_| random_template(&mut random)).collect();
     let Some(answers) = ask(&["templates"], &json!(cases)) else {
-        eprintln!("random templates are skipped: there is nobody to compare with");
+        aloud("SKIPPED: random templates: there is nobody to compare with");
         return;
     };
     let (mut differences, mut texts) = (Vec::new(), 0);
@@ -556,7 +562,7 @@ fn random_rules_do_what_upstreams_do() {
         })
         .collect();
     let Some(theirs) = ask_upstream(&setting.input, &configs) else {
-        eprintln!("random rules are skipped: there is nobody to compare with");
+        aloud("SKIPPED: random rules: there is nobody to compare with");
         return;
     };
     let refused = theirs.values().filter(|rows| rows.is_none()).count();

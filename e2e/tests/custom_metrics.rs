@@ -1,10 +1,13 @@
 //! Custom and external metrics in `flyball local`, without a configuration: kubectl reads every path, and an HPA on a Pods, an
 //! Object and an External metric each scales a real workload.
 
+#![allow(clippy::disallowed_methods, reason = "starts the program")]
+
+use std::process::Command;
 use std::time::Duration;
 
 use flyball_e2e::manifests::{IDLE, hpa, script_deployment};
-use flyball_e2e::{Local, MINUTE, Signal, eventually, has_kubectl};
+use flyball_e2e::{Finished, Local, MINUTE, Signal, eventually, flyball_binary, has_kubectl, run};
 use serde_json::{Value, json};
 
 /// A sample is stored every 15 s, and a rate needs two; the machine may be busy.
@@ -27,6 +30,14 @@ fn items(local: &Local, path: &str) -> Result<Vec<Value>, String> {
     }
     let list: Value = serde_json::from_str(&finished.stdout).map_err(|error| error.to_string())?;
     list["items"].as_array().filter(|items| !items.is_empty()).cloned().ok_or_else(|| list.to_string())
+}
+
+/// `flyball adapter …` with nothing but a kubeconfig.
+fn adapter(local: &Local, arguments: &[&str]) -> Finished {
+    let mut command = Command::new(flyball_binary());
+    command.arg("adapter").args(arguments);
+    command.env("KUBECONFIG", local.kubectl().kubeconfig()).env_remove("FLYBALL_LOG");
+    run(command, "", MINUTE)
 }
 
 fn name(item: &Value) -> &str {
@@ -105,5 +116,15 @@ fn an_autoscaler_on_each_kind_of_metric_scales_and_kubectl_reads_each_path() {
     let path = format!("{CUSTOM}/v1beta1/namespaces/default/pods/*/container_memory_workingset_bytes");
     let refused = kubectl.run(&["get", "--raw", &path]);
     assert!(!refused.success() && refused.stderr.contains("the nearest names are"), "{refused}");
+
+    // The same by the commands, which ask the history through the API server.
+    let listed = adapter(&local, &["list", "pods"]);
+    assert!(listed.success() && listed.stdout.contains(MEMORY), "{listed}");
+    for arguments in [&[][..], &["--resource=external"], &["--selector=app=by-pods"]] {
+        let explained = adapter(&local, &[&["explain", MEMORY, "-n", "default"], arguments].concat());
+        assert!(explained.success() && explained.stdout.contains("[ok] the backend answers"), "{explained}");
+    }
+    let unknown = adapter(&local, &["explain", "container_memory_workingset_bytes", "-n", "default"]);
+    assert!(!unknown.success() && unknown.stdout.contains(MEMORY), "{unknown}");
     local.ends_clean(Signal::TERM);
 }

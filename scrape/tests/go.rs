@@ -2,7 +2,7 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test with a server of its own")]
 #![allow(clippy::print_stderr, reason = "what the server saw belongs to the result")]
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -35,7 +35,13 @@ fn program() -> Option<&'static Path> {
         Some(program)
     });
     if built.is_none() {
-        eprintln!("SKIPPED: there is no `go` to build the server with");
+        let thread = std::thread::current();
+        // Past the test runner's capture of output.
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: {}: there is no `go` to build the server with",
+            thread.name().unwrap_or("test")
+        );
     }
     built.as_deref()
 }

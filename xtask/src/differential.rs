@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use clap::Args;
 
 use crate::copy::Copy;
-use crate::e2e::golang::{self, Module};
+use crate::e2e::golang::{self, Module, Package};
 use crate::e2e::{no_go, root};
 
 /// Where the peer with counters and what it counts go.
@@ -86,6 +86,7 @@ pub fn peer() -> anyhow::Result<PathBuf> {
         folder: "e2e/peers/hpa",
         file: "go.mod",
         version_of: Some("k8s.io/kubernetes"),
+        package: Package::Own,
     })
 }
 

@@ -12,7 +12,7 @@ use clap::Args;
 use crate::cargo::cargo;
 use crate::image;
 use crate::totals::Totals;
-use golang::Module;
+use golang::{Module, Package};
 use machine::Machine;
 
 /// Flags of `cargo xtask e2e`.
@@ -99,16 +99,40 @@ pub fn peer(name: &'static str, folder: &'static str) -> anyhow::Result<Option<P
         println!("{name} is not built: {why}; figures are taken without it");
         return Ok(None);
     }
-    golang::build(&Module { name, folder, file: "go.mod", version_of: None }).map(Some)
+    let module = Module { name, folder, file: "go.mod", version_of: None, package: Package::Own };
+    golang::build(&module).map(Some)
 }
 
 /// What is built with Go, and the variable that names it to the tests.
 fn modules(full: bool) -> Vec<(Module, &'static str)> {
-    let module = |name, folder, file, version_of| Module { name, folder, file, version_of };
+    let package = Package::Own;
+    let module = |name, folder, file, version_of| Module { name, folder, file, version_of, package };
+    let foreign = |name, folder, path, tags| {
+        let package = Package::Of { path, tags };
+        Module { name, folder, file: "go.mod", version_of: None, package }
+    };
     let kubernetes = "k8s.io/kubernetes";
     let mut modules = vec![
         (module("current", "e2e/controlplane", "go.mod", Some(kubernetes)), "FLYBALL_E2E_CONTROLPLANE"),
         (module("metrics-server", "e2e/peers/metrics-server", "go.mod", None), "FLYBALL_E2E_METRICS_SERVER"),
+        (
+            foreign(
+                "prometheus-adapter",
+                "e2e/peers/prometheus-adapter",
+                "sigs.k8s.io/prometheus-adapter/cmd/adapter",
+                "",
+            ),
+            "FLYBALL_E2E_PROMETHEUS_ADAPTER",
+        ),
+        (
+            foreign(
+                "prometheus",
+                "e2e/peers/prometheus-server",
+                "github.com/prometheus/prometheus/cmd/prometheus",
+                "remove_all_sd",
+            ),
+            "FLYBALL_E2E_PROMETHEUS",
+        ),
     ];
     if full {
         let oldest = module("oldest", "e2e/controlplane", "oldest.mod", Some(kubernetes));

@@ -25,7 +25,7 @@ impl Selectors {
     fn of(query: &Query, wanted: &WantedCustom) -> Result<Selectors, Status> {
         let selector = |name: &str| {
             let text = query.first(name).unwrap_or("");
-            LabelSelector::parse(text).map_err(|error| Status::bad_request(format!("{name}: {error}")))
+            LabelSelector::parse(text).map_err(|error| errors::bad_selector(name, &error))
         };
         check_fields(query.first("fieldSelector").unwrap_or(""), wanted.name.as_deref().unwrap_or("*"))?;
         Ok(Selectors { objects: selector("labelSelector")?, metrics: selector("metricLabelSelector")? })
@@ -35,7 +35,7 @@ impl Selectors {
 /// The only condition on fields that upstream takes is the name that the path has anyway.
 fn check_fields(text: &str, name: &str) -> Result<(), Status> {
     let FieldSelector(terms) =
-        FieldSelector::parse(text).map_err(|error| Status::bad_request(format!("fieldSelector: {error}")))?;
+        FieldSelector::parse(text).map_err(|error| errors::bad_selector("fieldSelector", &error))?;
     match terms.as_slice() {
         [] => Ok(()),
         [term] if term.path == "metadata.name" && !term.negated && term.value == name => Ok(()),

@@ -10,6 +10,11 @@ pub(crate) fn unable_to_fetch(reason: &dyn std::fmt::Display) -> Status {
     Status::internal(format!("unable to fetch metrics: {reason}"))
 }
 
+/// 400 for a selector: upstream's words, and which one it is.
+pub(super) fn bad_selector(parameter: &str, error: &dyn std::fmt::Display) -> Status {
+    Status::bad_request(format!("{error} ({parameter})"))
+}
+
 /// 404 for a metric, with the sentence that says why.
 pub(super) fn no_metric(metric: &str, resource: &str, why: &str) -> Status {
     let message = format!("the server could not find the metric {metric} for {resource}");

@@ -21,7 +21,7 @@ pub(super) async fn answer(
     let query = &form.query;
     let text = query.first("labelSelector").unwrap_or("");
     let selector =
-        LabelSelector::parse(text).map_err(|error| Status::bad_request(format!("labelSelector: {error}")))?;
+        LabelSelector::parse(text).map_err(|error| errors::bad_selector("labelSelector", &error))?;
     let now_ms = (adapter.clock)();
     let state = adapter.state();
     if let Some(values) = state.schedules.values(&wanted.metric, &wanted.namespace, &selector, now_ms) {

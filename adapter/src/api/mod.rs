@@ -30,7 +30,7 @@ pub use openapi::documents;
 
 use crate::server::Adapter;
 use crate::sources::{Proxied, Sender};
-use route::Wanted;
+use route::{NotServed, Wanted};
 
 /// The groups that the adapter answers for.
 pub const GROUPS: [&str; 3] = [CUSTOM, EXTERNAL, USAGE];
@@ -77,7 +77,10 @@ impl Form {
 }
 
 fn asked(request: &Request) -> Result<(Form, Wanted), Status> {
-    let wanted = route::of(&request.attributes).ok_or_else(Status::unknown_resource)?;
+    let wanted = route::of(&request.attributes).map_err(|why| match why {
+        NotServed::Unknown => Status::unknown_resource(),
+        NotServed::InvalidPath => Status::bad_request("invalid request path"),
+    })?;
     if request.method() != Method::GET {
         return Err(Status::method_not_allowed());
     }

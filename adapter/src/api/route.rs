@@ -59,28 +59,41 @@ impl Wanted {
     }
 }
 
-/// What the attributes ask for; `None` for what is not served.
-pub(crate) fn of(attributes: &Attributes) -> Option<Wanted> {
+/// Why a request asks for nothing that is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotServed {
+    /// There is no such resource.
+    Unknown,
+    /// Upstream's library calls it an invalid path: a namespace, and then neither an object nor `metrics`.
+    InvalidPath,
+}
+
+/// What the attributes ask for.
+pub(crate) fn of(attributes: &Attributes) -> Result<Wanted, NotServed> {
     // The segments as the authorizer saw them; it looks at no more than four.
-    let decoded = flyball_apiserver::query::decode(&attributes.path, false)?;
-    let rest = decoded.strip_prefix("/apis/")?;
+    let decoded = flyball_apiserver::query::decode(&attributes.path, false).ok_or(NotServed::Unknown)?;
+    let rest = decoded.strip_prefix("/apis/").ok_or(NotServed::Unknown)?;
     let segments: Vec<&str> = rest.trim_end_matches('/').split('/').collect();
     // An empty segment would be skipped by the authorizer, and a dotted one by whom a request is handed on to.
     if segments.iter().any(|segment| ["", ".", ".."].contains(segment)) {
-        return None;
+        return Err(NotServed::Unknown);
     }
     // Old verbs in the path, and resources named as a namespace's subresources: the authorizer saw something else there.
     if ["proxy", "watch"].contains(&segments.get(2).copied().unwrap_or_default()) {
-        return None;
+        return Err(NotServed::Unknown);
     }
     if segments.get(2) == Some(&"namespaces")
         && ["status", "finalize"].contains(&segments.get(4).copied().unwrap_or_default())
     {
-        return None;
+        return Err(NotServed::Unknown);
     }
-    match segments.as_slice() {
+    let wanted = match segments.as_slice() {
         [group, version, inner @ ..] if *group == CUSTOM => {
-            let version = CUSTOM_VERSIONS.into_iter().find(|known| known == version)?;
+            let version = CUSTOM_VERSIONS.into_iter().find(|known| known == version);
+            let version = version.ok_or(NotServed::Unknown)?;
+            if matches!(inner, ["namespaces", _, _]) {
+                return Err(NotServed::InvalidPath);
+            }
             custom(version, inner).map(Wanted::Custom)
         }
         [group, version, "namespaces", namespace, metric] if *group == EXTERNAL && *version == VERSION => {
@@ -94,7 +107,8 @@ pub(crate) fn of(attributes: &Attributes) -> Option<Wanted> {
             usage(inner).map(Wanted::Usage)
         }
         _ => None,
-    }
+    };
+    wanted.ok_or(NotServed::Unknown)
 }
 
 fn custom(version: &'static str, segments: &[&str]) -> Option<WantedCustom> {
@@ -144,14 +158,15 @@ mod tests {
 
     use super::*;
 
-    fn route(path: &str) -> Option<Wanted> {
+    fn route(path: &str) -> Result<Wanted, NotServed> {
         of(&flyball_apiserver::attributes::of(&http::Method::GET, path, &Query::default()))
     }
 
     fn short(path: &str) -> String {
         match route(path) {
-            None => "-".to_owned(),
-            Some(Wanted::Custom(custom)) => format!(
+            Err(NotServed::Unknown) => "-".to_owned(),
+            Err(NotServed::InvalidPath) => "invalid".to_owned(),
+            Ok(Wanted::Custom(custom)) => format!(
                 "{} {} {} {} {}",
                 custom.version,
                 custom.namespace.as_deref().unwrap_or("-"),
@@ -159,8 +174,8 @@ mod tests {
                 custom.name.as_deref().unwrap_or("*"),
                 custom.metric
             ),
-            Some(Wanted::External(external)) => format!("{} {}", external.namespace, external.metric),
-            Some(Wanted::Usage(usage)) => format!("{usage:?}"),
+            Ok(Wanted::External(external)) => format!("{} {}", external.namespace, external.metric),
+            Ok(Wanted::Usage(usage)) => format!("{usage:?}"),
         }
     }
 
@@ -179,6 +194,13 @@ mod tests {
             ("/apis/custom.metrics.k8s.io/v1beta1/namespaces/ns/metrics/m", "v1beta1 - namespaces ns m"),
             ("/apis/custom.metrics.k8s.io/v1beta1/namespaces/*/metrics/m", "v1beta1 - namespaces * m"),
             ("/apis/custom.metrics.k8s.io/v1beta1/namespaces/ns/pods/p", "-"),
+            ("/apis/custom.metrics.k8s.io/v1beta1/namespaces/ns/m", "invalid"),
+            ("/apis/custom.metrics.k8s.io/v1beta1/namespaces/*/m", "invalid"),
+            ("/apis/custom.metrics.k8s.io/v1beta1/namespaces/metrics/m", "invalid"),
+            (
+                "/apis/custom.metrics.k8s.io/v1beta1/namespaces/metrics/metrics/m",
+                "v1beta1 - namespaces metrics m",
+            ),
             ("/apis/custom.metrics.k8s.io/v1beta1/namespaces/ns/pods/p/m/more", "-"),
             ("/apis/custom.metrics.k8s.io/v1beta3/nodes/n/m", "-"),
             ("/apis/custom.metrics.k8s.io/v1beta1/pods", "-"),
@@ -211,18 +233,18 @@ mod tests {
             let seen =
                 (attributes.resource.as_str(), attributes.name.as_str(), attributes.subresource.as_str());
             assert_eq!(seen, (resource, name, subresource), "{path}");
-            assert!(of(&attributes).is_some(), "{path}");
+            assert!(of(&attributes).is_ok(), "{path}");
         }
     }
 
     #[test]
     fn what_is_handed_on_is_what_was_understood() {
-        let Some(Wanted::External(external)) =
+        let Ok(Wanted::External(external)) =
             route("/apis/external.metrics.k8s.io/v1beta1/namespaces/ns/a%3Ab%3Fc%23")
         else {
             panic!("no route")
         };
         assert_eq!(external.path, "/apis/external.metrics.k8s.io/v1beta1/namespaces/ns/a%3Ab%3Fc%23");
-        assert_eq!(route("/apis/custom.metrics.k8s.io/v1beta1/namespaces/%2e%2e/pods/*/m"), None);
+        assert_eq!(route("/apis/custom.metrics.k8s.io/v1beta1/namespaces/%2e%2e/pods/*/m").ok(), None);
     }
 }

@@ -86,9 +86,9 @@ pub(super) async fn answer(
     let lookup = Lookup { adapter, rules, source };
     let query = &form.query;
     let selector = LabelSelector::parse(query.first("labelSelector").unwrap_or(""))
-        .map_err(|error| Status::bad_request(format!("labelSelector: {error}")))?;
+        .map_err(|error| errors::bad_selector("labelSelector", &error))?;
     let fields = FieldSelector::parse(query.first("fieldSelector").unwrap_or(""))
-        .map_err(|error| Status::bad_request(format!("fieldSelector: {error}")))?;
+        .map_err(|error| errors::bad_selector("fieldSelector", &error))?;
     match wanted {
         WantedUsage::Nodes { name: Some(name) } => {
             let mut found = lookup.nodes(vec![name.clone()]).await?;

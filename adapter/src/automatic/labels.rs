@@ -9,10 +9,12 @@ use std::collections::BTreeSet;
 
 use crate::kinds::GroupResource;
 
+const NAMESPACES: &str = "namespaces";
+
 /// Group, resource, labels from the most to the least wanted; whether scrapers give targets such labels.
 pub(super) const OBJECTS: &[(&str, &str, &[&str], bool)] = &[
     ("", "pods", &["pod", "pod_name", "kubernetes_pod_name", "kubernetes_pod", "k8s_pod_name"], true),
-    ("", "namespaces", &["namespace", "kubernetes_namespace", "k8s_namespace_name", "pod_namespace"], true),
+    ("", NAMESPACES, &["namespace", "kubernetes_namespace", "k8s_namespace_name", "pod_namespace"], true),
     ("", "services", &["service", "service_name", "kubernetes_service_name", "kubernetes_name"], true),
     ("", "nodes", &["node", "node_name", "kubernetes_node", "kubernetes_node_name", "k8s_node_name"], true),
     ("", "persistentvolumeclaims", &["persistentvolumeclaim"], false),
@@ -29,6 +31,18 @@ pub(super) const OBJECTS: &[(&str, &str, &[&str], bool)] = &[
     ("autoscaling", "horizontalpodautoscalers", &["horizontalpodautoscaler"], false),
     ("policy", "poddisruptionbudgets", &["poddisruptionbudget"], false),
 ];
+
+/// Every label that can name the namespace of a series.
+pub(crate) fn namespace_labels() -> impl Iterator<Item = String> {
+    let aliases = OBJECTS.iter().filter(|row| row.1 == NAMESPACES).flat_map(|row| row.2);
+    aliases.flat_map(|alias| [(*alias).to_owned(), format!("exported_{alias}")])
+}
+
+/// The label that names the namespace of a series.
+pub(crate) fn namespace_label(labels: &BTreeSet<String>) -> Option<String> {
+    let found = objects(labels).into_iter().find(|(_, resource)| resource.resource == NAMESPACES);
+    found.map(|(label, _)| label)
+}
 
 /// Labels that name objects, at most one for each resource.
 pub(super) fn objects(labels: &BTreeSet<String>) -> Vec<(String, GroupResource)> {

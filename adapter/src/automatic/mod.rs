@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use classify::Class;
 use flyball_model::exposition::MetricType;
+pub(crate) use labels::{namespace_label, namespace_labels};
 
 use crate::kinds::{GroupResource, Kinds};
 use crate::rules::{Catalogue, CustomMetric, LabelMap, Quantile, Rule, SeriesShape, Skipped, Source};

@@ -69,4 +69,15 @@ impl BackendError {
             _ => false,
         }
     }
+
+    /// Whether another query may be answered: not when nobody is there, when we are not let in, or when we ask too much as it is.
+    pub(crate) fn may_be_about_the_query(&self) -> bool {
+        match self {
+            BackendError::TooLarge { .. } | BackendError::Garbage { .. } => true,
+            BackendError::Refused { code, .. } => !matches!(code, 401 | 403 | 404 | 405 | 407 | 429),
+            BackendError::Timeout { .. }
+            | BackendError::Unreachable { .. }
+            | BackendError::Settings { .. } => false,
+        }
+    }
 }

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
+use hyper::body::Body;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::error::BackendError;
-use super::settings::HttpSettings;
+use super::settings::{ApiServer, HttpSettings};
 use super::tls::Material;
 use super::token::LiveToken;
 
@@ -112,17 +112,28 @@ impl HttpClient {
     }
 
     async fn exchange(&self, asked: Asked) -> Result<Answered, BackendError> {
-        let http = self.http().map_err(|reason| self.wrong_settings(reason))?;
         let request = self.request(asked)?;
-        let response = http.request(request).await.map_err(|error| self.unreachable(&causes(&error)))?;
+        if let Some(ApiServer(client)) = &self.settings.through {
+            let sent = client.send(request.map(|body| kube::client::Body::from(body.to_vec()))).await;
+            return self.answered(sent.map_err(|error| self.unreachable(&causes(&error)))?).await;
+        }
+        let http = self.http().map_err(|reason| self.wrong_settings(reason))?;
+        let request = request.map(Full::new);
+        self.answered(http.request(request).await.map_err(|error| self.unreachable(&causes(&error)))?).await
+    }
+
+    async fn answered<B>(&self, response: http::Response<B>) -> Result<Answered, BackendError>
+    where
+        B: Body<Data = Bytes, Error: std::error::Error> + Unpin,
+    {
         let (parts, body) = response.into_parts();
         let body = self.collect(body, &parts.headers).await?;
         Ok(Answered { code: parts.status, headers: parts.headers, body })
     }
 
-    fn request(&self, asked: Asked) -> Result<Request<Full<Bytes>>, BackendError> {
+    fn request(&self, asked: Asked) -> Result<Request<Bytes>, BackendError> {
         let uri = self.settings.uri(&asked.path_and_query).map_err(|reason| self.wrong_settings(reason))?;
-        let mut request = Request::new(Full::new(asked.body));
+        let mut request = Request::new(asked.body);
         *request.method_mut() = asked.method;
         *request.uri_mut() = uri;
         let headers = request.headers_mut();
@@ -150,7 +161,10 @@ impl HttpClient {
     }
 
     /// The whole body, decompressed, within the limit.
-    async fn collect(&self, mut body: Incoming, headers: &HeaderMap) -> Result<Bytes, BackendError> {
+    async fn collect<B>(&self, mut body: B, headers: &HeaderMap) -> Result<Bytes, BackendError>
+    where
+        B: Body<Data = Bytes, Error: std::error::Error> + Unpin,
+    {
         let limit_bytes = self.settings.body_limit_bytes;
         let too_large = || BackendError::TooLarge { backend: self.name.clone(), limit_bytes };
         let mut collected = BytesMut::new();

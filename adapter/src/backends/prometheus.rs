@@ -67,10 +67,11 @@ impl Prometheus {
         takes_forms: bool,
     ) -> Result<(T, Vec<String>), BackendError> {
         let form = encoded(parameters);
-        let address = format!("/api/v1/{path}?{form}");
+        let path = format!("{}/{path}", self.http.settings().api());
+        let address = format!("{path}?{form}");
         let as_form = self.http.settings().verb == Verb::Post || address.len() > ADDRESS_LIMIT_BYTES;
         let answered = if takes_forms && as_form {
-            let sent = self.http.send(form_of(format!("/api/v1/{path}"), form)).await?;
+            let sent = self.http.send(form_of(path, form)).await?;
             match sent.code {
                 StatusCode::METHOD_NOT_ALLOWED => self.http.send(Asked::get(address)).await?,
                 _ => sent,

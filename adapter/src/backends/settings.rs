@@ -16,6 +16,9 @@ pub const DEFAULT_BODY_LIMIT_BYTES: usize = 64 << 20;
 /// How often the other side has new values, unless told otherwise.
 pub const DEFAULT_SCRAPE_INTERVAL: Duration = Duration::from_secs(15);
 
+/// Where Prometheus' API is.
+const API: &str = "/api/v1";
+
 /// How queries are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Verb {
@@ -75,10 +78,24 @@ pub enum SettingsError {
     },
 }
 
+/// A client of a Kubernetes API server, which leads on to the server that is meant.
+#[derive(Clone)]
+pub(crate) struct ApiServer(pub(crate) kube::Client);
+
+impl std::fmt::Debug for ApiServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ApiServer")
+    }
+}
+
 /// How a server is spoken to.
 #[derive(Debug, Clone)]
 pub struct HttpSettings {
     base: Uri,
+    /// The way there, when it is not direct.
+    pub(crate) through: Option<ApiServer>,
+    /// Beginning of the API's paths, behind the prefix.
+    api: &'static str,
     /// Beginning of all paths, without a slash at its end.
     prefix: String,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -128,11 +145,25 @@ impl HttpSettings {
         });
         let host = authority.as_str().rsplit_once('@').map_or(authority.as_str(), |(_, host)| host);
         let base = Uri::builder().scheme(scheme).authority(host).path_and_query("/").build();
-        Ok(HttpSettings {
-            base: base.map_err(|error| refuse(&error.to_string()))?,
-            prefix: uri.path().trim_end_matches('/').to_owned(),
+        let base = base.map_err(|error| refuse(&error.to_string()))?;
+        let prefix = uri.path().trim_end_matches('/').to_owned();
+        Ok(HttpSettings { basic, ..HttpSettings::of(base, prefix, None, API) })
+    }
+
+    /// For a server that is an aggregated one of a cluster: its API is behind this path of the API server, which is asked with
+    /// the client's credentials.
+    pub fn behind_api_server(client: kube::Client, path: &str) -> HttpSettings {
+        HttpSettings::of(Uri::default(), path.trim_end_matches('/').to_owned(), Some(ApiServer(client)), "")
+    }
+
+    fn of(base: Uri, prefix: String, through: Option<ApiServer>, api: &'static str) -> HttpSettings {
+        HttpSettings {
+            base,
+            through,
+            api,
+            prefix,
             headers: Vec::new(),
-            basic,
+            basic: None,
             ca: None,
             insecure: false,
             client_certificate: None,
@@ -142,7 +173,7 @@ impl HttpSettings {
             max_connections: DEFAULT_MAX_CONNECTIONS,
             body_limit_bytes: DEFAULT_BODY_LIMIT_BYTES,
             scrape_interval: DEFAULT_SCRAPE_INTERVAL,
-        })
+        }
     }
 
     /// Sends this header with every question, for example a tenant's; a name given twice is sent twice.
@@ -170,8 +201,16 @@ impl HttpSettings {
         self.header(name, value)
     }
 
-    /// Where a path of the API is.
+    /// Beginning of the API's paths.
+    pub(crate) fn api(&self) -> &'static str {
+        self.api
+    }
+
+    /// Where a path is.
     pub(crate) fn uri(&self, path_and_query: &str) -> Result<Uri, String> {
+        if self.through.is_some() {
+            return format!("{}{path_and_query}", self.prefix).parse().map_err(|error| format!("{error}"));
+        }
         let mut parts = self.base.clone().into_parts();
         let text = format!("{}{path_and_query}", self.prefix);
         parts.path_and_query = Some(text.parse().map_err(|error| format!("{error}"))?);

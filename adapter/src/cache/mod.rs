@@ -13,12 +13,12 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-pub(crate) use shared::{Choice, SharedUse};
+pub(crate) use shared::{Choice, Question, SharedAnswers};
 
 /// Most answers that are kept of one backend.
 pub const ENTRIES_LIMIT: usize = 2_048;
-/// Most values that are kept of one backend, all answers together.
-pub const WEIGHT_LIMIT: usize = 1_000_000;
+/// Most values that are kept of one backend, of shared answers together and of others together: some 30 MB each.
+pub const WEIGHT_LIMIT: usize = 250_000;
 /// How long a failure is kept.
 pub const FAILURE_LIFETIME: Duration = Duration::from_secs(1);
 

@@ -77,8 +77,8 @@ impl Default for Objects {
 struct List {
     #[serde(default)]
     metadata: ListMetadata,
-    #[serde(default)]
-    items: Vec<Object>,
+    /// `null` where some servers have none.
+    items: Option<Vec<Object>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -134,7 +134,7 @@ impl Objects {
             let (mut names, mut next) = (Vec::new(), String::new());
             loop {
                 let page = self.page(client, path, &next, &what).await?;
-                names.extend(page.items.into_iter().map(|object| object.metadata.name));
+                names.extend(page.items.into_iter().flatten().map(|object| object.metadata.name));
                 if names.len() > OBJECTS_LIMIT {
                     return Err(ObjectsError::TooMany { what: what.clone() });
                 }

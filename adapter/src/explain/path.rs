@@ -196,7 +196,13 @@ pub fn explain_custom<'a>(
         format!("query: {}", plan.promql),
     ];
     match &plan.shared {
-        Some(shared) => lines.push(format!("asked once for many requests: {}", shared.promql)),
+        Some(shared) => {
+            let namespaces = match shared.namespace_label {
+                Some(_) => ", for the namespaces that are in use",
+                None => "",
+            };
+            lines.push(format!("asked once for many requests{namespaces}: {}", shared.promql));
+        }
         None => {
             lines.push("asked for each request alone: the rule's query does not keep objects apart".into())
         }

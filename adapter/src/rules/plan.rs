@@ -54,6 +54,13 @@ pub struct Shared {
     pub namespace_label: Option<String>,
 }
 
+impl Shared {
+    /// The same query for these namespaces alone; `None` for a query that is of one namespace, or of none.
+    pub fn in_namespaces<'a>(&self, names: impl Iterator<Item = &'a str>) -> Option<String> {
+        shared::confined_to(&self.promql, self.namespace_label.as_deref()?, names)
+    }
+}
+
 /// Which query answers a request for an external metric: every element of its answer is one value.
 #[derive(Debug, Clone)]
 pub struct ExternalPlan {

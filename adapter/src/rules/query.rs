@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use flyball_model::selector::{LabelSelector, Operator, Requirement};
 use flyball_tsdb::promql;
-use flyball_tsdb::promql::ast::{Expr, Node};
+use flyball_tsdb::promql::ast::{Expr, Node, Selector};
 use flyball_tsdb::promql::print::{is_plain, label_name, quote};
 use flyball_tsdb::series::METRIC_NAME;
 
@@ -67,7 +67,8 @@ impl Conditions {
 /// Every value but none.
 pub(super) const ANY: &str = ".+";
 
-fn escape(name: &str) -> String {
+/// A name as an expression that matches it alone.
+pub(super) fn escape(name: &str) -> String {
     let special = |c: char| "\\.+*?()|[]{}^$".contains(c);
     name.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()
 }
@@ -134,29 +135,34 @@ fn with_quoted_name(text: &str, series: &str) -> Result<String, String> {
 }
 
 fn rename(expr: &mut Expr, series: &str) {
-    match &mut expr.node {
-        Node::Selector(selector) | Node::Range { selector, .. } => {
-            if selector.name.as_deref() == Some(PLACEHOLDER) {
-                selector.name = None;
-            }
-            for matcher in &mut selector.matchers {
-                if matcher.name == METRIC_NAME && matcher.value == PLACEHOLDER {
-                    series.clone_into(&mut matcher.value);
-                }
+    selectors(expr, &mut |selector| {
+        if selector.name.as_deref() == Some(PLACEHOLDER) {
+            selector.name = None;
+        }
+        for matcher in &mut selector.matchers {
+            if matcher.name == METRIC_NAME && matcher.value == PLACEHOLDER {
+                series.clone_into(&mut matcher.value);
             }
         }
+    });
+}
+
+/// Every selector of a query, to be changed.
+pub(super) fn selectors(expr: &mut Expr, change: &mut dyn FnMut(&mut Selector)) {
+    match &mut expr.node {
+        Node::Selector(selector) | Node::Range { selector, .. } => change(selector),
         Node::Number(_) | Node::Text(_) => {}
-        Node::Subquery { expr, .. } | Node::Negate(expr) | Node::Paren(expr) => rename(expr, series),
-        Node::Call { args, .. } => args.iter_mut().for_each(|arg| rename(arg, series)),
+        Node::Subquery { expr, .. } | Node::Negate(expr) | Node::Paren(expr) => selectors(expr, change),
+        Node::Call { args, .. } => args.iter_mut().for_each(|arg| selectors(arg, change)),
         Node::Aggregate { param, expr, .. } => {
             if let Some(param) = param {
-                rename(param, series);
+                selectors(param, change);
             }
-            rename(expr, series);
+            selectors(expr, change);
         }
         Node::Binary { left, right, .. } => {
-            rename(left, series);
-            rename(right, series);
+            selectors(left, change);
+            selectors(right, change);
         }
     }
 }

@@ -13,9 +13,9 @@ use flyball_tsdb::promql;
 use flyball_tsdb::promql::ast::{
     AggregateOp, BinaryOp, Card, Expr, Grouping, Matching, Node, Selector, Type,
 };
-use flyball_tsdb::series::MatchOp;
+use flyball_tsdb::series::{MatchOp, Matcher};
 
-use super::query::ANY;
+use super::query::{ANY, escape, selectors};
 
 /// Functions whose result is not that of each series by itself.
 const MIXING: &[&str] = &["absent", "absent_over_time", "info", "scalar", "vector"];
@@ -24,6 +24,25 @@ const MIXING: &[&str] = &["absent", "absent_over_time", "info", "scalar", "vecto
 pub(super) fn keeps_apart(text: &str, labels: &[&str]) -> bool {
     promql::parse(text)
         .is_ok_and(|expr| expr.value_type() == Type::Vector && reads_series(&expr) && apart(&expr, labels))
+}
+
+/// The query, made for any value of a label and found to keep its values apart, for these values alone; `None` where the text
+/// cannot be read.
+pub(super) fn confined_to<'a>(
+    text: &str,
+    label: &str,
+    values: impl Iterator<Item = &'a str>,
+) -> Option<String> {
+    let values: Vec<String> = values.map(escape).collect();
+    let value = values.join("|");
+    let mut expr = promql::parse(text).ok()?;
+    selectors(&mut expr, &mut |selector| {
+        let any = |matcher: &&mut Matcher| {
+            matcher.name == label && matcher.op == MatchOp::Matches && matcher.value == ANY
+        };
+        selector.matchers.iter_mut().filter(any).for_each(|matcher| value.clone_into(&mut matcher.value));
+    });
+    Some(expr.to_string())
 }
 
 /// Whether in a query for one object nothing with this label meets something without it, where it would matter.

@@ -9,6 +9,8 @@ mod file;
 mod listing;
 mod proxied;
 mod queried;
+#[cfg(test)]
+mod tests;
 mod unwritten;
 
 use std::sync::Arc;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use flyball_apiserver::{Advice, Live};
 use flyball_model::exposition::MetricType;
 use flyball_model::selector::LabelSelector;
+use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -18,7 +19,7 @@ use super::unwritten::Unwritten;
 use super::{Names, SourceSettings};
 use crate::automatic::{self, TypedShape};
 use crate::backends::{Answer, Backend, BackendError, Found, Types};
-use crate::cache::{Answers, Choice, SharedUse, Weighed};
+use crate::cache::{Answers, Choice, Question, SharedAnswers, Weighed};
 use crate::kinds::{GroupResource, Kinds};
 use crate::rules::{
     Catalogue, CustomRequest, ExternalPlan, Grouped, NonFinite, PlanError, QueryPlan, Rule, RuleSet,
@@ -28,6 +29,8 @@ use crate::server::Clock;
 
 /// Discoveries of one source at a time.
 const DISCOVERIES_AT_ONCE: usize = 4;
+/// Questions that serve many, of one source at a time, that nobody waits for.
+const SHARED_AT_ONCE: usize = 8;
 /// How long a request for an unknown metric waits for a new look.
 const MISS_PATIENCE: Duration = Duration::from_secs(2);
 /// Metrics are made from everything that is scraped: many labels can name an object.
@@ -104,7 +107,7 @@ pub struct Queried {
     advice: Advice,
     by_object: Answers<ByObject, BackendError>,
     plain: Answers<Answer, BackendError>,
-    shared: SharedUse,
+    shared: SharedAnswers<ByObject, BackendError>,
 }
 
 /// What a [`Queried`] is made of.
@@ -157,7 +160,7 @@ impl Queried {
             advice: parts.advice,
             by_object: Answers::new(parts.interval),
             plain: Answers::new(parts.interval),
-            shared: SharedUse::new(parts.interval),
+            shared: SharedAnswers::new(parts.interval),
         }
     }
 
@@ -240,45 +243,95 @@ impl Queried {
         names: &[String],
     ) -> Result<Values, SourceError> {
         let line = plan.rule.line();
-        if let Some(wide) = &plan.shared
-            && self.shared.choose(&wide.promql, &plan.promql) == Choice::Wide
-        {
-            match self.by_object(&wide.promql, plan, wide.namespace_label.as_deref()).await {
+        let mut failed = None;
+        match self.choose(plan, namespace) {
+            Choice::Narrow => {}
+            Choice::Kept(answer) => return answer.values(line, namespace, names, self.non_finite),
+            Choice::Ask(question) => match self.answer_to(&question).await {
                 Ok(answer) => return answer.values(line, namespace, names, self.non_finite),
-                Err(error) if error.is_about_size() => {
-                    tracing::info!(source = self.name, %error, "asked for each request alone for a while");
-                    self.shared.too_large(&wide.promql);
-                }
                 // This request's time is over; the next one goes the other way.
                 Err(error @ BackendError::Timeout { .. }) => {
-                    tracing::info!(source = self.name, %error, "asked for each request alone for a while");
-                    self.shared.too_slow(&wide.promql);
+                    self.leave(&error, || self.shared.too_slow(&question));
                     return Err(error.into());
                 }
-                Err(error) => return Err(error.into()),
-            }
+                Err(error) if !error.may_be_about_the_query() => return Err(error.into()),
+                Err(error) => failed = Some((question, error)),
+            },
         }
-        let answer = self.by_object(&plan.promql, plan, None).await?;
+        let answer = self.by_object(&plan.promql, &plan.object_label).await?;
+        if let Some((question, error)) = failed {
+            // The backend is well, so it was the query for many.
+            self.leave(&error, || self.shared.too_large(&question));
+        }
         answer.values(line, namespace, names, self.non_finite)
     }
 
-    async fn by_object(
+    fn choose(&self, plan: &QueryPlan, namespace: Option<&str>) -> Choice<ByObject, BackendError> {
+        match &plan.shared {
+            None => Choice::Narrow,
+            Some(shared) => {
+                let namespace = namespace.unwrap_or_default();
+                self.shared.choose(shared, &plan.object_label, &plan.promql, namespace)
+            }
+        }
+    }
+
+    fn leave(&self, error: &BackendError, leave: impl FnOnce()) {
+        tracing::info!(source = self.name, %error, "asked for each request alone for a while");
+        leave();
+    }
+
+    /// The answer that serves many. When the one who asks goes away, one of those who wait goes on.
+    async fn answer_to(
+        &self,
+        question: &Question<ByObject, BackendError>,
+    ) -> Result<Arc<ByObject>, BackendError> {
+        let (object, namespace) = (&question.object_label, question.namespace_label.as_deref());
+        let ask = || async { self.ask_by_object(&question.promql, object, namespace).await.map(Arc::new) };
+        let outcome = question.outcome.get_or_init(ask).await.clone();
+        self.shared.settle(question);
+        outcome
+    }
+
+    async fn by_object(&self, promql: &str, object_label: &str) -> Result<Arc<ByObject>, BackendError> {
+        let question = format!("{object_label}\n{promql}");
+        self.by_object.get_or(&question, || self.ask_by_object(promql, object_label, None)).await
+    }
+
+    async fn ask_by_object(
         &self,
         promql: &str,
-        plan: &QueryPlan,
+        object_label: &str,
         namespace_label: Option<&str>,
-    ) -> Result<Arc<ByObject>, BackendError> {
-        let question = format!("{}\n{promql}", plan.object_label);
-        let ask = || async {
-            Ok(match self.ask(promql).await? {
-                Answer::Vector { samples, .. } => ByObject {
-                    grouped: Some(Grouped::of(&samples, &plan.object_label, namespace_label)),
-                    samples: samples.len(),
-                },
-                Answer::Scalar { .. } => ByObject { grouped: None, samples: 0 },
-            })
-        };
-        self.by_object.get_or(&question, ask).await
+    ) -> Result<ByObject, BackendError> {
+        Ok(match self.ask(promql).await? {
+            Answer::Vector { samples, .. } => ByObject {
+                grouped: Some(Grouped::of(&samples, object_label, namespace_label)),
+                samples: samples.len(),
+            },
+            Answer::Scalar { .. } => ByObject { grouped: None, samples: 0 },
+        })
+    }
+
+    /// Asks anew what serves many, whenever its time is over.
+    async fn keep_shared(&self) {
+        let mut asked = FuturesUnordered::new();
+        loop {
+            let (due, next) = self.shared.due(SHARED_AT_ONCE - asked.len());
+            // A failure is told to whoever asks next.
+            asked
+                .extend(due.into_iter().map(|question| async move { drop(self.answer_to(&question).await) }));
+            let later = async {
+                match next {
+                    Some(at) => sleep_until(at).await,
+                    None => self.shared.begun().await,
+                }
+            };
+            tokio::select! {
+                Some(()) = asked.next(), if !asked.is_empty() => {}
+                () = later => {}
+            }
+        }
     }
 
     /// The answer to a query, kept for an interval.
@@ -310,7 +363,10 @@ impl Queried {
                 }
             }
         };
-        stop.run_until_cancelled(rounds).await;
+        let shared = self.keep_shared();
+        self.shared.keep_up(true);
+        stop.run_until_cancelled(async { tokio::join!(rounds, shared) }).await;
+        self.shared.keep_up(false);
     }
 
     /// Waits for a look that begins now or later, for a moment. `false` when none came.

@@ -113,16 +113,19 @@ async fn answer(
     Ok(http::Response::new(Full::from(format!(r#"{{"status":"success","data":{data}}}"#))))
 }
 
-/// The answer to a query of one namespace, or of all.
+/// The answer to a query of one namespace, of several, or of all.
 fn vector(state: &State, query: &str) -> String {
-    let one = query.split("namespace=\"").nth(1).and_then(|rest| rest.split('"').next());
+    let of = |operator: &str| query.split(operator).nth(1).and_then(|rest| rest.split('"').next());
     let mut text = String::from(r#"{"resultType":"vector","result":["#);
-    match one {
-        Some(namespace) => {
+    match (of("namespace=\""), of("namespace=~\"")) {
+        (Some(namespace), _) => {
             state.narrow.fetch_add(1, Ordering::Relaxed);
             series(&mut text, namespace);
         }
-        None => (0..NAMESPACES).for_each(|number| series(&mut text, &format!("ns-{number}"))),
+        (None, None | Some(".+")) => {
+            (0..NAMESPACES).for_each(|number| series(&mut text, &format!("ns-{number}")));
+        }
+        (None, Some(several)) => several.split('|').for_each(|namespace| series(&mut text, namespace)),
     }
     text.truncate(text.trim_end_matches(',').len());
     text.push_str("]}");

@@ -6,8 +6,10 @@
 //! answer, in this process.
 
 mod backend;
+pub mod chain;
 mod child;
 mod clients;
+pub mod real;
 
 use std::path::Path;
 use std::time::Duration;

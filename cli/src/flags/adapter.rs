@@ -66,9 +66,10 @@ pub enum PrometheusVerb {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Backend")]
 pub struct BackendArgs {
-    /// Address of the Prometheus-compatible server, with the path its API is behind if there is one.
-    #[arg(long, global = true, default_value = "https://localhost", value_name = "URL")]
-    pub prometheus_url: String,
+    /// Address of the Prometheus-compatible server, with the path its API is behind if there is one. Unset: https://localhost
+    /// for the server; list, explain and check ask the history of the cluster (`flyball server`) through the API server.
+    #[arg(long, global = true, value_name = "URL")]
+    pub prometheus_url: Option<String>,
     /// Kubeconfig whose credentials and CA are used for Prometheus; its address is not.
     #[arg(long, global = true, value_name = "FILE")]
     pub prometheus_auth_config: Option<PathBuf>,
@@ -217,7 +218,7 @@ mod tests {
             "--disable-http2",
         ])
         .expect("upstream's flags");
-        assert_eq!(args.backend.prometheus_url, "https://prometheus.monitoring.svc:9090/");
+        assert_eq!(args.backend.prometheus_url.as_deref(), Some("https://prometheus.monitoring.svc:9090/"));
         assert_eq!(args.rules.metrics_relist_interval, Duration::from_secs(60));
         assert!(args.disable_http2 && args.command.is_none());
         assert_eq!(args.limits.ignored.0, ["--logtostderr"]);
@@ -235,7 +236,7 @@ mod tests {
     #[test]
     fn the_backend_may_be_named_behind_the_command() {
         let args = parse(&["explain", "m", "-n", "shop", "--prometheus-url=http://p"]).expect("flags");
-        assert_eq!(args.backend.prometheus_url, "http://p");
+        assert_eq!(args.backend.prometheus_url.as_deref(), Some("http://p"));
         assert_eq!(args.cluster.namespace.as_deref(), Some("shop"));
         assert!(matches!(args.command, Some(AdapterCommand::Explain(_))));
     }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "a program: it reads files")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +35,10 @@ const POD_CA: &str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt";
 const POD_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 /// Word that stands for external metrics where a resource is named.
 const EXTERNAL: &str = "external";
+/// Where upstream looks for Prometheus when nobody says.
+const DEFAULT_URL: &str = "https://localhost";
+/// What the cluster's own history is called in messages.
+const HISTORY: &str = "history";
 /// How long the commands wait for the pods of the cluster.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -167,7 +171,8 @@ fn sources_of(file: &Path) -> anyhow::Result<Vec<SourceSettings>> {
 /// How Prometheus is spoken to by the flags. As upstream, the credentials of a kubeconfig or of the pod count only without
 /// --prometheus-ca-file; here they are taken beside it too, for that is what a user of both means.
 async fn http(args: &BackendArgs) -> anyhow::Result<HttpSettings> {
-    let mut http = HttpSettings::new(&args.prometheus_url).context("--prometheus-url")?;
+    let url = args.prometheus_url.as_deref().unwrap_or(DEFAULT_URL);
+    let mut http = HttpSettings::new(url).context("--prometheus-url")?;
     if args.prometheus_auth_incluster && args.prometheus_auth_config.is_some() {
         bail!("--prometheus-auth-incluster and --prometheus-auth-config exclude one another");
     }
@@ -248,11 +253,52 @@ fn credentials(config: &kube::Config, http: &mut HttpSettings) -> anyhow::Result
     Ok(())
 }
 
-/// An adapter that has looked once. The cluster is asked for its kinds if there is one.
-async fn looked(args: &AdapterArgs, settings: Settings) -> anyhow::Result<(Arc<Adapter>, Option<Client>)> {
-    let cluster = Arc::new(Cluster::default());
+/// What the flags say for the commands beside the server. Where they name no backend, or the store of the server's own process,
+/// the cluster's history is asked through the API server.
+async fn settings_of_command(args: &AdapterArgs, client: Option<&Client>) -> anyhow::Result<Settings> {
+    let mut settings = of_rules(&args.rules)?;
+    if settings.sources.is_empty() && args.backend.prometheus_url.is_none() && client.is_some() {
+        let kind = SourceKind::Store { automatic: None };
+        settings.sources = vec![SourceSettings { name: HISTORY.to_owned(), kind, metrics: Names::default() }];
+    } else if settings.sources.is_empty() {
+        return self::settings(args).await;
+    }
+    let Some(client) = client else { return Ok(settings) };
+    for source in &mut settings.sources {
+        if let SourceKind::Store { automatic } = source.kind {
+            let http = Box::new(history(client, args));
+            source.kind = SourceKind::Prometheus { http, automatic };
+        }
+    }
+    Ok(settings)
+}
+
+/// The history of the cluster, or of the namespace that is named: then permission for the namespace is enough.
+fn history(client: &Client, args: &AdapterArgs) -> HttpSettings {
+    let mut path = format!("/apis/{}/{}", flyball_tsdb::server::GROUP, flyball_tsdb::server::VERSION);
+    if let Some(namespace) = &args.cluster.namespace {
+        path = format!("{path}/namespaces/{}", query::encode(namespace));
+    }
+    let mut http = HttpSettings::behind_api_server(client.clone(), &path);
+    http.timeout = args.backend.prometheus_timeout;
+    http
+}
+
+/// A client of the cluster, if there is one.
+async fn client(args: &AdapterArgs) -> anyhow::Result<Option<Client>> {
     let config = query::config(&ClusterArgs::from(&args.cluster)).await;
-    let client = config.ok().map(Client::try_from).transpose()?;
+    Ok(config.ok().map(Client::try_from).transpose()?)
+}
+
+/// An adapter that has looked once. The cluster is asked for its kinds if there is one.
+async fn looked(
+    args: &AdapterArgs,
+    config: Option<PathBuf>,
+) -> anyhow::Result<(Arc<Adapter>, Option<Client>)> {
+    let cluster = Arc::new(Cluster::default());
+    let client = client(args).await?;
+    let mut settings = settings_of_command(args, client.as_ref()).await?;
+    settings.config = config.or(settings.config);
     if let Some(client) = &client
         && let Err(reason) = cluster.learn_kinds(client).await
     {
@@ -261,13 +307,20 @@ async fn looked(args: &AdapterArgs, settings: Settings) -> anyhow::Result<(Arc<A
     let adapter = Adapter::new(settings, cluster, OwnMetrics::new())?;
     adapter.look_once().await;
     for failure in adapter.failures() {
-        eprintln!("flyball: source {}: {}", failure.source, failure.what);
+        let history = failure.what.contains(&format!("{HISTORY} refuses (404"));
+        let hint = match history {
+            true => {
+                "; nothing serves history in this cluster (`flyball server` does): name a Prometheus by --prometheus-url"
+            }
+            false => "",
+        };
+        eprintln!("flyball: source {}: {}{hint}", failure.source, failure.what);
     }
     Ok((adapter, client))
 }
 
 async fn list(args: &AdapterArgs, list: &ListArgs) -> anyhow::Result<()> {
-    let (adapter, _) = looked(args, settings(args).await?).await?;
+    let (adapter, _) = looked(args, None).await?;
     let listed = adapter.list();
     if listed.is_empty() && !adapter.failures().is_empty() {
         bail!("no source could be asked");
@@ -311,16 +364,19 @@ async fn list(args: &AdapterArgs, list: &ListArgs) -> anyhow::Result<()> {
 }
 
 async fn check(args: &AdapterArgs, check: &CheckRulesArgs) -> anyhow::Result<()> {
-    let settings = Settings { config: Some(check.file.clone()), ..settings(args).await? };
     if check.offline {
+        let settings = Settings { config: Some(check.file.clone()), ..settings(args).await? };
         Adapter::new(settings, Arc::new(Cluster::default()), OwnMetrics::new())?;
         return output::text(&format!("{}: good\n", check.file.display()));
     }
-    let (adapter, _) = looked(args, settings).await?;
+    let (adapter, _) = looked(args, Some(check.file.clone())).await?;
     let checked = adapter.check();
     let mut text = String::new();
     for said in &checked {
         text.push_str(&said.what.to_string());
+    }
+    if checked.is_empty() {
+        text = format!("{}: no rules of custom or external metrics\n", check.file.display());
     }
     output::text(&text)?;
     let bad = checked.iter().filter(|said| !said.what.bad_queries.is_empty()).count();
@@ -332,7 +388,7 @@ async fn check(args: &AdapterArgs, check: &CheckRulesArgs) -> anyhow::Result<()>
 }
 
 async fn explain(args: &AdapterArgs, explain: &ExplainAdapterArgs) -> anyhow::Result<()> {
-    let (adapter, client) = looked(args, settings(args).await?).await?;
+    let (adapter, client) = looked(args, None).await?;
     let selector = |flag: &str, text: &str| {
         LabelSelector::parse(text).with_context(|| format!("{flag} {text:?} is not a label selector"))
     };

@@ -36,7 +36,7 @@ pub use node::NODE;
 pub use part::Part;
 pub use pki::Pki;
 pub use shared::Held;
-pub use tools::{control_plane, flyball_image, missing, upstream_metrics_server};
+pub use tools::{control_plane, flyball_image, missing, peer, upstream_metrics_server};
 
 use crate::kubectl::Kubectl;
 use crate::poll::eventually;

@@ -27,6 +27,12 @@ pub fn upstream_metrics_server() -> Option<PathBuf> {
     built("FLYBALL_E2E_METRICS_SERVER", "metrics-server")
 }
 
+/// A program that is compared with: the one that `variable` names, else what `cargo xtask e2e` built as `name`.
+#[must_use]
+pub fn peer(variable: &str, name: &str) -> Option<PathBuf> {
+    built(variable, name)
+}
+
 fn built(variable: &str, name: &str) -> Option<PathBuf> {
     let built = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/controlplane")).join(name);
     let path = std::env::var_os(variable).map_or(built, PathBuf::from);

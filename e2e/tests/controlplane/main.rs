@@ -1,6 +1,7 @@
 //! Flyball on a real control plane. `cargo xtask e2e` runs these; by hand, in one thread:
 //! `cargo test --workspace --test controlplane -- --test-threads=1`.
 
+mod adapters;
 mod bad_install;
 mod behaviour;
 mod install;

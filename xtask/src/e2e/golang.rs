@@ -13,7 +13,7 @@ use super::root;
 /// Where built programs go, under the workspace.
 const FOLDER: &str = "target/controlplane";
 
-/// A Go module with one `main.go`.
+/// A Go module with one `main.go`, or one that only names the program of another module.
 #[derive(Debug, Clone, Copy)]
 pub struct Module {
     /// Name of the program that is built.
@@ -24,6 +24,38 @@ pub struct Module {
     pub file: &'static str,
     /// The dependency whose version the program says when asked, if it is one of Kubernetes.
     pub version_of: Option<&'static str>,
+    /// The package of the program.
+    pub package: Package,
+}
+
+/// Which package of a module is built.
+#[derive(Debug, Clone, Copy)]
+pub enum Package {
+    /// The module's own `main.go`.
+    Own,
+    /// The one of another module that is built from it with these tags.
+    Of {
+        /// Its path.
+        path: &'static str,
+        /// For the compiler; empty: none.
+        tags: &'static str,
+    },
+}
+
+impl Package {
+    fn path(self) -> &'static str {
+        match self {
+            Package::Own => ".",
+            Package::Of { path, .. } => path,
+        }
+    }
+
+    fn tags(self) -> &'static str {
+        match self {
+            Package::Own => "",
+            Package::Of { tags, .. } => tags,
+        }
+    }
 }
 
 /// Builds it unless that was done; returns the path of the program, to which `target/controlplane/NAME` leads too.
@@ -35,7 +67,8 @@ pub fn build(module: &Module) -> anyhow::Result<PathBuf> {
     let file = sources.join(module.file);
     let mut hasher = DefaultHasher::new();
     let mut requirements = String::new();
-    for path in [file.clone(), file.with_extension("sum"), sources.join("main.go")] {
+    let own = matches!(module.package, Package::Own).then(|| sources.join("main.go"));
+    for path in [file.clone(), file.with_extension("sum")].into_iter().chain(own) {
         let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         text.hash(&mut hasher);
         if path == file {
@@ -43,7 +76,7 @@ pub fn build(module: &Module) -> anyhow::Result<PathBuf> {
         }
     }
     let linked = link_flags(module, &requirements)?;
-    linked.hash(&mut hasher);
+    (&linked, module.package.path(), module.package.tags()).hash(&mut hasher);
     let folder = root().join(FOLDER);
     let program = folder.join(format!("{}-{:016x}", module.name, hasher.finish()));
     if !program.is_file() {
@@ -63,10 +96,12 @@ pub fn build(module: &Module) -> anyhow::Result<PathBuf> {
                 module.file,
                 "-ldflags",
                 &linked,
+                "-tags",
+                module.package.tags(),
                 "-o",
             ])
             .arg(&unfinished)
-            .arg(".")
+            .arg(module.package.path())
             .current_dir(&sources)
             // A Go of a distribution may be older than the modules ask for.
             .env("GOTOOLCHAIN", "auto")

@@ -55,7 +55,7 @@ fn sample(units: Vec<Unit>) -> Vec<Unit> {
 }
 
 fn check_of(subject: &Subject, unit: &Unit) -> &'static Check {
-    checks::of(&subject.part, &unit.grants[0]).expect("every grant has a check")
+    checks::of(subject, &unit.grants[0]).expect("every grant has a check")
 }
 
 /// Runs one batch; returns what is not as it should be.

@@ -3,7 +3,10 @@
 use serde_json::Value;
 
 use super::grants::Grant;
-use super::scene::{COLLECTED_NODE, HOLLOW_NODE, Scene};
+use super::history::METRIC;
+use super::objects::OWNED;
+use super::scene::{COLLECTED_NODE, COMMON, HOLLOW_NODE, Scene};
+use super::subject::Subject;
 use super::trial::{Situation, Trial};
 use crate::shipped::list;
 
@@ -41,11 +44,27 @@ const fn late(check: Check) -> Check {
 use Situation::{Asking, Ordinary, Remembering, Rivalry};
 
 const HPAS: &str = "horizontalpodautoscalers";
+/// Group of the kind that only ours acts on.
+pub const OWN_GROUP: &str = "autoscaling.flyball.io";
 
 /// Every grant that `deploy/` may hold. The first line that fits a grant counts.
 pub static CHECKS: &[Check] = &[
     check(["hpa", "list", "autoscaling", HPAS], "HPAs are evaluated", Ordinary, decides),
     late(check(["hpa", "watch", "autoscaling", HPAS], "a new HPA is noticed", Ordinary, decides_late)),
+    late(check(
+        ["own-kind", "watch", "autoscaling", HPAS],
+        "a new built-in owner of a target is noticed",
+        Ordinary,
+        leaves_owned,
+    )),
+    check(["own-kind", "list", OWN_GROUP, HPAS], "HPAs are evaluated", Ordinary, decides),
+    late(check(["own-kind", "watch", OWN_GROUP, HPAS], "a new HPA is noticed", Ordinary, decides_late)),
+    check(
+        ["own-kind", "patch", OWN_GROUP, "horizontalpodautoscalers/status"],
+        "status is shown",
+        Ordinary,
+        reports_own,
+    ),
     check(["hpa", "get", "*", "*/scale"], "HPAs are evaluated", Ordinary, decides),
     check(
         ["hpa", "list", "apps", "deployments"],
@@ -187,6 +206,21 @@ pub static CHECKS: &[Check] = &[
         serves_metrics,
     ),
     check(["metrics-server", "get", "", "configmaps"], "the aggregator is known", Ordinary, knows_aggregator),
+    check(["adapter", "list", "*", "*"], "objects are picked", Ordinary, picks_objects),
+    late(check(["adapter", "watch", "", "pods"], "new pods are picked", Ordinary, picks_late_pod)),
+    check(
+        ["adapter", "create", "authentication.k8s.io", "tokenreviews"],
+        "tokens are taken",
+        Ordinary,
+        serves_metrics,
+    ),
+    check(
+        ["adapter", "create", "authorization.k8s.io", "subjectaccessreviews"],
+        "readers are let in",
+        Ordinary,
+        serves_metrics,
+    ),
+    check(["adapter", "get", "", "configmaps"], "the aggregator is known", Ordinary, knows_aggregator),
     check(["collector", "list", "", "pods"], "pods have names", Ordinary, names_pods),
     late(check(["collector", "watch", "", "pods"], "new pods have names", Ordinary, names_late_pod)),
     check(
@@ -212,11 +246,22 @@ pub static CHECKS: &[Check] = &[
 /// The ConfigMap of Kubernetes' own that says who the API server is.
 const AUTHENTICATION: &str = "extension-apiserver-authentication";
 
-/// The check of a grant to a program.
-pub fn of(part: &str, grant: &Grant) -> Option<&'static Check> {
+/// The check of a grant to a program. A server is a metrics server and an adapter.
+pub fn of(subject: &Subject, grant: &Grant) -> Option<&'static Check> {
+    match subject.part.as_str() {
+        "server" => of_part("metrics-server", grant).or_else(|| of_part("adapter", grant)),
+        "hpa" if subject.has_own_kind() => of_part("own-kind", grant).or_else(|| of_part("hpa", grant)),
+        part => of_part(part, grant),
+    }
+}
+
+fn of_part(part: &str, grant: &Grant) -> Option<&'static Check> {
     let fits = |check: &&Check| {
-        let same = [check.part, check.verb, check.group, check.resource]
-            == [part, &grant.verb, &grant.group, &grant.resource];
+        let any = |wanted: &str, have: &str| wanted == have || (check.part == "adapter" && wanted == "*");
+        let same = check.part == part
+            && check.verb == grant.verb
+            && any(check.group, &grant.group)
+            && any(check.resource, &grant.resource);
         // Two ConfigMaps are for different things.
         let is_authentication = grant.name.as_deref() == Some(AUTHENTICATION);
         let is_history = matches!(check.situation, Remembering);
@@ -320,6 +365,22 @@ fn reports(scene: &Scene<'_>, trial: &Trial, _: &Grant) -> Result<(), String> {
     let path = format!("/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers/web", trial.namespace);
     let status = scene.object(&path)?["status"].take();
     needed(status["currentMetrics"].is_array(), status)
+}
+
+/// An HPA of our own kind.
+fn own(scene: &Scene<'_>, trial: &Trial, name: &str) -> Result<Value, String> {
+    scene.object(&format!("/apis/{OWN_GROUP}/v1/namespaces/{}/{HPAS}/{name}", trial.namespace))
+}
+
+fn reports_own(scene: &Scene<'_>, trial: &Trial, _: &Grant) -> Result<(), String> {
+    let status = own(scene, trial, "web")?["status"].take();
+    needed(status["currentMetrics"].is_array(), status)
+}
+
+fn leaves_owned(scene: &Scene<'_>, trial: &Trial, _: &Grant) -> Result<(), String> {
+    let hpa = own(scene, trial, OWNED)?;
+    let left = list(&hpa, "/status/conditions").any(|condition| condition["reason"] == "TargetOwned");
+    needed(left, &hpa["status"])
 }
 
 fn events(scene: &Scene<'_>, trial: &Trial) -> Result<Value, String> {
@@ -440,6 +501,35 @@ fn follows_secret(scene: &Scene<'_>, trial: &Trial, grant: &Grant) -> Result<(),
     issues(scene, trial, grant)?;
     let text = scene.read(trial.port, "/readyz?verbose").unwrap_or_else(|text| text);
     needed(!text.contains("[!]collector-certificate: ") && text.contains("[!]api-service"), text)
+}
+
+/// Values of all objects of the grant's kind.
+fn picked(scene: &Scene<'_>, trial: &Trial, grant: &Grant) -> Result<Vec<Value>, String> {
+    let kind = match grant.group.as_str() {
+        "" => grant.resource.clone(),
+        group => format!("{}.{group}", grant.resource),
+    };
+    let place = match kind.as_str() {
+        "namespaces" => "namespaces/*/metrics".to_owned(),
+        "nodes" | "persistentvolumes" => format!("{kind}/*"),
+        kind => format!("namespaces/{COMMON}/{kind}/*"),
+    };
+    let path = format!("/apis/custom.metrics.k8s.io/v1beta2/{place}/{METRIC}");
+    let text = scene.read(trial.port, &path)?;
+    let answer: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    Ok(list(&answer, "/items").cloned().collect())
+}
+
+fn picks_objects(scene: &Scene<'_>, trial: &Trial, grant: &Grant) -> Result<(), String> {
+    let picked = picked(scene, trial, grant)?;
+    needed(!picked.is_empty(), "none is picked")
+}
+
+fn picks_late_pod(scene: &Scene<'_>, trial: &Trial, grant: &Grant) -> Result<(), String> {
+    let picked = picked(scene, trial, grant)?;
+    let late = trial.late_name();
+    let found = picked.iter().any(|item| item["describedObject"]["name"] == late.as_str());
+    needed(found, format!("{picked:?}"))
 }
 
 fn names(scene: &Scene<'_>, trial: &Trial, pod: &str) -> Result<(), String> {

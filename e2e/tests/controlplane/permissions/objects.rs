@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
+use super::checks::OWN_GROUP;
 use super::grants::{Bound, Grant};
 use super::scene::{COLLECTED_NODE, COMMON, HOLLOW_NODE, Scene};
 use super::subject::Subject;
@@ -11,6 +12,9 @@ use super::trial::{Situation, Trial};
 
 /// Control group of the collected node's pods.
 pub const CGROUP_ROOT: &str = "/flyball-e2e-permissions";
+
+/// A target that gets an owner of the built-in kind late.
+pub const OWNED: &str = "owned";
 
 /// How many ConfigMaps hold history.
 const SHARDS: u32 = 16;
@@ -91,6 +95,13 @@ pub fn surroundings(trial: &Trial, subject: &Subject) -> Vec<Value> {
     match subject.part.as_str() {
         "hpa" => {
             let mut all = workload(trial);
+            if subject.has_own_kind() {
+                all.extend([
+                    deployment(OWNED, &trial.namespace, "10m"),
+                    hpa(OWNED, OWNED, &trial.namespace, 2, &[cpu("1")]),
+                ]);
+                all.iter_mut().for_each(of_own_kind);
+            }
             match trial.situation {
                 Situation::Remembering => all.extend((0..SHARDS).map(|shard| history(trial, shard))),
                 Situation::Rivalry => all.push(rival(trial)),
@@ -98,7 +109,7 @@ pub fn surroundings(trial: &Trial, subject: &Subject) -> Vec<Value> {
             }
             all
         }
-        "metrics-server" => vec![json!({
+        "metrics-server" | "server" => vec![json!({
             "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
             "metadata": {"name": "flyball-collector-tls", "namespace": trial.nodes_namespace()},
         })],
@@ -112,7 +123,59 @@ pub fn late(trial: &Trial, subject: &Subject) -> Vec<Value> {
         return Vec::new();
     }
     let metric = cpu("50m");
-    vec![deployment("late", &trial.namespace, "100m"), hpa("late", "late", &trial.namespace, 2, &[metric])]
+    let mut late = hpa("late", "late", &trial.namespace, 2, &[metric]);
+    let mut all = vec![deployment("late", &trial.namespace, "100m")];
+    if subject.has_own_kind() {
+        of_own_kind(&mut late);
+        all.push(hpa("owner", OWNED, &trial.namespace, 2, &[cpu("1")]));
+    }
+    all.push(late);
+    all
+}
+
+/// An HPA of the kind that only ours acts on; other objects stay what they are.
+fn of_own_kind(object: &mut Value) {
+    if object["kind"] == "HorizontalPodAutoscaler" {
+        object["apiVersion"] = json!(format!("{OWN_GROUP}/v1"));
+    }
+}
+
+/// One object of each kind that an adapter may list, in the namespace of what is no trial's own; nothing of it runs.
+pub fn of_every_kind() -> Vec<Value> {
+    let labels = json!({"app": "idle"});
+    let metadata = json!({"name": "idle", "namespace": COMMON, "labels": labels});
+    let template = |restart: &str| {
+        json!({"metadata": {"labels": labels}, "spec": {
+            "restartPolicy": restart, "containers": [{"name": "app", "image": "flyball.io/none"}],
+            "nodeSelector": {"no-such-node": "true"}}})
+    };
+    let selector = json!({"matchLabels": labels});
+    let workload = |kind: &str, spec: Value| {
+        let mut object = json!({"apiVersion": "apps/v1", "kind": kind, "metadata": metadata, "spec": spec});
+        object["spec"]["selector"] = selector.clone();
+        object["spec"]["template"] = template("Always");
+        object
+    };
+    let claim = json!({"accessModes": ["ReadWriteOnce"], "storageClassName": "none",
+        "resources": {"requests": {"storage": "1Mi"}}});
+    let backend = json!({"service": {"name": "idle", "port": {"number": 80}}});
+    vec![
+        workload("Deployment", json!({"replicas": 0})),
+        workload("ReplicaSet", json!({"replicas": 0})),
+        workload("StatefulSet", json!({"replicas": 0, "serviceName": "idle"})),
+        workload("DaemonSet", json!({})),
+        json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata,
+            "spec": {"suspend": true, "template": template("Never")}}),
+        json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": metadata,
+            "spec": {"suspend": true, "schedule": "0 0 1 1 *", "jobTemplate": {"spec": {"template": template("Never")}}}}),
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"ports": [{"port": 80}]}}),
+        json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": metadata,
+            "spec": {"defaultBackend": backend}}),
+        json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": claim}),
+        json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "idle"}, "spec": {
+            "capacity": {"storage": "1Mi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "other",
+            "hostPath": {"path": "/nowhere"}}}),
+    ]
 }
 
 /// A pod on a node of the scene; its container uses next to nothing.

@@ -12,12 +12,13 @@ use serde_json::{Value, json};
 
 use super::audit;
 use super::custom_metrics;
+use super::history;
 use super::objects;
 use super::pods::Groups;
 use super::subject::Subject;
 use super::trial::{Situation, Trial};
 use crate::behaviour::direct::Caller;
-use crate::shipped::installer;
+use crate::shipped::{Overlay, installer, of_kind};
 
 /// Namespace of what is no trial's own.
 pub const COMMON: &str = "permissions";
@@ -32,6 +33,9 @@ pub const COLLECTED_NODE: &str = "permissions-1";
 /// How often nodes report; they count as lost after half a minute more.
 const HEARTBEAT: Duration = Duration::from_secs(20);
 
+/// Prometheus' usual port.
+const HISTORY_PORT: u16 = 9090;
+
 /// First port that is handed out.
 const FIRST_PORT: u16 = 20_000;
 
@@ -44,6 +48,8 @@ pub struct Scene<'a> {
     reader_by_proxy: Caller,
     administrator: Caller,
     port: AtomicU16,
+    /// Where a Prometheus answers.
+    pub history: SocketAddr,
     nodes: Mutex<Vec<Simulation>>,
     groups: Mutex<Groups>,
     programs: Vec<(String, Trial)>,
@@ -54,6 +60,10 @@ impl<'a> Scene<'a> {
     pub fn set(plane: &'a Plane, subjects: &[Subject]) -> Self {
         audit::keep(plane);
         let _ = plane.namespace(COMMON);
+        let own_kind = Overlay::named("hpa-own-kind").objects(&installer(plane));
+        for definition in of_kind(&own_kind, "CustomResourceDefinition") {
+            installer(plane).apply(definition);
+        }
         installer(plane).apply(&json!({"apiVersion": "v1", "kind": "List", "items": common_objects()}));
         let pki = plane.pki();
         let token = plane.token_of(COMMON, READER, &[]);
@@ -66,10 +76,12 @@ impl<'a> Scene<'a> {
             reader_by_proxy: as_reader(Caller::default().certificate(pki.front_proxy())),
             administrator: Caller::default().certificate(&pki.client("permissions", &["system:masters"])),
             port: AtomicU16::new(FIRST_PORT),
+            history: SocketAddr::from((plane.address(), HISTORY_PORT)),
             nodes: Mutex::new(vec![hollow(plane, "permissions", 2)]),
             groups: Mutex::default(),
             programs: Vec::new(),
         };
+        history::serve(scene.history);
         let port = scene.free_port();
         let issued = plane.pki().server(&["custom-metrics"], &[scene.address.into()]);
         custom_metrics::serve(SocketAddr::from((scene.address, port)), &issued);
@@ -141,11 +153,12 @@ impl<'a> Scene<'a> {
     /// Adds what is to be noticed by all programs of a batch: a pod, and where nodes are looked at, a node.
     pub fn add_late(&self, part: &str, name: &str) {
         match part {
-            "metrics-server" => {
+            "metrics-server" | "server" => {
                 let node = hollow(self.plane, name, 1);
                 self.nodes.lock().unwrap_or_else(PoisonError::into_inner).push(node);
                 self.kubectl().apply(&objects::pod(name, HOLLOW_NODE));
             }
+            "adapter" => drop(self.kubectl().apply(&objects::pod(name, HOLLOW_NODE))),
             "collector" => {
                 self.kubectl().apply(&objects::pod(name, COLLECTED_NODE));
                 self.groups().add(self, name);
@@ -292,9 +305,11 @@ fn common_objects() -> Vec<Value> {
         {"nonResourceURLs": ["/metrics"], "verbs": ["get"]},
         {"apiGroups": [""], "resources": ["nodes/metrics"], "verbs": ["get"]},
         {"apiGroups": ["metrics.k8s.io"], "resources": ["nodes", "pods"], "verbs": ["get", "list"]},
+        {"apiGroups": ["custom.metrics.k8s.io"], "resources": ["*"], "verbs": ["get"]},
     ]);
     let role_ref = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": READER});
-    vec![
+    let mut all = objects::of_every_kind();
+    all.extend([
         json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": READER, "namespace": COMMON}}),
         json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": metadata, "rules": rules,
@@ -304,5 +319,6 @@ fn common_objects() -> Vec<Value> {
             "metadata": metadata, "subjects": subjects, "roleRef": role_ref,
         }),
         external_metrics(),
-    ]
+    ]);
+    all
 }

@@ -50,6 +50,11 @@ impl Subject {
         workloads.map(subject).collect()
     }
 
+    /// Whether it acts on a kind of our own.
+    pub fn has_own_kind(&self) -> bool {
+        self.arguments(&[]).iter().any(|argument| argument == "--mode=own-kind")
+    }
+
     /// What it is started with, its environment filled in.
     pub fn arguments(&self, environment: &[(&str, &str)]) -> Vec<String> {
         arguments(&self.workload, environment)

@@ -98,7 +98,14 @@ impl Trial {
         set(&mut arguments, "secure-port", self.port);
         match subject.part.as_str() {
             "hpa" => self.set_for_hpa(&mut arguments),
-            "metrics-server" => {
+            "adapter" => {
+                set(&mut arguments, "prometheus-url", format!("http://{}", scene.history));
+                set(&mut arguments, "cert-dir", scene.plane.folder().join(&self.namespace).display());
+            }
+            "metrics-server" | "server" => {
+                if subject.part == "server" {
+                    self.set_for_server(scene, &mut arguments);
+                }
                 set(&mut arguments, "metric-resolution", "3s");
                 if arguments.iter().any(|argument| argument.starts_with("--cert-dir=")) {
                     set(&mut arguments, "cert-dir", scene.plane.folder().join(&self.namespace).display());
@@ -115,12 +122,24 @@ impl Trial {
         self._program = Some(scene.plane.run_as(&self.namespace, &subject.account, &arguments));
     }
 
+    /// Its own store is its own; what its adapter tells of is another one's, which knows every object.
+    fn set_for_server(&self, scene: &Scene<'_>, arguments: &mut Vec<String>) {
+        let folder = scene.plane.folder().join(&self.namespace);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let sources = folder.join("sources.yaml");
+        let text = format!("sources:\n- name: history\n  prometheus: {{url: 'http://{}'}}\n", scene.history);
+        std::fs::write(&sources, text).expect("the sources are written");
+        set(arguments, "sources", sources.display());
+        set(arguments, "storage.tsdb.path", folder.join("store").display());
+    }
+
     fn set_for_hpa(&self, arguments: &mut Vec<String>) {
         // Trials beside each other are not second Flyballs to one another.
         set(arguments, "leader-elect-resource-name", &self.namespace);
         set(arguments, "horizontal-pod-autoscaler-sync-period", "8s");
-        let is_shadow = arguments.iter().any(|argument| argument == "--mode=shadow");
-        if self.situation != Situation::Asking && !is_shadow {
+        let is_fixed = |argument: &String| ["--mode=shadow", "--mode=own-kind"].contains(&argument.as_str());
+        let is_fixed = arguments.iter().any(is_fixed);
+        if self.situation != Situation::Asking && !is_fixed {
             set(arguments, "mode", "replace");
         }
     }

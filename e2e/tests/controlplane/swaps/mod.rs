@@ -7,10 +7,10 @@
 
 mod cases;
 mod hollow;
-mod metrics;
+pub mod metrics;
 mod node;
 mod seen;
-mod stage;
+pub mod stage;
 
 use std::collections::BTreeMap;
 use std::thread;
