@@ -109,7 +109,7 @@ fn over_time(answer: &Answer, size: Size) -> String {
 
 /// What stands beside a row of the picture; every fourth and the last have something.
 fn label(row: usize, height: usize, least: f64, most: f64) -> String {
-    if row % ROWS_PER_LABEL != 0 && row != height - 1 {
+    if !row.is_multiple_of(ROWS_PER_LABEL) && row != height - 1 {
         return String::new();
     }
     short(most - (most - least) * row as f64 / (height - 1) as f64)
