@@ -1,4 +1,5 @@
 //! Requests of many autoscalers at a backend that takes its time, in paused time.
+#![allow(clippy::disallowed_methods, reason = "starts what looks again and again, and stops it")]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
