@@ -130,8 +130,8 @@ async fn failures_are_upstreams_and_say_why() {
         (
             format!("{CUSTOM}/namespaces/shop/pods/*/http_requests?labelSelector=%3D"),
             400,
-            "labelSelector:",
-            "",
+            "found '=', expected: !, identifier, or 'end of string'",
+            "(labelSelector)",
         ),
         (format!("{CUSTOM}/namespaces/shop/pods/*/http_requests?metricLabelSelector=a%3E1"), 400, "", "a>1"),
         (
