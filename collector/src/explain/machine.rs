@@ -1,7 +1,7 @@
 #![allow(clippy::disallowed_methods, reason = "reads the files it explains")]
 //! The machine's files behind values of `/metrics/node`, as the words of a row name them.
 //!
-//! A word that begins like the path of a file is one: below /proc (`/proc/net` and `/proc/1/mountinfo` being the machine's, not
+//! A word that begins like the path of a file is one: below /proc (`/proc/net`, `/proc/1/net` and `/proc/1/mountinfo` being the machine's, not
 //! this process's), /sys, /etc or /usr. `DEVICE`, `SENSOR` and the `N` of `cpuN` stand for every name that is there. What stands
 //! in backticks behind a file says which lines count, and so does the part of the name that a row leaves open. Values that the
 //! kernel gives without a file, by a system call, have none: the words say which.
@@ -32,7 +32,11 @@ pub fn read(row: &Metric, name: &str, places: &Places) -> Vec<Read> {
         let text = read_text(&path).map(|text| shown(&text, term.key.as_deref(), open));
         (term, path, text)
     };
-    found.filter(|(_, path)| !path.is_dir()).take(FILES_LIMIT).map(read).collect()
+    // Not every device has each file, and one file may stand for another: what is missing counts where all is.
+    let (present, missing): (Vec<_>, Vec<_>) =
+        found.filter(|(_, path)| !path.is_dir()).partition(|(_, path)| path.exists());
+    let counted = if present.is_empty() { missing } else { present };
+    counted.into_iter().take(FILES_LIMIT).map(read).collect()
 }
 
 /// What stands in a name where its row has angle brackets.
@@ -65,9 +69,9 @@ fn files(words: &str) -> Vec<(String, Option<String>)> {
 fn there(places: &Places, file: &str) -> Vec<PathBuf> {
     let below = |root: Option<&Path>, rest: &str| root.map(|root| vec![root.join(rest)]).unwrap_or_default();
     let (root, rest) = match file {
-        "/proc/1/mountinfo" => return below(places.mountinfo.as_deref(), ""),
+        "/proc/1/mountinfo" => return places.mountinfo.iter().cloned().collect(),
         _ => match file.strip_prefix('/').and_then(|file| file.split_once('/')) {
-            Some(("proc", rest)) => match rest.strip_prefix("net/") {
+            Some(("proc", rest)) => match rest.strip_prefix("1/").unwrap_or(rest).strip_prefix("net/") {
                 Some(rest) => return below(places.net.as_deref(), rest),
                 None => (&places.proc, rest),
             },
