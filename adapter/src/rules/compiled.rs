@@ -9,6 +9,7 @@ use regex::Regex;
 
 use super::labels::LabelMap;
 use super::resource::UsageRules;
+use super::shared::Findings;
 use super::{expression, query};
 use crate::config::{Config, ConfigError, DiscoveryRule, Text};
 use crate::kinds::Kinds;
@@ -28,6 +29,8 @@ pub struct Rule {
     pub(super) query: Template,
     pub(super) labels: LabelMap,
     pub(super) namespaced: bool,
+    /// About its queries.
+    pub(super) findings: Findings,
 }
 
 /// A condition on the name of a series.
@@ -85,6 +88,7 @@ impl Rule {
                     query,
                     labels,
                     namespaced: rule.resources.namespaced.unwrap_or(true),
+                    findings: Findings::default(),
                 })
             }
             _ => Err(faults.0),
@@ -105,6 +109,7 @@ impl Rule {
             query,
             labels,
             namespaced: true,
+            findings: Findings::default(),
         }
     }
 

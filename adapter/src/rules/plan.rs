@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::catalogue::{Quantile, Source};
 use super::compiled::Rule;
 use super::query::{self, Conditions};
-use super::shared;
+use super::shared::{self, Findings};
 use crate::kinds::GroupResource;
 
 /// Key of a metric selector that chooses the quantile of a histogram.
@@ -146,12 +146,13 @@ pub(super) fn custom(
     }
     exact.one_of(&object_label, request.names);
     let promql = render(&exact, &[&object_label]).map_err(fault)?;
-    let shared = widest(&conditions, &promql, namespace.as_ref(), &object_label, render);
+    let shared = widest(&rule.findings, &conditions, &promql, namespace.as_ref(), &object_label, render);
     Ok(QueryPlan { rule: rule.clone(), series: source.series.clone(), promql, object_label, shared })
 }
 
 /// The query for all objects of all namespaces, or for all objects of the namespace, when it answers for each.
 fn widest(
+    findings: &Findings,
     conditions: &Conditions,
     exact: &str,
     namespace: Option<&(String, &str)>,
@@ -164,7 +165,7 @@ fn widest(
         wide.any(object_label);
         let labels = [object_label, label];
         let answers_each =
-            |promql: &String| shared::keeps_apart(promql, &labels) && shared::is_even(exact, label);
+            |promql: &String| findings.keeps_apart(promql, &labels) && findings.is_even(exact, label);
         if let Some(promql) = render(&wide, &labels).ok().filter(answers_each) {
             return Some(Shared { promql, namespace_label: Some(label.clone()) });
         }
@@ -175,7 +176,7 @@ fn widest(
     }
     wide.any(object_label);
     let promql = render(&wide, &[object_label]).ok()?;
-    shared::keeps_apart(&promql, &[object_label]).then_some(Shared { promql, namespace_label: None })
+    findings.keeps_apart(&promql, &[object_label]).then_some(Shared { promql, namespace_label: None })
 }
 
 /// The quantile that a metric selector asks for, and the selector without it.

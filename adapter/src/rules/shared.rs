@@ -9,6 +9,10 @@
 //! there the namespace is missing on what was grouped and present on what was not. Where the two meet by that label, they do
 //! not match, while they do in the wide query, in which everything has both labels. [`is_even`] finds such meetings.
 
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, Hash, RandomState};
+use std::sync::{Mutex, PoisonError};
+
 use flyball_tsdb::promql;
 use flyball_tsdb::promql::ast::{
     AggregateOp, BinaryOp, Card, Expr, Grouping, Matching, Node, Selector, Type,
@@ -17,11 +21,51 @@ use flyball_tsdb::series::{MatchOp, Matcher};
 
 use super::query::{ANY, escape, selectors};
 
+/// Most findings that are remembered; beyond them all are forgotten.
+const FINDINGS_LIMIT: usize = 4_096;
+
+/// What was found about the queries of a rule. To read a query is to compile its expressions, which for the names of fifty
+/// pods takes longer than all else that a request needs; autoscalers ask with the same names again and again.
+///
+/// A question is remembered by 128 bits of two keyed hashes, so that two are as good as never taken for one another.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    hashers: [RandomState; 2],
+    known: Mutex<HashMap<[u64; 2], bool>>,
+}
+
+impl Findings {
+    /// [`keeps_apart`]
+    pub(super) fn keeps_apart(&self, text: &str, labels: &[&str]) -> bool {
+        self.find(("apart", text, labels), || keeps_apart(text, labels))
+    }
+
+    /// [`is_even`]
+    pub(super) fn is_even(&self, text: &str, label: &str) -> bool {
+        self.find(("even", text, label), || is_even(text, label))
+    }
+
+    fn find(&self, question: impl Hash, find: impl FnOnce() -> bool) -> bool {
+        let key = self.hashers.each_ref().map(|hasher| hasher.hash_one(&question));
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = known().get(&key) {
+            return *found;
+        }
+        let found = find();
+        let mut known = known();
+        if known.len() >= FINDINGS_LIMIT {
+            known.clear();
+        }
+        known.insert(key, found);
+        found
+    }
+}
+
 /// Functions whose result is not that of each series by itself.
 const MIXING: &[&str] = &["absent", "absent_over_time", "info", "scalar", "vector"];
 
 /// Whether the query, made for any value of these labels, answers for each value by itself.
-pub(super) fn keeps_apart(text: &str, labels: &[&str]) -> bool {
+fn keeps_apart(text: &str, labels: &[&str]) -> bool {
     promql::parse(text)
         .is_ok_and(|expr| expr.value_type() == Type::Vector && reads_series(&expr) && apart(&expr, labels))
 }
@@ -46,7 +90,7 @@ pub(super) fn confined_to<'a>(
 }
 
 /// Whether in a query for one object nothing with this label meets something without it, where it would matter.
-pub(super) fn is_even(text: &str, label: &str) -> bool {
+fn is_even(text: &str, label: &str) -> bool {
     promql::parse(text).is_ok_and(|expr| has_label(&expr, label).is_some())
 }
 
@@ -167,6 +211,24 @@ mod tests {
         ] {
             check(text, true);
         }
+    }
+
+    #[test]
+    fn a_finding_is_of_its_question_alone() {
+        let findings = Findings::default();
+        let (even, uneven) = ("y unless on (pod) sum(x) by (pod)", "sum(x) by (pod) or y");
+        for _ in 0..2 {
+            assert!(findings.is_even(even, "namespace"));
+            assert!(!findings.is_even(uneven, "namespace"));
+            assert!(!findings.keeps_apart(even, &["pod"]));
+            assert!(findings.keeps_apart("sum(x{pod=~\".+\"}) by (pod)", &["pod"]));
+            assert!(!findings.keeps_apart("sum(x{pod=~\".+\"}) by (pod)", &["pod", "namespace"]));
+        }
+        for number in 0..2 * FINDINGS_LIMIT {
+            findings.find(number, || false);
+        }
+        assert!(findings.known.lock().unwrap().len() <= FINDINGS_LIMIT);
+        assert!(findings.is_even(even, "namespace"));
     }
 
     #[test]
