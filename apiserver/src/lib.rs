@@ -21,6 +21,7 @@ pub mod discovery;
 pub mod encode;
 pub mod error;
 pub mod generic;
+pub mod heap;
 pub mod live;
 pub mod negotiation;
 pub mod openapi;

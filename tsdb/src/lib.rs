@@ -15,7 +15,6 @@ pub mod chunk;
 pub mod disk;
 mod frame;
 mod head;
-mod heap;
 pub mod ingest;
 mod log;
 mod matchers;

@@ -101,6 +101,8 @@ fn config() -> String {
 /// # Errors
 /// The adapter cannot be set up.
 pub async fn serve(backend: &str) -> anyhow::Result<()> {
+    // As the program does.
+    tokio::spawn(flyball_apiserver::heap::keep_small());
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("config.yaml");
     std::fs::write(&path, config())?;

@@ -30,13 +30,14 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
+use flyball_apiserver::heap;
+
 use crate::block::meta::BlockMeta;
 use crate::block::reader::{Block, BlockError};
 use crate::disk::memory::MemoryDisk;
 use crate::disk::sled::SledDisk;
 use crate::disk::{Disk, DiskError};
 use crate::head::Head;
-use crate::heap;
 use crate::log::{Checkpoint, PieceKey, SlotSample};
 
 pub use crate::head::index::SeriesRef;
