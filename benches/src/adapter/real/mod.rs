@@ -18,7 +18,7 @@ use anyhow::{Context as _, ensure};
 use crate::Figure;
 use cluster::Cluster;
 use prometheus::{Prometheus, Target};
-use subject::{Running, Subject};
+use subject::{Load, Running, Subject};
 use world::World;
 
 const ROW: &str = "8";
@@ -44,7 +44,7 @@ pub struct Plan {
 
 /// What one of the two shows.
 struct Measured {
-    load: Vec<Duration>,
+    load: Load,
     cpu_millicores: f64,
     resident_mb: f64,
     queries: u64,
@@ -88,10 +88,11 @@ async fn measure(
     eprintln!("{subject}: autoscalers");
     running.autoscalers(INTERVAL).await?;
     let (cpu, queries) = (running.cpu_seconds()?, prometheus.queries().await?);
-    let mut load = Vec::new();
+    let mut load = Load::default();
     for _ in 0..plan.intervals {
-        load.extend(running.autoscalers(INTERVAL).await?);
+        load.add(running.autoscalers(INTERVAL).await?);
     }
+    ensure!(!load.times.is_empty(), "no autoscaler got an answer: {:?}", load.failure);
     let seconds = f64::from(plan.intervals) * INTERVAL.as_secs_f64();
     let cpu_millicores = (running.cpu_seconds()? - cpu) / seconds * 1e3;
     let queries = prometheus.queries().await? - queries;
@@ -123,6 +124,19 @@ async fn appears(running: &Running, target: &Target, name: &'static str) -> anyh
         }
         ensure!(scraped.elapsed() < PATIENCE, "{name} does not appear");
         tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// How long autoscalers waited, and how many for nothing.
+fn waited(load: &Load) -> String {
+    let pair =
+        format!("p50 {:.2}, p99 {:.2} ms", percentile(&load.times, 0.5), percentile(&load.times, 0.99));
+    match &load.failure {
+        None => pair,
+        Some(failure) => {
+            let asked = load.times.len() + load.failed;
+            format!("{pair}, {} of {asked} got no values ({failure})", load.failed)
+        }
     }
 }
 
@@ -172,11 +186,11 @@ fn rows(plan: &Plan, ours: &Measured, theirs: Option<&Measured>) -> Vec<Figure> 
         Figure::new(
             ROW,
             format!("list of the metric of an autoscaler, p99; {what}"),
-            percentile(&ours.load, 0.99),
+            percentile(&ours.load.times, 0.99),
             "ms",
         )
         .promise("≤ 5 ms")
-        .beside(format!("{}; {}", pair(&ours.load), beside(&|measured| pair(&measured.load)))),
+        .beside(format!("{}; {}", waited(&ours.load), beside(&|measured| waited(&measured.load)))),
         Figure::new(ROW, "queries to Prometheus per rule and interval", per_rule(ours), "queries")
             .promise("≤ 1")
             .beside(beside(&|measured| format!("{:.1}", per_rule(measured)))),

@@ -48,6 +48,25 @@ pub(super) struct Running {
     client: kube::Client,
 }
 
+/// How the questions of autoscalers went.
+#[derive(Default)]
+pub(super) struct Load {
+    /// How long those waited that got what they asked for.
+    pub(super) times: Vec<Duration>,
+    /// How many did not.
+    pub(super) failed: usize,
+    /// What the first of them was told.
+    pub(super) failure: Option<String>,
+}
+
+impl Load {
+    pub(super) fn add(&mut self, more: Load) {
+        self.times.extend(more.times);
+        self.failed += more.failed;
+        self.failure = self.failure.take().or(more.failure);
+    }
+}
+
 impl Running {
     pub(super) async fn start(
         subject: &Subject,
@@ -137,8 +156,8 @@ impl Running {
         list(&self.client, &Running::path_of(namespace, metric, selector), count).await
     }
 
-    /// Each autoscaler asks once within an interval, evenly spread; how long each waited.
-    pub(super) async fn autoscalers(&self, interval: Duration) -> anyhow::Result<Vec<Duration>> {
+    /// Each autoscaler asks once within an interval, evenly spread.
+    pub(super) async fn autoscalers(&self, interval: Duration) -> anyhow::Result<Load> {
         let began = tokio::time::Instant::now();
         let pause = interval / u32::try_from(world::AUTOSCALERS)?;
         let mut asked = tokio::task::JoinSet::new();
@@ -150,12 +169,18 @@ impl Running {
             let client = self.client.clone();
             asked.spawn(async move { list(&client, &path, world::TEAM_PODS).await });
         }
-        let mut times = Vec::with_capacity(world::AUTOSCALERS);
+        let mut load = Load::default();
         while let Some(answer) = asked.join_next().await {
-            times.push(answer??);
+            match answer? {
+                Ok(took) => load.times.push(took),
+                Err(error) => {
+                    load.failed += 1;
+                    load.failure.get_or_insert_with(|| format!("{error:#}"));
+                }
+            }
         }
         tokio::time::sleep_until(began + interval).await;
-        Ok(times)
+        Ok(load)
     }
 
     pub(super) fn cpu_seconds(&self) -> anyhow::Result<f64> {
