@@ -86,7 +86,12 @@ impl Running {
                 command.arg("adapter");
                 command
             }
-            Subject::Theirs(program) => tokio::process::Command::new(program),
+            Subject::Theirs(program) => {
+                let mut command = tokio::process::Command::new(program);
+                // By default it asks the API server five times a second, and it asks for the pods of every request.
+                command.args(["--client-qps=1000", "--client-burst=2000"]);
+                command
+            }
         };
         let mut process = command
             .arg(format!("--lister-kubeconfig={}", kubeconfig.display()))
