@@ -73,7 +73,7 @@ fn run(command: Command) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let shutdown = signals::shutdown()?;
-        // Ends with the runtime.
+        #[allow(clippy::disallowed_methods, reason = "it ends with the runtime")]
         tokio::spawn(flyball_apiserver::heap::keep_small());
         match command {
             Command::Demo(args) => demo::run(args, shutdown).await,
