@@ -409,6 +409,29 @@ async fn a_watch_tells_what_changes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn new_samples_are_told_at_once_and_not_too_often() {
+    let api = Api::full();
+    let mut events = api.watch("v1/nodes?watch=true", "application/json").await.ok().unwrap();
+    events.next("").await;
+    let millis = std::time::Duration::from_millis;
+    for round in 1..4 {
+        // Somewhere between two rounds that the clock alone would bring.
+        let measured = async {
+            tokio::time::sleep(millis(1370)).await;
+            api.measure("n1", SAMPLED_MS + 10_000 * round, 1.0 + round as f64, &[]);
+            tokio::time::Instant::now()
+        };
+        let (told, came) = tokio::join!(events.next("/metadata/name"), measured);
+        assert_eq!(told.len(), 1);
+        assert!(came.elapsed() < millis(20), "{:?}", came.elapsed());
+    }
+    api.measure("n1", SAMPLED_MS + 50_000, 9.0, &[]);
+    let came = tokio::time::Instant::now();
+    assert_eq!(events.next("/metadata/name").await.len(), 1);
+    assert!((millis(150)..millis(400)).contains(&came.elapsed()), "{:?}", came.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_watch_goes_on_where_a_list_ended() {
     let api = Api::full();
     let first = api.get("v1/pods?limit=1&labelSelector=app").await.json()["metadata"].clone();

@@ -1,4 +1,8 @@
-//! The stream of one watch: a round of looking each second, page by page, and only while the client reads.
+//! The stream of one watch: rounds of looking, page by page, and only while the client reads.
+//!
+//! A round follows at once when a node's samples come in, unless the last one is only just over: so a change waits for nothing where
+//! little happens, and where much does, many are told together. Objects that come, go or grow old bring no samples, so there is a round
+//! each second in any case.
 #![allow(clippy::disallowed_methods, reason = "an edge: waits between rounds")]
 
 use std::sync::Arc;
@@ -10,7 +14,8 @@ use flyball_apiserver::negotiation::{Encoding, View};
 use flyball_apiserver::table::IncludeObject;
 use flyball_apiserver::{BoxError, Response, Status, stream};
 use http::{HeaderValue, StatusCode, header};
-use tokio::time::Instant;
+use tokio::sync::watch::Receiver;
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::event::EventForm;
 use super::known::Change;
@@ -20,10 +25,12 @@ use crate::api::page::{Key, Listed, PAGE_OBJECTS, Selection};
 use crate::options::WatchOptions;
 use crate::server::MetricsServer;
 
-/// Pause between two rounds.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Least pause between two rounds.
+const PAUSE: Duration = Duration::from_millis(200);
 /// A round that takes long is followed by a pause this many times as long.
 const PAUSE_BY_ROUND: u32 = 20;
+/// Longest pause without new samples.
+const PAUSE_WITHOUT_SAMPLES: Duration = Duration::from_secs(1);
 /// Watches at a time.
 const WATCHES_LIMIT: usize = 200;
 /// Objects that the clients of all watches have seen.
@@ -115,7 +122,8 @@ pub(crate) fn watch<T: Listed>(
         known,
         version,
         held: None,
-        round: Round::Before(Instant::now()),
+        samples: server.store.batches(),
+        round: Round::Before { earliest: Instant::now(), latest: Instant::now() },
         ends: Instant::now() + lasts,
     };
     let events = futures_util::stream::unfold(Some(watch), async |watch| {
@@ -147,8 +155,8 @@ fn begin(server: &MetricsServer, text: &str, scope: &Scope, now_ms: i64) -> Resu
 /// Where in its rounds a watch is.
 #[derive(Debug)]
 enum Round {
-    /// The next one begins then.
-    Before(Instant),
+    /// The next one begins no sooner and no later than this: when new samples have come in.
+    Before { earliest: Instant, latest: Instant },
     /// It goes on behind this object, and began then.
     At(Option<Key>, Instant),
 }
@@ -163,6 +171,8 @@ struct Watch<T: Listed> {
     version: u64,
     /// The last change of the round so far: only with the last of a round the client has a new state.
     held: Option<Change<T>>,
+    /// Tells when samples come in.
+    samples: Receiver<u64>,
     round: Round,
     ends: Instant,
 }
@@ -171,8 +181,10 @@ impl<T: Listed> Watch<T> {
     /// The next bytes; the watch too unless they end it.
     async fn next(mut self) -> Option<(Vec<u8>, Option<Self>)> {
         loop {
-            if let Round::Before(at) = self.round {
-                tokio::time::sleep_until(at.min(self.ends)).await;
+            if let Round::Before { earliest, latest } = self.round {
+                sleep_until(earliest.min(self.ends)).await;
+                // Whatever comes from here on is for the round after this one, or in both.
+                let _ = timeout_at(latest.min(self.ends), self.samples.changed()).await;
                 if Instant::now() >= self.ends {
                     self.keep();
                     return None;
@@ -211,13 +223,14 @@ impl<T: Listed> Watch<T> {
             self.version = server.versions.next();
             bytes.extend(self.form.write(last, self.version, now_ms));
         }
-        self.round = Round::Before(Instant::now() + PAUSE.max(began.elapsed() * PAUSE_BY_ROUND));
+        let (now, pause) = (Instant::now(), PAUSE.max(began.elapsed() * PAUSE_BY_ROUND));
+        self.round = Round::Before { earliest: now + pause, latest: now + pause.max(PAUSE_WITHOUT_SAMPLES) };
         bytes
     }
 
     /// Keeps the state that the client has for its return.
     fn keep(&mut self) {
-        if self.version == 0 || !matches!(self.round, Round::Before(_)) {
+        if self.version == 0 || !matches!(self.round, Round::Before { .. }) {
             return;
         }
         let server = &self.share.server;

@@ -12,6 +12,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use flyball_model::batch::{Batch, Outcome, Sink};
+use tokio::sync::watch;
 
 use crate::missing::Missing;
 use crate::points::{self, Source};
@@ -97,6 +98,8 @@ pub struct Counts {
 pub struct Store {
     settings: StoreSettings,
     state: RwLock<State>,
+    /// How many batches with samples came in.
+    batches: watch::Sender<u64>,
 }
 
 impl Sink for Store {
@@ -110,6 +113,7 @@ impl Sink for Store {
                     state.last_batch_ms = Some(batch.finished_ms);
                     state.scraped(batch, policy, &read);
                 });
+                self.batches.send_modify(|count| *count = count.wrapping_add(1));
             }
             Outcome::Failed { reason } => self.write(|state| {
                 state.last_batch_ms = Some(batch.finished_ms);
@@ -122,7 +126,12 @@ impl Sink for Store {
 impl Store {
     /// An empty store.
     pub fn new(settings: StoreSettings) -> Store {
-        Store { settings, state: RwLock::default() }
+        Store { settings, ..Store::default() }
+    }
+
+    /// Tells when samples come in.
+    pub fn batches(&self) -> watch::Receiver<u64> {
+        self.batches.subscribe()
     }
 
     /// Usage of one node.
