@@ -2,17 +2,26 @@
 
 use std::sync::Arc;
 
+use flyball_apiserver::Response;
 use flyball_model::selector::LabelSelector;
+use http_body_util::BodyExt as _;
+use serde_json::Value;
 
+use crate::api;
 use crate::backends::Answer;
 use crate::cluster::ObjectsError;
 use crate::explain::{
-    self, Explanation, Listed, Question, RuleCheck, check, explain_custom, explain_external,
+    self, Explanation, Listed, Question, RuleCheck, UsageCheck, check, explain_custom, explain_external,
+    explain_proxied, explain_scheduled,
 };
 use crate::kinds::{GroupResource, Kind};
 use crate::rules::{CustomRequest, Rule, Sample, SeriesShape};
+use crate::schedule::Scheduled;
 use crate::server::Adapter;
-use crate::sources::{Queried, Source};
+use crate::sources::{Group, Proxied, Queried, Sender, Source};
+
+/// What the calendar is called among the sources.
+const SCHEDULES: &str = "schedules";
 
 /// Something that one source says.
 #[derive(Debug, Clone)]
@@ -82,7 +91,7 @@ impl Adapter {
                 rule: "schedule".to_owned(),
                 query: Err("by the calendar".to_owned()),
             };
-            all.push(Said { source: "schedules".to_owned(), what });
+            all.push(Said { source: SCHEDULES.to_owned(), what });
         }
         all
     }
@@ -104,6 +113,26 @@ impl Adapter {
         }
         all.sort_by_key(|said| said.what.line);
         all
+    }
+
+    /// What each query of `resourceRules` matches now.
+    pub async fn check_usage(&self) -> Vec<UsageCheck> {
+        let state = self.state();
+        let Some((rules, source)) = &state.usage else { return Vec::new() };
+        let mut all = Vec::new();
+        for probe in rules.probes() {
+            let answer = match &probe.query {
+                Ok(query) => samples(source, query).await,
+                Err(reason) => Err(reason.clone()),
+            };
+            all.push(UsageCheck::of(&probe, answer.as_deref().map_err(Clone::clone)));
+        }
+        all
+    }
+
+    /// What each schedule says now.
+    pub fn check_schedules(&self) -> Vec<Scheduled> {
+        self.state().schedules.now((self.clock)())
     }
 
     /// Why sources have not looked, or not at everything.
@@ -139,18 +168,59 @@ impl Adapter {
     /// The objects that a selector picks are not known.
     pub async fn explain(&self, explained: &Explained) -> Result<Vec<Said<Explanation>>, ObjectsError> {
         let mut all = Vec::new();
-        for source in &self.state().sources {
-            let Source::Queried(source) = source else { continue };
-            if !source.may_have(&explained.metric) {
-                continue;
-            }
-            let what = match &explained.resource {
-                Some(resource) => self.explain_object_metric(source, explained, resource).await?,
-                None => explain_external_metric(source, explained).await,
+        let (state, metric) = (self.state(), &explained.metric);
+        let mut scheduled = self.check_schedules();
+        scheduled.retain(|one| one.name == *metric);
+        if explained.resource.is_none() && !scheduled.is_empty() {
+            let what = explain_scheduled(&scheduled, &explained.namespace, &explained.metric_selector);
+            all.push(Said { source: SCHEDULES.to_owned(), what });
+        }
+        for source in &state.sources {
+            let what = match (source, &explained.resource) {
+                (Source::Queried(source), _) if !source.may_have(metric) => continue,
+                (Source::Queried(source), Some(resource)) => {
+                    self.explain_object_metric(source, explained, resource).await?
+                }
+                (Source::Queried(source), None) => explain_external_metric(source, explained).await,
+                (Source::Proxied(source), _) => match self.explain_elsewhere(source, explained).await {
+                    Some(what) => what,
+                    None => continue,
+                },
             };
             all.push(Said { source: source.name().to_owned(), what });
         }
         Ok(all)
+    }
+
+    /// Asks another server as an autoscaler would be handed on to it; `None` where it is not asked for such a metric.
+    async fn explain_elsewhere(&self, source: &Proxied, explained: &Explained) -> Option<Explanation> {
+        let group = if explained.resource.is_some() { Group::Custom } else { Group::External };
+        if !source.may_have(group, &explained.metric) {
+            return None;
+        }
+        let kind = explained.resource.as_ref().map(|resource| (resource, self.cluster.kind(resource)));
+        let (path, listed_as) = match &kind {
+            None => (api::external_path(&explained.namespace, &explained.metric), explained.metric.clone()),
+            Some((resource, kind)) => {
+                let namespaced = kind.as_ref().is_none_or(|kind| kind.namespaced);
+                let namespace = namespaced.then_some(explained.namespace.as_str());
+                let name = explained.name.as_deref().unwrap_or("*");
+                let path = api::custom_path(namespace, resource, name, &explained.metric);
+                (path, format!("{resource}/{}", explained.metric))
+            }
+        };
+        let (objects, metrics) = (explained.selector.to_string(), explained.metric_selector.to_string());
+        let parameters = match kind {
+            Some(_) => vec![("labelSelector", objects.as_str()), ("metricLabelSelector", metrics.as_str())],
+            None => vec![("labelSelector", metrics.as_str())],
+        };
+        let answer = source.answer(&path, &Sender::ourselves(&parameters)).await;
+        let answer = match answer {
+            Ok(Some(response)) => read_list(response).await.map(Some),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error.to_string()),
+        };
+        Some(explain_proxied(&path, source.lists(group, &listed_as), &answer))
     }
 
     async fn explain_object_metric(
@@ -203,6 +273,17 @@ impl Adapter {
             (None, Some(kind)) => self.cluster.names(kind, namespace, &explained.selector).await,
             (None, None) => Ok(Arc::default()),
         }
+    }
+}
+
+/// A list of values, or what was answered in its place.
+async fn read_list(response: Response) -> Result<Value, String> {
+    let code = response.status();
+    let body = response.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    match code.is_success() {
+        true => Ok(body),
+        false => Err(format!("{code}: {}", body["message"].as_str().unwrap_or("nothing more was said"))),
     }
 }
 

@@ -36,4 +36,5 @@ pub use api::{GROUPS, documents};
 pub use inspect::{Explained, Said};
 pub use server::{Adapter, AdapterError, Clock, run};
 pub use settings::{DEFAULT_PORT, OwnSeries, RATE_WINDOW, RELIST_INTERVAL, ServerSettings, Settings};
+pub use sources::external_without_rules;
 pub use state::State;

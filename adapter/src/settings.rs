@@ -46,7 +46,7 @@ pub struct Settings {
     pub max_age: Duration,
     /// Whether `resourceRules` are served. Default: yes; not beside a metrics server, which is better at it.
     pub usage: bool,
-    /// What becomes of NaN. Default: left out.
+    /// What becomes of NaN and infinities. Default: left out.
     pub non_finite: NonFinite,
     /// Holds what is wrong around the server; shown in `/readyz?verbose`.
     pub advice: Advice,

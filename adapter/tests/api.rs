@@ -135,6 +135,18 @@ async fn failures_are_upstreams_and_say_why() {
         ),
         (format!("{CUSTOM}/namespaces/shop/pods/*/http_requests?metricLabelSelector=a%3E1"), 400, "", "a>1"),
         (
+            format!("{CUSTOM}/namespaces/shop/pods/cart-1/http_requests?fieldSelector=spec.nodeName%3Dn"),
+            400,
+            "\"spec.nodeName\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
+            "",
+        ),
+        (
+            format!("{EXTERNAL}/namespaces/shop/jobs_waiting?fieldSelector=spec.nodeName%3Dn"),
+            400,
+            "\"spec.nodeName\" is not a known field selector",
+            "",
+        ),
+        (
             format!("{CUSTOM}/namespaces/shop/pods/cart-1/http_requests?fieldSelector=metadata.name%3Dother"),
             400,
             "fieldSelector metadata.name doesn't match requested name",
@@ -175,8 +187,29 @@ async fn values_that_are_no_numbers_are_left_out_and_explained() {
     let (adapter, _simulated) = served(CONFIG, bad).await;
     let (_, body) = get(&adapter, &format!("{CUSTOM}/namespaces/shop/pods/*/queue_depth")).await;
     assert_eq!(values(&body), pairs(&[("web-1", "-2500m")]));
-    let message = failure(&adapter, &format!("{CUSTOM}/namespaces/shop/pods/cart-1/queue_depth"), 404).await;
-    assert!(message.contains("NaN"), "{message}");
+    for (pod, why) in [("cart-1", "NaN"), ("cart-2", "infinite")] {
+        let message =
+            failure(&adapter, &format!("{CUSTOM}/namespaces/shop/pods/{pod}/queue_depth"), 404).await;
+        assert!(message.contains(why), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn values_that_are_no_numbers_are_zero_by_switch() {
+    let bad: &[common::Sample] = &[
+        ("queue_depth", &[("namespace", "shop"), ("pod", "cart-1")], f64::NAN),
+        ("queue_depth", &[("namespace", "shop"), ("pod", "cart-2")], f64::NEG_INFINITY),
+        ("jobs_waiting", &[("namespace", "shop"), ("queue", "mail")], f64::INFINITY),
+    ];
+    let simulated = Simulated::of(bad).await;
+    let (_folder, path) = file(CONFIG);
+    let sources = vec![prometheus("prom", &simulated.url)];
+    let non_finite = flyball_adapter::rules::NonFinite::Zero;
+    let adapter = adapter(Settings { sources, config: Some(path), non_finite, ..Settings::default() }).await;
+    let (_, body) = get(&adapter, &format!("{CUSTOM}/namespaces/shop/pods/*/queue_depth")).await;
+    assert_eq!(values(&body), pairs(&[("cart-1", "0"), ("cart-2", "0")]));
+    let (_, body) = get(&adapter, &format!("{EXTERNAL}/namespaces/shop/jobs_waiting")).await;
+    assert_eq!(body["items"][0]["value"], "0", "{body}");
 }
 
 #[tokio::test]
@@ -233,9 +266,7 @@ async fn discovery_lists_what_exists_now() {
     assert_eq!(groups.len(), 2, "no resource metrics without rules for them");
 }
 
-#[tokio::test]
-async fn usage_from_resource_rules() {
-    let config = r#"
+const USAGE: &str = r#"
 resourceRules:
   cpu:
     containerQuery: 'sum(cpu{<<.LabelMatchers>>,container!=""}) by (<<.GroupBy>>)'
@@ -250,27 +281,105 @@ resourceRules:
     containerLabel: container
   window: 5m
 "#;
-    let samples: &[common::Sample] = &[
-        ("cpu", &[("namespace", "shop"), ("pod", "cart-1"), ("container", "main"), ("node", "n1")], 0.25),
-        (
-            "memory",
-            &[("namespace", "shop"), ("pod", "cart-1"), ("container", "main"), ("node", "n1")],
-            1048576.0,
-        ),
-        ("cpu", &[("namespace", "shop"), ("pod", "cart-2"), ("container", "main"), ("node", "n1")], 0.5),
-    ];
-    let (adapter, _simulated) = served(config, samples).await;
-    let (code, body) = get(&adapter, "/apis/metrics.k8s.io/v1beta1/namespaces/shop/pods").await;
+
+const USED: &[common::Sample] = &[
+    ("cpu", &[("namespace", "shop"), ("pod", "cart-1"), ("container", "main"), ("node", "n1")], 0.25),
+    ("memory", &[("namespace", "shop"), ("pod", "cart-1"), ("container", "main"), ("node", "n1")], 1048576.0),
+    ("cpu", &[("namespace", "shop"), ("pod", "cart-2"), ("container", "main"), ("node", "n1")], 0.5),
+    ("cpu", &[("namespace", "shop"), ("pod", "done"), ("container", "main"), ("node", "n1")], 0.25),
+    ("memory", &[("namespace", "shop"), ("pod", "done"), ("container", "main"), ("node", "n1")], 1024.0),
+    ("cpu", &[("namespace", "bank"), ("pod", "web-1"), ("container", "main"), ("node", "n1")], 0.125),
+    ("memory", &[("namespace", "bank"), ("pod", "web-1"), ("container", "main"), ("node", "n1")], 2.5),
+];
+
+const OBJECTS: &[common::Object] = &[
+    ("pods", "shop", "cart-1", "cart", "Running"),
+    ("pods", "shop", "cart-2", "cart", "Running"),
+    ("pods", "shop", "done", "cart", "Succeeded"),
+    ("pods", "bank", "web-1", "web", "Running"),
+    ("nodes", "", "n1", "node", ""),
+    ("nodes", "", "n2", "node", ""),
+];
+
+#[tokio::test]
+async fn usage_from_resource_rules() {
+    let (adapter, _simulated) = served(USAGE, USED).await;
+    adapter.cluster().ask_with(common::api_server(OBJECTS).await);
+    let root = "/apis/metrics.k8s.io/v1beta1";
+    let (code, body) = get(&adapter, &format!("{root}/namespaces/shop/pods")).await;
     assert_eq!(code, 200, "{body}");
     let item = &body["items"][0];
     assert_eq!(body["items"].as_array().unwrap().len(), 1, "without memory there is no usage: {body}");
     assert_eq!(item["containers"], json!([{"name": "main", "usage": {"cpu": "250m", "memory": "1Mi"}}]));
     assert_eq!((&item["window"], &item["metadata"]["name"]), (&json!("5m0s"), &json!("cart-1")));
-    let (code, body) = get(&adapter, "/apis/metrics.k8s.io/v1beta1/nodes/n1").await;
-    assert_eq!((code, &body["usage"]), (200, &json!({"cpu": "750m", "memory": "1Mi"})), "{body}");
-    assert_eq!(body["kind"], "NodeMetrics");
-    assert_eq!(get(&adapter, "/apis/metrics.k8s.io/v1beta1/nodes/n2").await.0, 404);
+    assert_eq!(item["metadata"]["labels"], json!({"app": "cart"}));
+    let named = |body: &Value| -> Vec<String> {
+        let items = body["items"].as_array().unwrap_or_else(|| panic!("no list: {body}"));
+        items.iter().map(|item| item["metadata"]["name"].as_str().unwrap().to_owned()).collect()
+    };
+    for (path, expected) in [
+        ("pods", &["web-1", "cart-1"][..]),
+        ("pods?labelSelector=app%3Dcart", &["cart-1"]),
+        ("pods?fieldSelector=metadata.namespace%3Dbank", &["web-1"]),
+        ("pods?fieldSelector=metadata.name!%3Dcart-1", &["web-1"]),
+        ("nodes", &["n1"]),
+        ("nodes?labelSelector=app%3Dother", &[]),
+    ] {
+        let (code, body) = get(&adapter, &format!("{root}/{path}")).await;
+        assert_eq!(
+            (code, named(&body)),
+            (200, expected.iter().map(|name| (*name).to_owned()).collect()),
+            "{path}"
+        );
+    }
+    let (_, body) = get(&adapter, &format!("{root}/namespaces/bank/pods/web-1")).await;
+    assert_eq!(
+        (&body["kind"], &body["containers"][0]["usage"]["memory"]),
+        (&json!("PodMetrics"), &json!("2500m"))
+    );
+    let (code, body) = get(&adapter, &format!("{root}/nodes/n1")).await;
+    assert_eq!(
+        (code, &body["usage"]["cpu"], &body["kind"]),
+        (200, &json!("1125m"), &json!("NodeMetrics")),
+        "{body}"
+    );
+    for (path, code, begins, holds) in [
+        ("namespaces/shop/pods/cart-2", 404, "podmetrics.metrics.k8s.io \"shop/cart-2\" not found", "memory"),
+        ("namespaces/shop/pods/done", 404, "pods \"done\" not found", "runs"),
+        ("namespaces/shop/pods/gone", 404, "pods \"gone\" not found", ""),
+        ("nodes/n2", 404, "nodemetrics.metrics.k8s.io \"n2\" not found", "CPU"),
+        ("nodes/n3", 404, "node \"n3\" not found", ""),
+        (
+            "pods?fieldSelector=status.phase%3DRunning",
+            400,
+            "\"status.phase\" is not a known field selector",
+            "",
+        ),
+    ] {
+        let message = failure(&adapter, &format!("{root}/{path}"), code).await;
+        assert!(message.starts_with(begins) && message.contains(holds), "{path}: {message}");
+    }
     assert_eq!(adapter.groups().borrow().len(), 3);
+}
+
+#[tokio::test]
+async fn a_check_tries_usage_and_schedules_too() {
+    let config = USAGE.replace("nodeQuery: 'sum(memory", "nodeQuery: 'sum((memory");
+    let schedules = "schedules:\n- {name: floor, namespaces: [shop], windows: [{from: \"00:00\", to: \"24:00\", value: 3}]}\n";
+    let (adapter, _simulated) = served(&format!("{config}{schedules}"), USED).await;
+    let usage: Vec<String> = adapter.check_usage().await.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        usage[0],
+        "line 4: resourceRules.cpu.containerQuery\n  sum(cpu{namespace=~\".+\",pod=~\".+\",container!=\"\"}) by (pod,container)\n  4 series of 4 objects\n"
+    );
+    assert!(usage[1].ends_with("\n  1 series of 1 objects\n"), "{}", usage[1]);
+    assert!(
+        usage[3].starts_with("line 10: resourceRules.memory.nodeQuery\n  not a query: sum((memory"),
+        "{}",
+        usage[3]
+    );
+    let schedules: Vec<String> = adapter.check_schedules().iter().map(ToString::to_string).collect();
+    assert_eq!(schedules, ["line 16: floor is 3 now, for shop"]);
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use common::{CONFIG, SERIES, Simulated, adapter, failure, file, get, prometheus,
 use flyball_adapter::backends::{HttpSettings, Token};
 use flyball_adapter::sources::{Group, Names, ProxiedSettings, SourceKind};
 use flyball_adapter::{OwnSeries, Settings};
+use flyball_model::selector::LabelSelector;
 use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -29,7 +30,10 @@ const EXTERNAL: &str = "/apis/external.metrics.k8s.io/v1beta1";
 async fn many_autoscalers_on_one_rule_cost_one_query_per_interval() {
     let simulated = Simulated::of(SERIES).await;
     let (_folder, path) = file(CONFIG);
-    let sources = vec![prometheus("prom", &simulated.url)];
+    let mut http = Box::new(HttpSettings::new(&simulated.url).unwrap());
+    // One interval, and nobody late, however busy the machine is.
+    (http.scrape_interval, http.timeout) = (Duration::from_secs(600), Duration::from_secs(120));
+    let sources = vec![source("prom", SourceKind::Prometheus { http, automatic: None })];
     let adapter = adapter(Settings { sources, config: Some(path), ..Settings::default() }).await;
     let targets = [
         format!("{CUSTOM}/namespaces/shop/pods/*/http_requests?labelSelector=app%3Dcart"),
@@ -87,6 +91,15 @@ async fn a_dead_source_and_a_bad_rule_affect_only_themselves() {
     assert_eq!(get(&adapter, &format!("{EXTERNAL}/namespaces/shop/jobs_waiting")).await.0, 200);
     let message = failure(&adapter, &format!("{EXTERNAL}/namespaces/shop/broken"), 500).await;
     assert!(message.contains("prom refuses (400 bad_data)"), "{message}");
+    // Nobody can say that the dead one has no such metric.
+    for path in [format!("{CUSTOM}/namespaces/shop/pods/cart-1/up"), format!("{EXTERNAL}/namespaces/shop/up")]
+    {
+        let message = failure(&adapter, &path, 500).await;
+        assert!(
+            message.contains("unable to fetch metrics: the rule of line") && message.contains("dead"),
+            "{message}"
+        );
+    }
     let failures = adapter.failures();
     assert_eq!(failures.len(), 1);
     assert!(failures[0].source == "dead" && failures[0].what.contains("cannot be reached"), "{failures:?}");
@@ -119,6 +132,129 @@ async fn the_first_source_that_knows_a_metric_answers() {
     }
     // The second one has it, but may not be asked for it.
     failure(&adapter, &format!("{CUSTOM}/namespaces/shop/pods/cart-1/http_requests"), 404).await;
+}
+
+/// Two rules, each of a source of its own, over one store.
+const APART: &str = r#"
+rules:
+- {seriesQuery: queue_depth, source: first, resources: {template: <<.Resource>>}, metricsQuery: 'sum(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)'}
+- {seriesQuery: http_requests_total, source: second, resources: {template: <<.Resource>>}, metricsQuery: 'sum(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)'}
+externalRules:
+- {seriesQuery: jobs_waiting, source: second, resources: {template: <<.Resource>>}, metricsQuery: 'sum(<<.Series>>{<<.LabelMatchers>>})'}
+"#;
+
+#[tokio::test(start_paused = true)]
+async fn a_metric_of_the_second_source_waits_for_no_look_at_the_first() {
+    let (_folder, path) = file(APART);
+    let store = |name: &str| source(name, SourceKind::Store { automatic: None });
+    let settings = Settings {
+        sources: vec![store("first"), store("second")],
+        own: Some(OwnSeries { series: Arc::new(common::memory(SERIES)), types: Arc::new(Default::default) }),
+        config: Some(path),
+        ..Settings::default()
+    };
+    let adapter = adapter(settings).await;
+    let stop = CancellationToken::new();
+    let working = tokio::spawn(adapter.clone().work(nobody(), stop.clone()));
+    for target in [
+        format!("{CUSTOM}/namespaces/shop/pods/*/http_requests_total"),
+        format!("{EXTERNAL}/namespaces/shop/jobs_waiting"),
+    ] {
+        for _ in 0..10 {
+            let began = tokio::time::Instant::now();
+            assert_eq!(get(&adapter, &target).await.0, 200, "{target}");
+            assert!(began.elapsed() < Duration::from_millis(500), "{target}: {:?}", began.elapsed());
+        }
+    }
+    stop.cancel();
+    working.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_dead_server_in_front_stands_in_nobodys_way() {
+    let simulated = Simulated::of(SERIES).await;
+    let (_folder, path) = file(CONFIG);
+    let server = ProxiedSettings {
+        http: HttpSettings::new("http://127.0.0.1:1").unwrap(),
+        front_proxy: false,
+        groups: vec![Group::Custom, Group::External],
+    };
+    let sources =
+        vec![source("keda", SourceKind::Server(Box::new(server))), prometheus("prom", &simulated.url)];
+    let adapter = adapter(Settings { sources, config: Some(path), ..Settings::default() }).await;
+    for target in [
+        format!("{CUSTOM}/namespaces/shop/pods/*/http_requests"),
+        format!("{EXTERNAL}/namespaces/shop/jobs_waiting"),
+    ] {
+        assert_eq!(get(&adapter, &target).await.0, 200, "{target}");
+    }
+    let message = failure(&adapter, &format!("{EXTERNAL}/namespaces/shop/s0-queue"), 500).await;
+    assert!(message.contains("keda cannot be reached"), "{message}");
+}
+
+#[tokio::test]
+async fn a_server_that_lists_a_metric_is_not_passed_over() {
+    let simulated = Simulated::of(&[("s2_broken", &[("namespace", "shop")], 1.0)]).await;
+    let (url, _) = keda().await;
+    let mut listing = HttpSettings::new(&url).unwrap();
+    listing.timeout = Duration::from_secs(5);
+    let server = ProxiedSettings { http: listing, front_proxy: false, groups: vec![Group::External] };
+    let sources =
+        vec![source("keda", SourceKind::Server(Box::new(server))), prometheus("prom", &simulated.url)];
+    let adapter = adapter(Settings { sources, ..Settings::default() }).await;
+    // It lists this name, and lets nobody have it.
+    let message = failure(&adapter, &format!("{EXTERNAL}/namespaces/shop/externalmetrics"), 500).await;
+    assert!(message.contains("keda refuses (403 Forbidden)"), "{message}");
+    assert_eq!(get(&adapter, &format!("{EXTERNAL}/namespaces/shop/s2_broken")).await.0, 200);
+}
+
+#[tokio::test]
+async fn metrics_from_elsewhere_are_explained() {
+    let simulated = Simulated::of(SERIES).await;
+    let (url, _) = keda().await;
+    let schedules = "\nschedules:\n- {name: floor, namespaces: [shop], labels: {team: a}, windows: [{from: \"00:00\", to: \"24:00\", value: 3}]}\n";
+    let (_folder, path) = file(&format!("{CONFIG}{schedules}"));
+    let server = ProxiedSettings {
+        http: HttpSettings::new(&url).unwrap(),
+        front_proxy: false,
+        groups: vec![Group::External],
+    };
+    let sources =
+        vec![prometheus("prom", &simulated.url), source("keda", SourceKind::Server(Box::new(server)))];
+    let adapter = adapter(Settings { sources, config: Some(path), ..Settings::default() }).await;
+    let explain = async |metric: &str, namespace: &str, selector: &str| {
+        let explained = flyball_adapter::Explained {
+            metric: metric.to_owned(),
+            resource: adapter.resource_of(metric).filter(|_| metric != "s0-queue" && metric != "s3-none"),
+            namespace: namespace.to_owned(),
+            name: None,
+            selector: LabelSelector::everything(),
+            metric_selector: LabelSelector::parse(selector).unwrap(),
+        };
+        let said = adapter.explain(&explained).await.unwrap();
+        said.into_iter().map(|said| (said.source, said.what.to_string())).collect::<Vec<_>>()
+    };
+    let told = explain("floor", "shop", "team=a").await;
+    assert_eq!(told[0].0, "schedules");
+    assert!(told[0].1.contains("floor is 3 now, for shop, with team=a"), "{}", told[0].1);
+    assert!(
+        told[0].1.ends_with("ok   what the autoscaler sees\n       the sum of 1 values: 3\n"),
+        "{}",
+        told[0].1
+    );
+    let told = explain("floor", "bank", "").await;
+    assert!(told[0].1.contains("FAIL the namespace may ask"), "{}", told[0].1);
+    let told = explain("floor", "shop", "team=b").await;
+    assert!(told[0].1.contains("FAIL the selector picks one"), "{}", told[0].1);
+    let told = explain("s0-queue", "shop", "scaledobject.keda.sh/name=x").await;
+    let (name, text) = told.last().unwrap();
+    assert_eq!(name, "keda");
+    assert!(
+        text.contains("/namespaces/shop/s0-queue") && text.ends_with("what the autoscaler sees\n       5\n"),
+        "{text}"
+    );
+    let told = explain("s3-none", "shop", "").await;
+    assert!(told.last().unwrap().1.contains("it has no such metric"), "{told:?}");
 }
 
 #[tokio::test]
@@ -161,7 +297,7 @@ async fn keda() -> (String, Got) {
                         200,
                         json!({"kind": "ExternalMetricValueList", "items": [{"metricName": "s0-queue", "value": "5"}]}),
                     ),
-                    path if path.ends_with("/s1-forbidden") => {
+                    path if path.ends_with("/s1-forbidden") || path.ends_with("/externalmetrics") => {
                         (403, json!({"kind": "Status", "message": "no"}))
                     }
                     path if path.ends_with("/s2-broken") => {

@@ -30,7 +30,7 @@ fuzz_target!(|bytes: &[u8]| {
         Ok(Answer::Vector { samples, .. }) => {
             let objects: Vec<String> =
                 samples.iter().filter_map(|sample| sample.labels.get("pod").map(str::to_owned)).collect();
-            for non_finite in [NonFinite::LeaveOut, NonFinite::NanIsZero] {
+            for non_finite in [NonFinite::LeaveOut, NonFinite::Zero] {
                 let values = external_values(&samples, non_finite);
                 assert_eq!(values.items.len() + values.left_out.len(), samples.len());
                 for namespace_label in [None, Some("namespace")] {

@@ -1,19 +1,20 @@
 //! custom.metrics.k8s.io: values of objects.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use flyball_apiserver::{Query, Response, Status};
 use flyball_model::selector::{FieldSelector, LabelSelector};
 
 use super::bodies::{self, Described};
+use super::order::Order;
 use super::route::WantedCustom;
-use super::{CUSTOM, Form, errors};
+use super::{CUSTOM, Form, errors, fields};
 use crate::explain;
 use crate::kinds::Kind;
 use crate::rules::{CustomRequest, PlanError, QueryPlan, Values};
 use crate::server::Adapter;
 use crate::settings::RATE_WINDOW;
-use crate::sources::{Group, Queried, Source, SourceError};
+use crate::sources::{Group, Queried, SourceError};
 
 /// What the query of a request says.
 struct Selectors {
@@ -27,15 +28,14 @@ impl Selectors {
             let text = query.first(name).unwrap_or("");
             LabelSelector::parse(text).map_err(|error| errors::bad_selector(name, &error))
         };
-        check_fields(query.first("fieldSelector").unwrap_or(""), wanted.name.as_deref().unwrap_or("*"))?;
+        check_fields(query, wanted.name.as_deref().unwrap_or("*"))?;
         Ok(Selectors { objects: selector("labelSelector")?, metrics: selector("metricLabelSelector")? })
     }
 }
 
 /// The only condition on fields that upstream takes is the name that the path has anyway.
-fn check_fields(text: &str, name: &str) -> Result<(), Status> {
-    let FieldSelector(terms) =
-        FieldSelector::parse(text).map_err(|error| errors::bad_selector("fieldSelector", &error))?;
+fn check_fields(query: &Query, name: &str) -> Result<(), Status> {
+    let FieldSelector(terms) = fields(query)?;
     match terms.as_slice() {
         [] => Ok(()),
         [term] if term.path == "metadata.name" && !term.negated && term.value == name => Ok(()),
@@ -51,36 +51,50 @@ pub(super) async fn answer(
     let selectors = Selectors::of(&form.query, &wanted)?;
     let resource = wanted.resource.to_string();
     let kind = adapter.cluster.kind(&wanted.resource);
-    let mut why = String::new();
-    for source in &adapter.state().sources {
-        match source {
-            Source::Proxied(source) if source.may_have(Group::Custom, &wanted.metric) => {
-                if let Some(response) = form.hand_on(source, &wanted.path).await? {
-                    return Ok(response);
-                }
-            }
-            Source::Queried(source) if source.may_have(&wanted.metric) => {
-                let Some(kind) = &kind else { continue };
-                let asked = Asked { adapter, source, wanted: &wanted, kind, selectors: &selectors };
-                match asked.answer(form).await? {
-                    Ok(response) => return Ok(response),
-                    Err(reason) if why.is_empty() => why = reason,
-                    Err(_) => {}
-                }
-            }
-            _ => {}
+    let (state, why) = (adapter.state(), Mutex::new(String::new()));
+    let listed_as = match &kind {
+        Some(kind) => format!("{}/{}", kind.group_resource(), wanted.metric),
+        None => format!("{resource}/{}", wanted.metric),
+    };
+    let order = Order {
+        state: &state,
+        form,
+        group: Group::Custom,
+        metric: &wanted.metric,
+        listed_as: &listed_as,
+        path: &wanted.path,
+        is_possible: kind.is_some(),
+    };
+    let found = order.first(|source| {
+        let (wanted, selectors, kind, why) = (&wanted, &selectors, &kind, &why);
+        async move {
+            let Some(kind) = kind else { return Ok(None) };
+            let asked = Asked { adapter, source, wanted, kind, selectors };
+            Ok(asked.answer(form).await?.map_err(|reason| keep_first(why, reason)).ok())
         }
+    });
+    if let Some(response) = found.await? {
+        return Ok(response);
     }
-    if kind.is_none() {
-        why = format!("the cluster has no resource {resource}");
-    }
+    let why = match kind {
+        Some(_) => why.into_inner().unwrap_or_else(PoisonError::into_inner),
+        None => format!("the cluster has no resource {resource}"),
+    };
     Err(errors::no_metric(&wanted.metric, &resource, &why))
+}
+
+/// Of the reasons of several sources the first is told.
+fn keep_first(kept: &Mutex<String>, reason: String) {
+    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+    if kept.is_empty() {
+        *kept = reason;
+    }
 }
 
 /// A request at one source.
 struct Asked<'a> {
     adapter: &'a Arc<Adapter>,
-    source: &'a Arc<Queried>,
+    source: &'a Queried,
     wanted: &'a WantedCustom,
     kind: &'a Kind,
     selectors: &'a Selectors,
@@ -101,7 +115,7 @@ impl Asked<'_> {
             names: &names,
             metric_selector: &self.selectors.metrics,
         };
-        let plan = match self.source.plan_custom(&request).await {
+        let plan = match self.source.plan_custom(&request) {
             Ok(plan) => plan,
             Err(PlanError::UnknownMetric { .. }) => return Ok(Err(self.missing())),
             Err(error) => return Err(errors::of_source(&SourceError::Plan(error))),
@@ -126,7 +140,7 @@ impl Asked<'_> {
         }
         // Nobody is asked for the objects of a metric that does not exist.
         let namespaced = wanted.namespace.is_some();
-        if !self.source.has_custom(&wanted.resource, namespaced, &wanted.metric).await {
+        if !self.source.has_custom(&wanted.resource, namespaced, &wanted.metric) {
             return Ok(Err(self.missing()));
         }
         let names =

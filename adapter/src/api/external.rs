@@ -5,53 +5,57 @@ use std::sync::Arc;
 use flyball_apiserver::{Response, Status};
 use flyball_model::selector::LabelSelector;
 
+use super::order::Order;
 use super::route::WantedExternal;
-use super::{EXTERNAL, Form, bodies, errors};
+use super::{EXTERNAL, Form, bodies, errors, fields};
 use crate::backends::Answer;
 use crate::explain;
 use crate::rules::{PlanError, Sample, external_values};
 use crate::server::Adapter;
 use crate::sources::{Group, Queried, Source, SourceError};
+use crate::state::State;
 
 pub(super) async fn answer(
     adapter: &Arc<Adapter>,
     form: &Form,
     wanted: WantedExternal,
 ) -> Result<Response, Status> {
-    let query = &form.query;
-    let text = query.first("labelSelector").unwrap_or("");
+    let text = form.query.first("labelSelector").unwrap_or("");
     let selector =
         LabelSelector::parse(text).map_err(|error| errors::bad_selector("labelSelector", &error))?;
+    // Of objects; a value has none that could be chosen by.
+    fields(&form.query)?;
     let now_ms = (adapter.clock)();
     let state = adapter.state();
     if let Some(values) = state.schedules.values(&wanted.metric, &wanted.namespace, &selector, now_ms) {
         return form.object(&bodies::scheduled(&wanted.metric, values, now_ms));
     }
-    let mut why = String::new();
-    for source in &state.sources {
-        match source {
-            Source::Proxied(source) if source.may_have(Group::External, &wanted.metric) => {
-                if let Some(response) = form.hand_on(source, &wanted.path).await? {
-                    return Ok(response);
-                }
-            }
-            Source::Queried(source) if source.may_have(&wanted.metric) => {
-                match of_source(adapter, form, source, &wanted, &selector).await? {
-                    Some(response) => return Ok(response),
-                    None if why.is_empty() => {
-                        let listing = source.listing();
-                        let scheduled = state.schedules.metrics();
-                        why = explain::missing_external(&listing.catalogue, &wanted.metric, &scheduled);
-                    }
-                    None => {}
-                }
-            }
-            _ => {}
-        }
+    let order = Order {
+        state: &state,
+        form,
+        group: Group::External,
+        metric: &wanted.metric,
+        listed_as: &wanted.metric,
+        path: &wanted.path,
+        is_possible: true,
+    };
+    let found = order.first(|source| of_source(adapter, form, source, &wanted, &selector));
+    if let Some(response) = found.await? {
+        return Ok(response);
     }
     // Upstream says of what only in the one namespace that is called default.
     let of = if wanted.namespace == "default" { "namespaces" } else { "" };
-    Err(errors::no_metric(&wanted.metric, of, &why))
+    Err(errors::no_metric(&wanted.metric, of, &missing(&state, &wanted.metric)))
+}
+
+/// Why there is no such metric, by the first source that could have it.
+fn missing(state: &State, metric: &str) -> String {
+    let first = state.sources.iter().find_map(|source| match source {
+        Source::Queried(source) if source.may_have(metric) => Some(source),
+        _ => None,
+    });
+    let Some(source) = first else { return String::new() };
+    explain::missing_external(&source.listing().catalogue, metric, &state.schedules.metrics())
 }
 
 /// The answer of one source; `None` when it has no such metric.
@@ -62,7 +66,7 @@ async fn of_source(
     wanted: &WantedExternal,
     selector: &LabelSelector,
 ) -> Result<Option<Response>, Status> {
-    let plan = match source.plan_external(&wanted.metric, &wanted.namespace, selector).await {
+    let plan = match source.plan_external(&wanted.metric, &wanted.namespace, selector) {
         Ok(plan) => plan,
         Err(PlanError::UnknownMetric { .. }) => return Ok(None),
         Err(error) => return Err(errors::of_source(&SourceError::Plan(error))),

@@ -14,6 +14,7 @@ mod discovery;
 mod errors;
 mod external;
 mod openapi;
+mod order;
 mod route;
 mod usage;
 
@@ -21,15 +22,17 @@ use std::sync::Arc;
 
 use flyball_apiserver::negotiation::Offer;
 use flyball_apiserver::{Handler, Query, Request, Responder, Response, Status};
+use flyball_model::selector::FieldSelector;
 use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde::Serialize;
 
 pub use discovery::groups;
 pub use openapi::documents;
+pub(crate) use route::{custom_path, external_path};
 
 use crate::server::Adapter;
-use crate::sources::{Proxied, Sender};
+use crate::sources::Sender;
 use route::{NotServed, Wanted};
 
 /// The groups that the adapter answers for.
@@ -69,10 +72,19 @@ impl Form {
         let accepted = self.respond.negotiate(Offer::OBJECT)?;
         Ok(accepted.write(StatusCode::OK, object))
     }
+}
 
-    /// Asks another metrics server the same; `None` when it has no such metric.
-    async fn hand_on(&self, source: &Proxied, path: &str) -> Result<Option<Response>, Status> {
-        source.answer(path, &self.sender).await.map_err(|error| errors::unable_to_fetch(&error))
+/// Conditions on fields, of which all objects have two.
+fn fields(query: &Query) -> Result<FieldSelector, Status> {
+    let fields = FieldSelector::parse(query.first("fieldSelector").unwrap_or(""));
+    let fields = fields.map_err(|error| errors::bad_selector("fieldSelector", &error))?;
+    let known = |path: &str| ["metadata.name", "metadata.namespace"].contains(&path);
+    match fields.0.iter().find(|term| !known(&term.path)) {
+        None => Ok(fields),
+        Some(term) => Err(Status::bad_request(format!(
+            "{:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
+            term.path
+        ))),
     }
 }
 

@@ -100,7 +100,7 @@ pub(crate) fn of(attributes: &Attributes) -> Result<Wanted, NotServed> {
             Some(Wanted::External(WantedExternal {
                 namespace: (*namespace).to_owned(),
                 metric: (*metric).to_owned(),
-                path: joined(EXTERNAL, VERSION, &["namespaces", namespace, metric]),
+                path: external_path(namespace, metric),
             }))
         }
         [group, version, inner @ ..] if *group == USAGE && *version == VERSION => {
@@ -140,6 +140,27 @@ fn usage(segments: &[&str]) -> Option<WantedUsage> {
         }
         _ => return None,
     })
+}
+
+/// Where a custom metric of an object, or of all of them (`*`), is.
+pub(crate) fn custom_path(
+    namespace: Option<&str>,
+    resource: &GroupResource,
+    name: &str,
+    metric: &str,
+) -> String {
+    let resource = resource.to_string();
+    let version = CUSTOM_VERSIONS[0];
+    match namespace {
+        Some(namespace) => joined(CUSTOM, version, &["namespaces", namespace, &resource, name, metric]),
+        None if resource == "namespaces" => joined(CUSTOM, version, &["namespaces", name, "metrics", metric]),
+        None => joined(CUSTOM, version, &[&resource, name, metric]),
+    }
+}
+
+/// Where an external metric is.
+pub(crate) fn external_path(namespace: &str, metric: &str) -> String {
+    joined(EXTERNAL, VERSION, &["namespaces", namespace, metric])
 }
 
 fn joined(group: &str, version: &str, segments: &[&str]) -> String {

@@ -7,18 +7,19 @@ use flyball_apiserver::{Response, Status};
 use flyball_model::quantity::{Quantity, QuantityFormat};
 use flyball_model::selector::{FieldSelector, LabelSelector};
 use flyball_model::time::{go_duration, rfc3339_seconds};
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
 
 use super::route::{VERSION, WantedUsage};
-use super::{Form, USAGE, errors};
+use super::{Form, USAGE, errors, fields};
 use crate::backends::Answer;
-use crate::kinds::GroupResource;
+use crate::cluster::{Described, ObjectsError};
 use crate::rules::{ContainerUsage, NodeUsage, PodUsage, Sample, UsagePlan, UsageRules};
 use crate::server::Adapter;
 use crate::sources::{Queried, SourceError};
 
-/// Most namespaces whose pods are looked up for one list over all.
-const NAMESPACES_LIMIT: usize = 1_000;
+/// Namespaces whose usage is asked for at a time.
+const NAMESPACES_AT_ONCE: usize = 8;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -39,6 +40,8 @@ struct Metadata {
     #[serde(skip_serializing_if = "Option::is_none")]
     namespace: Option<String>,
     creation_timestamp: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: BTreeMap<String, String>,
 }
 
 /// An object of a list, which needs no kind of its own, or one alone.
@@ -87,84 +90,131 @@ pub(super) async fn answer(
     let query = &form.query;
     let selector = LabelSelector::parse(query.first("labelSelector").unwrap_or(""))
         .map_err(|error| errors::bad_selector("labelSelector", &error))?;
-    let fields = FieldSelector::parse(query.first("fieldSelector").unwrap_or(""))
-        .map_err(|error| errors::bad_selector("fieldSelector", &error))?;
+    let fields = fields(query)?;
     match wanted {
         WantedUsage::Nodes { name: Some(name) } => {
-            let mut found = lookup.nodes(vec![name.clone()]).await?;
-            let usage = found.pop().ok_or_else(|| Status::not_found(USAGE, "nodes", &name))?;
-            form.object(&alone(usage, "NodeMetrics"))
-        }
-        WantedUsage::Nodes { name: None } => {
-            let names = lookup.names("nodes", None, &selector).await?;
-            let names = names.iter().filter(|name| fields_pick(&fields, "", name)).cloned().collect();
-            form.object(&list("NodeMetricsList", lookup.nodes(names).await?))
+            form.object(&alone(lookup.node(&name).await?, "NodeMetrics"))
         }
         WantedUsage::Pods { namespace: Some(namespace), name: Some(name) } => {
-            let mut found = lookup.pods(&namespace, vec![name.clone()]).await?;
-            let usage = found.pop().ok_or_else(|| Status::not_found(USAGE, "pods", &name))?;
-            form.object(&alone(usage, "PodMetrics"))
+            form.object(&alone(lookup.pod(&namespace, &name).await?, "PodMetrics"))
+        }
+        WantedUsage::Nodes { name: None } => {
+            let nodes = adapter.cluster.nodes(None, &selector).await.map_err(|error| unlisted(&error))?;
+            let nodes: Vec<&Described> = nodes.iter().filter(|node| fields_pick(&fields, node)).collect();
+            form.object(&list("NodeMetricsList", lookup.nodes(&nodes).await?.0))
         }
         WantedUsage::Pods { namespace, .. } => {
-            let namespaces = match namespace {
-                Some(namespace) => vec![namespace],
-                None => lookup.names("namespaces", None, &LabelSelector::everything()).await?.to_vec(),
-            };
-            let mut items = Vec::new();
-            for namespace in namespaces.iter().take(NAMESPACES_LIMIT) {
-                let names = lookup.names("pods", Some(namespace), &selector).await?;
-                let names: Vec<String> =
-                    names.iter().filter(|name| fields_pick(&fields, namespace, name)).cloned().collect();
-                items.extend(lookup.pods(namespace, names).await?);
-            }
-            form.object(&list("PodMetricsList", items))
+            let pods = adapter.cluster.running_pods(namespace.as_deref(), None, &selector).await;
+            let pods = pods.map_err(|error| unlisted(&error))?;
+            let pods: Vec<&Described> = pods.iter().filter(|pod| fields_pick(&fields, pod)).collect();
+            form.object(&list("PodMetricsList", lookup.of_namespaces(&pods).await?))
         }
     }
 }
 
-fn fields_pick(FieldSelector(terms): &FieldSelector, namespace: &str, name: &str) -> bool {
+fn fields_pick(FieldSelector(terms): &FieldSelector, object: &Described) -> bool {
     terms.iter().all(|term| {
-        let value = match term.path.as_str() {
-            "metadata.name" => name,
-            "metadata.namespace" => namespace,
-            _ => return false,
-        };
-        (term.value == value) != term.negated
+        let value = if term.path == "metadata.name" { &object.name } else { &object.namespace };
+        (term.value == *value) != term.negated
     })
 }
 
+fn unlisted(error: &ObjectsError) -> Status {
+    Status::internal(format!("unable to list matching resources: {error}"))
+}
+
+/// Upstream's 404 for an object that is known and has no usage, with the reason added.
+fn no_usage(resource: &str, name: &str, why: &str) -> Status {
+    let mut status = Status::not_found(USAGE, resource, name);
+    status.message = format!("{}: {why}", status.message);
+    status
+}
+
+/// Usage of those that have it, and why the others have not.
+type Found = (Vec<Usage>, Vec<String>);
+
 impl Lookup<'_> {
-    async fn names(
-        &self,
-        resource: &str,
-        namespace: Option<&str>,
-        selector: &LabelSelector,
-    ) -> Result<Arc<Vec<String>>, Status> {
-        let cluster = &self.adapter.cluster;
-        let kind = cluster.kind(&GroupResource::new("", resource)).ok_or_else(Status::unknown_resource)?;
-        let names = cluster.names(&kind, namespace, selector).await;
-        names.map_err(|error| Status::internal(format!("unable to list matching resources: {error}")))
+    async fn node(&self, name: &str) -> Result<Usage, Status> {
+        let nodes = self.adapter.cluster.nodes(Some(name), &LabelSelector::everything()).await;
+        let nodes = nodes.map_err(|error| unlisted(&error))?;
+        let node = nodes.first().ok_or_else(|| Status::not_found("", "node", name))?;
+        let (mut found, why) = self.nodes(&[node]).await?;
+        found.pop().ok_or_else(|| no_usage("nodemetrics", name, &why.join("; ")))
     }
 
-    async fn nodes(&self, names: Vec<String>) -> Result<Vec<Usage>, Status> {
-        if names.is_empty() {
-            return Ok(Vec::new());
+    async fn pod(&self, namespace: &str, name: &str) -> Result<Usage, Status> {
+        let everything = LabelSelector::everything();
+        let pods = self.adapter.cluster.running_pods(Some(namespace), Some(name), &everything).await;
+        let pods = pods.map_err(|error| unlisted(&error))?;
+        let missing = || {
+            let mut status = Status::not_found("", "pods", name);
+            status.message.push_str(": no pod of that name runs");
+            status
+        };
+        let pod = pods.first().ok_or_else(missing)?;
+        let (mut found, why) = self.pods(namespace, &[pod]).await?;
+        found.pop().ok_or_else(|| no_usage("podmetrics", &format!("{namespace}/{name}"), &why.join("; ")))
+    }
+
+    /// Usage of pods that are sorted by namespace, in their order.
+    async fn of_namespaces(&self, pods: &[&Described]) -> Result<Vec<Usage>, Status> {
+        // Boxed, for the compiler cannot tell that a stream of futures that borrow is Send.
+        let questions: Vec<_> = pods
+            .chunk_by(|one, next| one.namespace == next.namespace)
+            .map(|pods| self.pods(&pods[0].namespace, pods).boxed())
+            .collect();
+        let found = futures_util::stream::iter(questions).buffered(NAMESPACES_AT_ONCE);
+        let found: Vec<Found> = found.try_collect().await?;
+        Ok(found.into_iter().flat_map(|(usage, _)| usage).collect())
+    }
+
+    async fn nodes(&self, nodes: &[&Described]) -> Result<Found, Status> {
+        if nodes.is_empty() {
+            return Ok(Found::default());
         }
+        let names = names(nodes);
         let plan = self.rules.nodes(&names).map_err(|error| errors::of_source(&SourceError::Plan(error)))?;
         let (cpu, memory) = self.both(&plan).await?;
-        let usage = plan.node_usage(samples(&cpu), samples(&memory), &names, self.source.non_finite());
-        Ok(usage.into_iter().map(|node| self.node(node)).collect())
+        let (cpu, memory) = (samples(&cpu), samples(&memory));
+        let usage = plan.node_usage(cpu, memory, &names, self.source.non_finite());
+        let of = usage.into_iter().map(|NodeUsage { name, timestamp_ms, cpu_milli, memory_milli }| {
+            (name, timestamp_ms, Measured::Usage(quantities(cpu_milli, memory_milli)))
+        });
+        Ok(self.found(nodes, of, |name| plan.missing(cpu, memory, name)))
     }
 
-    async fn pods(&self, namespace: &str, names: Vec<String>) -> Result<Vec<Usage>, Status> {
-        if names.is_empty() {
-            return Ok(Vec::new());
-        }
+    async fn pods(&self, namespace: &str, pods: &[&Described]) -> Result<Found, Status> {
+        let names = names(pods);
         let plan = self.rules.pods(namespace, &names);
         let plan = plan.map_err(|error| errors::of_source(&SourceError::Plan(error)))?;
         let (cpu, memory) = self.both(&plan).await?;
-        let usage = plan.pod_usage(samples(&cpu), samples(&memory), &names, self.source.non_finite());
-        Ok(usage.into_iter().map(|pod| self.pod(namespace, pod)).collect())
+        let (cpu, memory) = (samples(&cpu), samples(&memory));
+        let container = |container: ContainerUsage| Container {
+            usage: quantities(container.cpu_milli, container.memory_milli),
+            name: container.name,
+        };
+        let usage = plan.pod_usage(cpu, memory, &names, self.source.non_finite());
+        let of = usage.into_iter().map(|PodUsage { name, timestamp_ms, containers }| {
+            (name, timestamp_ms, Measured::Containers(containers.into_iter().map(container).collect()))
+        });
+        Ok(self.found(pods, of, |name| plan.missing(cpu, memory, name)))
+    }
+
+    /// Joins objects with what was measured of them, which is in their order.
+    fn found(
+        &self,
+        objects: &[&Described],
+        measured: impl Iterator<Item = (String, i64, Measured)>,
+        missing: impl Fn(&str) -> String,
+    ) -> Found {
+        let (mut measured, mut found) = (measured.peekable(), Found::default());
+        for object in objects {
+            match measured.next_if(|(name, ..)| *name == object.name) {
+                Some((_, timestamp_ms, of)) => found.0.push(self.usage(object, timestamp_ms, of)),
+                None => found.1.push(missing(&object.name)),
+            }
+        }
+        found
     }
 
     async fn both(&self, plan: &UsagePlan) -> Result<(Arc<Answer>, Arc<Answer>), Status> {
@@ -174,34 +224,25 @@ impl Lookup<'_> {
         Ok((cpu.map_err(fault)?, memory.map_err(fault)?))
     }
 
-    fn node(&self, node: NodeUsage) -> Usage {
-        let of = Measured::Usage(quantities(node.cpu_milli, node.memory_milli));
-        self.usage(node.name, None, node.timestamp_ms, of)
-    }
-
-    fn pod(&self, namespace: &str, pod: PodUsage) -> Usage {
-        let container = |container: ContainerUsage| Container {
-            usage: quantities(container.cpu_milli, container.memory_milli),
-            name: container.name,
-        };
-        let of = Measured::Containers(pod.containers.into_iter().map(container).collect());
-        self.usage(pod.name, Some(namespace.to_owned()), pod.timestamp_ms, of)
-    }
-
-    fn usage(&self, name: String, namespace: Option<String>, timestamp_ms: i64, of: Measured) -> Usage {
+    fn usage(&self, object: &Described, timestamp_ms: i64, of: Measured) -> Usage {
         Usage {
             kind: None,
             api_version: None,
             metadata: Metadata {
-                name,
-                namespace,
+                name: object.name.clone(),
+                namespace: Some(object.namespace.clone()).filter(|namespace| !namespace.is_empty()),
                 creation_timestamp: rfc3339_seconds((self.adapter.clock)()),
+                labels: object.labels.clone(),
             },
             timestamp: rfc3339_seconds(timestamp_ms),
             window: go_duration(i128::from(self.rules.window_ms()) * 1_000_000),
             of,
         }
     }
+}
+
+fn names(objects: &[&Described]) -> Vec<String> {
+    objects.iter().map(|object| object.name.clone()).collect()
 }
 
 fn samples(answer: &Answer) -> &[Sample] {
@@ -214,10 +255,9 @@ fn samples(answer: &Answer) -> &[Sample] {
 
 fn quantities(cpu_milli: i64, memory_milli: i64) -> BTreeMap<&'static str, String> {
     let quantity = |milli, format| Quantity::from_milli(milli, format).to_string();
-    let whole = memory_milli / 1000;
     BTreeMap::from([
         ("cpu", quantity(cpu_milli, QuantityFormat::DecimalSi)),
-        ("memory", Quantity::from_value(whole, QuantityFormat::BinarySi).to_string()),
+        ("memory", quantity(memory_milli, QuantityFormat::BinarySi)),
     ])
 }
 

@@ -14,10 +14,10 @@ use kube::Client;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-pub use objects::ObjectsError;
+pub use objects::{Described, ObjectsError};
 
 use crate::kinds::{GroupResource, Kind, Kinds};
-use objects::Objects;
+use objects::{Objects, Wanted};
 use pods::Pods;
 
 /// The cluster, as far as it is known.
@@ -88,7 +88,45 @@ impl Cluster {
         {
             return Ok(Arc::new(names));
         }
-        self.objects.names(kind, namespace, selector).await
+        self.objects.names(kind, Wanted { namespace, labels: selector, fields: "" }).await
+    }
+
+    /// Pods that run, sorted: those of a namespace or all, or the one of this name. Others have no usage, whatever series of them
+    /// are left.
+    ///
+    /// # Errors
+    /// They cannot be asked for.
+    pub async fn running_pods(
+        &self,
+        namespace: Option<&str>,
+        name: Option<&str>,
+        labels: &LabelSelector,
+    ) -> Result<Arc<Vec<Described>>, ObjectsError> {
+        let mut fields = "status.phase=Running".to_owned();
+        if let Some(name) = name {
+            fields.push_str(&format!(",metadata.name={}", field_value(name)));
+        }
+        let wanted = Wanted { namespace, labels, fields: &fields };
+        self.objects.described(&self.builtin("pods"), wanted).await
+    }
+
+    /// Nodes, sorted: all of them, or the one of this name.
+    ///
+    /// # Errors
+    /// They cannot be asked for.
+    pub async fn nodes(
+        &self,
+        name: Option<&str>,
+        labels: &LabelSelector,
+    ) -> Result<Arc<Vec<Described>>, ObjectsError> {
+        let fields = name.map(|name| format!("metadata.name={}", field_value(name))).unwrap_or_default();
+        let wanted = Wanted { namespace: None, labels, fields: &fields };
+        self.objects.described(&self.builtin("nodes"), wanted).await
+    }
+
+    fn builtin(&self, plural: &str) -> Kind {
+        let kinds = self.kinds();
+        kinds.find("", plural).expect("a kind that every cluster has").clone()
     }
 
     /// Sets a pod, for those who know them otherwise than by watching.
@@ -96,9 +134,14 @@ impl Cluster {
         self.pods.set(namespace, name, labels);
     }
 
+    /// Asks this API server for objects from now on; who follows the cluster need not say so.
+    pub fn ask_with(&self, client: Client) {
+        self.objects.ask_with(client);
+    }
+
     /// Follows the cluster until `stop`.
     pub async fn follow(self: Arc<Self>, client: Client, stop: CancellationToken) {
-        self.objects.ask_with(client.clone());
+        self.ask_with(client.clone());
         let pods = pods::follow(client.clone(), self.pods.clone());
         let kinds = discover::follow(client, &self.kinds, &self.asked_for_kinds);
         stop.run_until_cancelled(async { tokio::join!(pods, kinds) }).await;
@@ -109,4 +152,9 @@ impl std::fmt::Debug for Cluster {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Cluster").field("has_pods", &self.has_pods()).finish_non_exhaustive()
     }
+}
+
+/// A name as it can stand in a field selector, whatever a client put into the path.
+fn field_value(name: &str) -> String {
+    name.chars().flat_map(|c| ['\\', ',', '='].contains(&c).then_some('\\').into_iter().chain([c])).collect()
 }

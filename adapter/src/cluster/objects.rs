@@ -1,6 +1,7 @@
 //! Objects of any kind by label selector: metadata-only lists, kept for a few seconds, each asked for once at a time.
 #![allow(clippy::disallowed_methods, reason = "an edge: asks the API server, within a time")]
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -53,15 +54,37 @@ pub enum ObjectsError {
     },
 }
 
-/// Lists of names.
+/// An object with what is told of it beside its usage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Described {
+    /// Empty for one in no namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Which objects are wanted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    /// All of them when absent.
+    pub(super) namespace: Option<&'a str>,
+    pub(super) labels: &'a LabelSelector,
+    /// A field selector, as the API server takes it.
+    pub(super) fields: &'a str,
+}
+
+/// Lists of objects.
 pub(super) struct Objects {
     /// Not there before the adapter runs.
     client: OnceLock<Client>,
-    kept: Answers<Vec<String>, ObjectsError>,
+    names: Answers<Vec<String>, ObjectsError>,
+    described: Answers<Vec<Described>, ObjectsError>,
     permits: Semaphore,
 }
 
-impl Weighed for Vec<String> {
+impl<T> Weighed for Vec<T> {
     fn weight(&self) -> usize {
         self.len()
     }
@@ -69,7 +92,12 @@ impl Weighed for Vec<String> {
 
 impl Default for Objects {
     fn default() -> Objects {
-        Objects { client: OnceLock::new(), kept: Answers::new(LIFETIME), permits: Semaphore::new(AT_ONCE) }
+        Objects {
+            client: OnceLock::new(),
+            names: Answers::new(LIFETIME),
+            described: Answers::new(LIFETIME),
+            permits: Semaphore::new(AT_ONCE),
+        }
     }
 }
 
@@ -95,6 +123,10 @@ struct Object {
 #[derive(Deserialize)]
 struct Metadata {
     name: String,
+    #[serde(default)]
+    namespace: String,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
 }
 
 impl Objects {
@@ -103,45 +135,49 @@ impl Objects {
         let _ = self.client.set(client);
     }
 
+    /// Their names, sorted.
     pub(super) async fn names(
         &self,
         kind: &Kind,
-        namespace: Option<&str>,
-        selector: &LabelSelector,
+        wanted: Wanted<'_>,
     ) -> Result<Arc<Vec<String>>, ObjectsError> {
-        let mut path = if kind.group.is_empty() {
-            format!("/api/{}", kind.version)
-        } else {
-            format!("/apis/{}/{}", kind.group, kind.version)
+        let path = path(kind, wanted);
+        let ask = || async {
+            let objects = self.list(kind, &path).await?;
+            Ok(objects.into_iter().map(|object| object.name).collect())
         };
-        if let Some(namespace) = namespace {
-            path.push_str("/namespaces/");
-            encode(&mut path, namespace);
-        }
-        path.push_str(&format!("/{}?limit={PAGE}", kind.plural));
-        if !selector.is_empty() {
-            path.push_str("&labelSelector=");
-            encode(&mut path, &selector.to_string());
-        }
-        let what = kind.group_resource().to_string();
-        self.kept.get_or(&path, || self.list(&path, what)).await
+        self.names.get_or(&path, ask).await
     }
 
-    async fn list(&self, path: &str, what: String) -> Result<Vec<String>, ObjectsError> {
+    /// Themselves, sorted by namespace and name.
+    pub(super) async fn described(
+        &self,
+        kind: &Kind,
+        wanted: Wanted<'_>,
+    ) -> Result<Arc<Vec<Described>>, ObjectsError> {
+        let path = path(kind, wanted);
+        self.described.get_or(&path, || self.list(kind, &path)).await
+    }
+
+    async fn list(&self, kind: &Kind, path: &str) -> Result<Vec<Described>, ObjectsError> {
+        let what = kind.group_resource().to_string();
         let client = self.client.get().ok_or(ObjectsError::NotYet)?;
         let work = async {
             let _permit = self.permits.acquire().await.map_err(|_| ObjectsError::NotYet)?;
-            let (mut names, mut next) = (Vec::new(), String::new());
+            let (mut objects, mut next) = (Vec::new(), String::new());
             loop {
                 let page = self.page(client, path, &next, &what).await?;
-                names.extend(page.items.into_iter().flatten().map(|object| object.metadata.name));
-                if names.len() > OBJECTS_LIMIT {
+                objects.extend(page.items.into_iter().flatten().map(|object| {
+                    let Metadata { namespace, name, labels } = object.metadata;
+                    Described { namespace, name, labels }
+                }));
+                if objects.len() > OBJECTS_LIMIT {
                     return Err(ObjectsError::TooMany { what: what.clone() });
                 }
                 next = page.metadata.next;
                 if next.is_empty() {
-                    names.sort_unstable();
-                    return Ok(names);
+                    objects.sort_unstable_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+                    return Ok(objects);
                 }
             }
         };
@@ -165,4 +201,26 @@ impl Objects {
             other => refuse(flyball_apiserver::api_error::causes(&other)),
         })
     }
+}
+
+/// Where the API server lists them.
+fn path(kind: &Kind, wanted: Wanted<'_>) -> String {
+    let mut path = if kind.group.is_empty() {
+        format!("/api/{}", kind.version)
+    } else {
+        format!("/apis/{}/{}", kind.group, kind.version)
+    };
+    if let Some(namespace) = wanted.namespace {
+        path.push_str("/namespaces/");
+        encode(&mut path, namespace);
+    }
+    path.push_str(&format!("/{}?limit={PAGE}", kind.plural));
+    let labels = wanted.labels.to_string();
+    for (name, selector) in [("labelSelector", labels.as_str()), ("fieldSelector", wanted.fields)] {
+        if !selector.is_empty() {
+            path.push_str(&format!("&{name}="));
+            encode(&mut path, selector);
+        }
+    }
+    path
 }

@@ -2,20 +2,24 @@
 //!
 //! * [`missing_custom`] and [`missing_external`]: the sentence of a 404;
 //! * [`list`]: what exists, of which objects, from which query;
-//! * [`check`]: what one rule matches now;
+//! * [`check`] and [`UsageCheck`]: what one rule matches now;
 //! * [`Explanation`]: the way of one metric, step by step, from rule to what the autoscaler would see.
 //!
 //! All of it is worded here and nowhere else, from the same values that requests are answered with.
 
 mod check;
+mod elsewhere;
 mod nearest;
 mod path;
+mod usage;
 
 pub use check::{RefusedBy, RuleCheck, check};
+pub use elsewhere::{explain_proxied, explain_scheduled};
 pub use nearest::{missing_custom, missing_external, nearest};
 pub use path::{
     Answered, Explanation, Question, RuleVerdict, Step, explain_custom, explain_external, verdict,
 };
+pub use usage::UsageCheck;
 
 use flyball_model::selector::LabelSelector;
 

@@ -116,7 +116,7 @@ impl Explanation {
         self.steps.iter().all(|step| step.ok)
     }
 
-    fn step(&mut self, ok: bool, title: &str, lines: Vec<String>) -> bool {
+    pub(super) fn step(&mut self, ok: bool, title: &str, lines: Vec<String>) -> bool {
         self.steps.push(Step { ok, title: title.into(), lines });
         ok
     }
@@ -323,6 +323,6 @@ pub fn explain_external<'a>(
     explanation
 }
 
-fn quantity(milli: i64) -> String {
+pub(super) fn quantity(milli: i64) -> String {
     Quantity::from_milli(milli, QuantityFormat::DecimalSi).to_string()
 }

@@ -20,14 +20,14 @@ pub struct Sample {
     pub value: f64,
 }
 
-/// What becomes of NaN.
+/// What becomes of NaN and infinities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum NonFinite {
     /// As if there were no sample; said in [`Values::left_out`].
     #[default]
     LeaveOut,
-    /// NaN becomes zero, as prometheus-adapter answers; infinities are left out all the same.
-    NanIsZero,
+    /// Zero: of NaN prometheus-adapter answers so. What is finite and too large is left out all the same.
+    Zero,
 }
 
 /// One object's value.
@@ -91,8 +91,8 @@ pub enum ValueError {
 pub fn milli(value: f64, non_finite: NonFinite) -> Option<i64> {
     /// 2^63, the first number that is too large.
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
-    if value.is_nan() {
-        return (non_finite == NonFinite::NanIsZero).then_some(0);
+    if !value.is_finite() {
+        return (non_finite == NonFinite::Zero).then_some(0);
     }
     let thousandths = (value * 1000.0).trunc();
     (thousandths.abs() < LIMIT).then_some(thousandths as i64)

@@ -27,7 +27,7 @@ pub use compiled::{NameFilter, Rule, RuleSet};
 pub(crate) use labels::LabelMap;
 pub use labels::LabelMeaning;
 pub use plan::{CustomRequest, ExternalPlan, PlanError, QueryPlan, Shared};
-pub use resource::{ContainerUsage, NodeUsage, PodUsage, UsagePlan, UsageQuery, UsageRules};
+pub use resource::{ContainerUsage, NodeUsage, PodUsage, UsagePlan, UsageProbe, UsageQuery, UsageRules};
 
 #[cfg(test)]
 mod tests;

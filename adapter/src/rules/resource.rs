@@ -2,7 +2,7 @@
 //!
 //! CPU becomes thousandths of a core, memory thousandths of a byte, cut off towards zero as upstream does. Upstream takes
 //! NaN and negative values for zero, and a container that lacks one of the two for one that uses none of it; by default
-//! the pod is left out here instead, because a false zero scales a workload. [`NonFinite::NanIsZero`] answers as upstream.
+//! the pod is left out here instead, because a false zero scales a workload. [`NonFinite::Zero`] answers as upstream.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -51,6 +51,19 @@ pub struct UsagePlan {
     pub cpu: UsageQuery,
     /// Bytes.
     pub memory: UsageQuery,
+}
+
+/// One of the four queries, made for all objects of all namespaces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageProbe {
+    /// Line of the rule.
+    pub line: u64,
+    /// `cpu.containerQuery`
+    pub field: String,
+    /// The query, or why there is none.
+    pub query: Result<String, String>,
+    /// Label of the answer that names the pod or node; empty where there is none.
+    pub object_label: String,
 }
 
 /// Usage of a container.
@@ -109,6 +122,24 @@ impl UsageRules {
         self.window_ms
     }
 
+    /// The queries as they can be tried without naming an object.
+    pub fn probes(&self) -> Vec<UsageProbe> {
+        let rules = [("cpu", &self.cpu), ("memory", &self.memory)];
+        let probes = rules.iter().flat_map(|(name, rule)| {
+            [
+                (format!("{name}.containerQuery"), rule.probe(true)),
+                (format!("{name}.nodeQuery"), rule.probe(false)),
+            ]
+            .map(|(field, (query, object_label))| UsageProbe {
+                line: rule.line,
+                field,
+                query,
+                object_label,
+            })
+        });
+        probes.collect()
+    }
+
     /// Queries for pods of a namespace.
     ///
     /// # Errors
@@ -158,6 +189,28 @@ impl UsageRule {
         }
     }
 
+    /// The query for everything, and the label that names objects in its answer.
+    fn probe(&self, of_pods: bool) -> (Result<String, String>, String) {
+        let (template, resource) = if of_pods { (&self.container, "pods") } else { (&self.node, "nodes") };
+        let label =
+            |resource: &str| self.labels.label_for(&GroupResource::new("", resource), &BTreeSet::new());
+        let object = match label(resource) {
+            Ok(label) => label,
+            Err(reason) => return (Err(reason), String::new()),
+        };
+        let mut conditions = Conditions::default();
+        let mut group_by = vec![object.as_str()];
+        if of_pods {
+            match label("namespaces") {
+                Ok(label) => conditions.any(&label),
+                Err(reason) => return (Err(reason), object),
+            }
+            group_by.push(&self.container_label);
+        }
+        conditions.any(&object);
+        (query::render(template, "", &conditions, &group_by, None), object)
+    }
+
     fn query(
         &self,
         template: &Template,
@@ -196,7 +249,7 @@ fn unprefixed(reason: &str) -> &str {
 /// Value and time of a sample, as usage.
 fn usage(sample: &Sample, non_finite: NonFinite) -> Option<(i64, i64)> {
     let value = match non_finite {
-        NonFinite::NanIsZero if sample.value < 0.0 => 0.0,
+        NonFinite::Zero if sample.value < 0.0 => 0.0,
         _ => sample.value,
     };
     let milli = milli(value, non_finite).filter(|milli| *milli >= 0)?;
@@ -217,6 +270,22 @@ impl UsagePlan {
             .iter()
             .filter_map(|name| pod(name, cpu.get(name.as_str())?, memory.get(name.as_str())?, non_finite))
             .collect()
+    }
+
+    /// Why there is no usage of a pod or node, in a sentence.
+    pub fn missing(&self, cpu: &[Sample], memory: &[Sample], name: &str) -> String {
+        let queries = [("CPU", &self.cpu, cpu), ("memory", &self.memory, memory)];
+        let has = |query: &UsageQuery, samples: &[Sample]| {
+            samples.iter().any(|sample| sample.labels.get(&query.object_label) == Some(name))
+        };
+        match queries.iter().find(|(_, query, samples)| !has(query, samples)) {
+            Some((what, query, _)) => {
+                format!("the query for {what} has no sample of it now ({})", query.promql)
+            }
+            None => {
+                "a value is missing for one of its containers, or is not a number, or negative".to_owned()
+            }
+        }
     }
 
     /// Usage of the nodes, in their order; those that cannot be told are left out.
@@ -271,7 +340,7 @@ fn pod(name: &str, cpu: &Containers<'_>, memory: &Containers<'_>, non_finite: No
                 timestamp_ms = timestamp_ms.min(time);
                 Some(milli)
             }
-            None => (non_finite == NonFinite::NanIsZero).then_some(0),
+            None => (non_finite == NonFinite::Zero).then_some(0),
         };
         let (cpu_milli, memory_milli) = (of(cpu)?, of(memory)?);
         containers.push(ContainerUsage { name: container.to_owned(), cpu_milli, memory_milli });

@@ -190,8 +190,10 @@ fn values_are_upstreams_thousandths() {
     ] {
         assert_eq!(milli(value, NonFinite::LeaveOut), expected, "{value}");
     }
-    assert_eq!(milli(f64::NAN, NonFinite::NanIsZero), Some(0));
-    assert_eq!(milli(f64::INFINITY, NonFinite::NanIsZero), None);
+    assert_eq!(milli(f64::NAN, NonFinite::Zero), Some(0));
+    assert_eq!(milli(f64::NEG_INFINITY, NonFinite::Zero), Some(0));
+    assert_eq!(milli(f64::INFINITY, NonFinite::LeaveOut), None);
+    assert_eq!(milli(1e19, NonFinite::Zero), None, "finite, and too large");
 }
 
 #[test]
@@ -213,7 +215,7 @@ fn answers_become_values_of_objects() {
         values.left_out.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["b is left out: its value is NaN (often a division of zero by zero)"]
     );
-    let values = grouped.values(Some("shop"), &names, NonFinite::NanIsZero).unwrap();
+    let values = grouped.values(Some("shop"), &names, NonFinite::Zero).unwrap();
     assert_eq!(values.items.iter().map(|item| item.milli).collect::<Vec<_>>(), [0, 1500]);
     let error = grouped.values(Some("shop"), &["twice".to_owned()], NonFinite::LeaveOut).unwrap_err();
     assert_eq!(
@@ -286,7 +288,7 @@ fn usage_of_pods_and_nodes() {
     };
     assert_eq!(pods(NonFinite::LeaveOut), [], "no zero is made up for what is absent or negative");
     assert_eq!(
-        pods(NonFinite::NanIsZero),
+        pods(NonFinite::Zero),
         [
             ("a".into(), 900, vec![("x".into(), 250, 64_000), ("y".into(), 500, 0)]),
             ("b".into(), 1000, vec![("x".into(), 0, 5000)]),

@@ -26,6 +26,7 @@ mod read;
 
 use std::collections::BTreeMap;
 
+use flyball_model::quantity::{Quantity, QuantityFormat};
 use flyball_model::selector::LabelSelector;
 use jiff::civil::{Date, Time, Weekday};
 use jiff::tz::TimeZone;
@@ -48,6 +49,42 @@ pub struct ScheduleValue {
     pub labels: BTreeMap<String, String>,
     /// In thousandths.
     pub milli: i64,
+}
+
+/// A schedule, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scheduled {
+    /// Where it begins.
+    pub line: u64,
+    /// Name of the metric.
+    pub name: String,
+    /// Who may ask; everybody when empty.
+    pub namespaces: Vec<String>,
+    /// Labels of the metric.
+    pub labels: BTreeMap<String, String>,
+    /// What it says now, in thousandths.
+    pub milli: i64,
+}
+
+impl Scheduled {
+    /// Whether a namespace may ask.
+    pub fn is_for(&self, namespace: &str) -> bool {
+        self.namespaces.is_empty() || self.namespaces.iter().any(|have| have == namespace)
+    }
+}
+
+impl std::fmt::Display for Scheduled {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let value = Quantity::from_milli(self.milli, QuantityFormat::DecimalSi);
+        write!(out, "line {}: {} is {value} now", self.line, self.name)?;
+        if !self.namespaces.is_empty() {
+            write!(out, ", for {}", self.namespaces.join(", "))?;
+        }
+        for (index, (label, value)) in self.labels.iter().enumerate() {
+            write!(out, "{}{label}={value}", if index == 0 { ", with " } else { "," })?;
+        }
+        Ok(())
+    }
 }
 
 /// All schedules of a file, checked.
@@ -92,6 +129,18 @@ impl Schedules {
         names.sort_unstable();
         names.dedup();
         names
+    }
+
+    /// All of them, in the order of the file.
+    pub fn now(&self, now_ms: i64) -> Vec<Scheduled> {
+        let one = |schedule: &Schedule| Scheduled {
+            line: schedule.line,
+            name: schedule.name.clone(),
+            namespaces: schedule.namespaces.clone(),
+            labels: schedule.labels.clone(),
+            milli: schedule.milli_at(now_ms),
+        };
+        self.0.iter().map(one).collect()
     }
 
     /// Values of a metric for a namespace; `None` when no schedule has this name there.

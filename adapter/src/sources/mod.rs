@@ -21,6 +21,7 @@ pub use file::{ProxiedSettings, SourceKind, SourceSettings, SourcesError, parse}
 pub use listing::{Listing, RuleState};
 pub use proxied::{Group, Listed, Proxied, Sender};
 pub use queried::{Looks, Queried, QueriedParts, SourceError};
+pub use unwritten::external_without_rules;
 
 /// A source.
 #[derive(Clone)]

@@ -114,6 +114,13 @@ impl Proxied {
         self.groups.contains(&group) && self.metrics.hold(metric)
     }
 
+    /// Whether it lists a metric, by the name that discovery has: nobody else is asked for it then.
+    pub fn lists(&self, group: Group, name: &str) -> bool {
+        let one = |namespaced| (group, name.to_owned(), namespaced);
+        let listed = self.listed();
+        listed.metrics.contains(&one(true)) || listed.metrics.contains(&one(false))
+    }
+
     /// The answer to the same request; `None` when there is no such metric. `path` is made of what was understood of the
     /// request, so that nothing else is asked for.
     ///
@@ -181,8 +188,7 @@ impl Proxied {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         if self.front_proxy {
-            let us = User::new("system:flyball-adapter", ["system:authenticated"]);
-            state_user(&us, &mut headers);
+            state_user(&ourselves(), &mut headers);
         }
         let path_and_query = format!("/apis/{}/v1beta1", group.name());
         let asked = Asked { method: Method::GET, path_and_query, headers, body: bytes::Bytes::new() };
@@ -224,6 +230,24 @@ impl Sender {
         }
         Sender { query, headers, user: request.user.clone() }
     }
+
+    /// Ourselves, with these parameters.
+    pub fn ourselves(parameters: &[(&str, &str)]) -> Sender {
+        let mut query = String::new();
+        for (name, value) in parameters.iter().filter(|(_, value)| !value.is_empty()) {
+            query.push(if query.is_empty() { '?' } else { '&' });
+            query.push_str(name);
+            query.push('=');
+            crate::backends::encode(&mut query, value);
+        }
+        let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static("application/json"))]);
+        Sender { query, headers, user: ourselves() }
+    }
+}
+
+/// Who asks where nobody asked us.
+fn ourselves() -> User {
+    User::new("system:flyball-adapter", ["system:authenticated"])
 }
 
 /// States who asks, in kube-apiserver's headers. What cannot stand in a header is left out: it can only grant less.

@@ -104,6 +104,8 @@ pub struct Queried {
     last_shapes: Mutex<BTreeMap<String, Vec<SeriesShape>>>,
     looked: watch::Sender<u64>,
     look_soon: Notify,
+    /// When the next look may begin, or began; `None` while that is not known.
+    next_look: Mutex<Option<Instant>>,
     advice: Advice,
     by_object: Answers<ByObject, BackendError>,
     plain: Answers<Answer, BackendError>,
@@ -157,6 +159,7 @@ impl Queried {
             last_shapes: Mutex::default(),
             looked: watch::channel(0).0,
             look_soon: Notify::new(),
+            next_look: Mutex::default(),
             advice: parts.advice,
             by_object: Answers::new(parts.interval),
             plain: Answers::new(parts.interval),
@@ -204,35 +207,32 @@ impl Queried {
         self.non_finite
     }
 
-    /// Whether a metric exists; where it does not, after a new look.
-    pub(crate) async fn has_custom(&self, resource: &GroupResource, namespaced: bool, metric: &str) -> bool {
-        let has = || self.listing().catalogue.find(resource, namespaced, metric).is_some();
-        has() || (self.look_again().await && has())
+    /// Whether a metric is known.
+    pub(crate) fn has_custom(&self, resource: &GroupResource, namespaced: bool, metric: &str) -> bool {
+        self.listing().catalogue.find(resource, namespaced, metric).is_some()
     }
 
-    /// The query for a request; where none is known, after a new look.
-    pub(crate) async fn plan_custom(&self, request: &CustomRequest<'_>) -> Result<QueryPlan, PlanError> {
-        match self.listing().catalogue.plan_custom(request) {
-            Err(PlanError::UnknownMetric { .. }) if self.look_again().await => {
-                self.listing().catalogue.plan_custom(request)
-            }
-            planned => planned,
-        }
+    /// The query for a request.
+    pub(crate) fn plan_custom(&self, request: &CustomRequest<'_>) -> Result<QueryPlan, PlanError> {
+        self.listing().catalogue.plan_custom(request)
     }
 
-    /// The query for a request of an external metric; where none is known, after a new look.
-    pub(crate) async fn plan_external(
+    /// The query for a request of an external metric.
+    pub(crate) fn plan_external(
         &self,
         metric: &str,
         namespace: &str,
         selector: &LabelSelector,
     ) -> Result<ExternalPlan, PlanError> {
-        match self.listing().catalogue.plan_external(metric, namespace, selector) {
-            Err(PlanError::UnknownMetric { .. }) if self.look_again().await => {
-                self.listing().catalogue.plan_external(metric, namespace, selector)
-            }
-            planned => planned,
-        }
+        self.listing().catalogue.plan_external(metric, namespace, selector)
+    }
+
+    /// Why a metric that is not known may be there all the same: nothing at all was found yet, because of this.
+    pub(crate) fn blind(&self) -> Option<String> {
+        let listing = self.listing();
+        let knows = listing.catalogue.custom_metrics().next().is_some()
+            || listing.catalogue.external_metrics().next().is_some();
+        listing.failure().filter(|_| !knows)
     }
 
     /// Values of these objects by a plan: out of the answer for many where that is wanted.
@@ -354,8 +354,10 @@ impl Queried {
         let rounds = async {
             loop {
                 let began = Instant::now();
+                self.expect_look(Some(began));
                 self.look().await;
                 changed.notify_one();
+                self.expect_look(Some(began + self.looks.at_miss));
                 sleep_until(began + self.looks.at_miss).await;
                 tokio::select! {
                     () = self.look_soon.notified() => {}
@@ -367,14 +369,22 @@ impl Queried {
         self.shared.keep_up(true);
         stop.run_until_cancelled(async { tokio::join!(rounds, shared) }).await;
         self.shared.keep_up(false);
+        self.expect_look(None);
     }
 
-    /// Waits for a look that begins now or later, for a moment. `false` when none came.
-    async fn look_again(&self) -> bool {
+    fn expect_look(&self, at: Option<Instant>) {
+        *self.next_look.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    }
+
+    /// Waits for the next look, for a moment, and makes it come as soon as it may. `false` when none came, and at once when
+    /// none is allowed so soon.
+    pub(crate) async fn look_again(&self) -> bool {
         let mut looked = self.looked.subscribe();
         looked.mark_unchanged();
         self.look_soon.notify_one();
-        matches!(timeout(MISS_PATIENCE, looked.changed()).await, Ok(Ok(())))
+        let next = *self.next_look.lock().unwrap_or_else(PoisonError::into_inner);
+        let comes = next.is_none_or(|at| at.saturating_duration_since(Instant::now()) < MISS_PATIENCE);
+        comes && matches!(timeout(MISS_PATIENCE, looked.changed()).await, Ok(Ok(())))
     }
 
     /// Looks once. What cannot be asked keeps what it had.

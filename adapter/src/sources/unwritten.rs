@@ -56,6 +56,15 @@ impl Unwritten {
     }
 }
 
+/// The rules with the series that belong to each, for pages about what there is without a configuration.
+pub fn external_without_rules(
+    shapes: &[TypedShape],
+    options: Options,
+    kinds: &Arc<Kinds>,
+) -> Vec<(Arc<Rule>, Vec<SeriesShape>)> {
+    Unwritten::new(options, kinds).map(|unwritten| unwritten.of(shapes)).unwrap_or_default()
+}
+
 /// Whether it is a counter, else a gauge; `None` for what means nothing when it is added up.
 fn is_counter(typed: &TypedShape) -> Option<bool> {
     let name = &typed.shape.name;

@@ -14,6 +14,7 @@ use flyball_adapter::{Adapter, AdapterError, Settings};
 use flyball_apiserver::own_metrics::OwnMetrics;
 use flyball_apiserver::{Handler as _, LimitedBody, Request, User};
 use flyball_model::labels::Labels;
+use flyball_model::selector::{FieldSelector, LabelSelector};
 use flyball_tsdb::api::facts::NoFacts;
 use flyball_tsdb::api::serve::{Limits, QueryServer};
 use flyball_tsdb::memory::MemorySource;
@@ -207,4 +208,53 @@ pub async fn failure(adapter: &Arc<Adapter>, target: &str, code: u16) -> String 
     assert_eq!(got, code, "{target}: {body}");
     assert_eq!(body["kind"], "Status", "{target}: {body}");
     body["message"].as_str().unwrap_or_default().to_owned()
+}
+
+/// One object of [`api_server`]: plural, namespace, name, value of the label `app`, phase.
+pub type Object = (&'static str, &'static str, &'static str, &'static str, &'static str);
+
+/// A client of an API server that lists these objects, by labels and by the fields name and phase.
+pub async fn api_server(objects: &'static [Object]) -> kube::Client {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
+                let body = listed(objects, request.uri()).to_string();
+                let response = http::Response::builder().header("content-type", "application/json");
+                let response = response.body(http_body_util::Full::new(bytes::Bytes::from(body)));
+                std::future::ready(Ok::<_, Infallible>(response.unwrap()))
+            });
+            tokio::spawn(
+                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
+            );
+        }
+    });
+    let mut config = kube::Config::new(url.parse().unwrap());
+    config.default_retry = false;
+    kube::Client::try_from(config).unwrap()
+}
+
+fn listed(objects: &[Object], uri: &http::Uri) -> Value {
+    let query = flyball_apiserver::Query::parse(uri.query().unwrap_or(""));
+    let labels = LabelSelector::parse(query.first("labelSelector").unwrap_or("")).unwrap();
+    let FieldSelector(fields) = FieldSelector::parse(query.first("fieldSelector").unwrap_or("")).unwrap();
+    let mut path = uri.path().rsplit('/');
+    let wanted = path.next().unwrap();
+    let place = uri.path().strip_prefix("/api/v1/namespaces/").and_then(|rest| rest.split('/').next());
+    let items = objects.iter().filter(|(plural, namespace, name, app, phase)| {
+        let field = |path: &str| match path {
+            "metadata.name" => *name,
+            "status.phase" => *phase,
+            other => panic!("no such field: {other}"),
+        };
+        *plural == wanted
+            && place.is_none_or(|place| place == *namespace)
+            && labels.matches(|key| (key == "app").then_some(*app))
+            && fields.iter().all(|term| (term.value == field(&term.path)) != term.negated)
+    });
+    let items = items.map(|(_, namespace, name, app, _)| {
+        serde_json::json!({"metadata": {"namespace": namespace, "name": name, "labels": {"app": app}}})
+    });
+    serde_json::json!({"kind": "PartialObjectMetadataList", "metadata": {}, "items": items.collect::<Vec<_>>()})
 }

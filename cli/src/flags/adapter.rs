@@ -123,7 +123,7 @@ pub struct RuleArgs {
     /// How old the last sample of a metric may be. Unset: as --metrics-relist-interval.
     #[arg(long, global = true, value_parser = parse_duration, value_name = "DURATION")]
     pub metrics_max_age: Option<Duration>,
-    /// Answer 0 for NaN, as upstream does. Unset: an object without a number has no value.
+    /// Answer 0 for NaN, as upstream does, and for infinities. Unset: an object without a number has no value.
     #[arg(long, global = true, action = ArgAction::Set, num_args = 0..=1, default_value = "false",
           default_missing_value = "true", require_equals = true, value_parser = go_bool)]
     pub nan_is_zero: bool,

@@ -104,7 +104,7 @@ fn of_rules(args: &RuleArgs) -> anyhow::Result<Settings> {
         config: args.config.clone(),
         relist_interval: args.metrics_relist_interval,
         max_age,
-        non_finite: if args.nan_is_zero { NonFinite::NanIsZero } else { NonFinite::LeaveOut },
+        non_finite: if args.nan_is_zero { NonFinite::Zero } else { NonFinite::LeaveOut },
         ..Settings::default()
     })
 }
@@ -370,16 +370,24 @@ async fn check(args: &AdapterArgs, check: &CheckRulesArgs) -> anyhow::Result<()>
         return output::text(&format!("{}: good\n", check.file.display()));
     }
     let (adapter, _) = looked(args, Some(check.file.clone())).await?;
-    let checked = adapter.check();
+    let (checked, usage, schedules) =
+        (adapter.check(), adapter.check_usage().await, adapter.check_schedules());
     let mut text = String::new();
     for said in &checked {
         text.push_str(&said.what.to_string());
     }
-    if checked.is_empty() {
-        text = format!("{}: no rules of custom or external metrics\n", check.file.display());
+    for one in &usage {
+        text.push_str(&one.to_string());
+    }
+    for one in &schedules {
+        text.push_str(&format!("{one}\n"));
+    }
+    if text.is_empty() {
+        text = format!("{}: neither rules nor schedules\n", check.file.display());
     }
     output::text(&text)?;
-    let bad = checked.iter().filter(|said| !said.what.bad_queries.is_empty()).count();
+    let bad = checked.iter().filter(|said| !said.what.bad_queries.is_empty()).count()
+        + usage.iter().filter(|one| !one.is_query()).count();
     match (bad, adapter.failures().len()) {
         (0, 0) => Ok(()),
         (0, _) => bail!("not every source could be asked"),
