@@ -113,8 +113,14 @@ pub fn usage() -> Vec<String> {
         "namespaces/shop/pods",
         "namespaces/shop/pods/web-1",
         "namespaces/shop/pods/idle",
+        "namespaces/shop/pods/web-2",
+        "namespaces/shop/pods/nobody",
         "namespaces/empty/pods",
         "namespaces/shop/pods?labelSelector=app%3Dweb",
+        "nodes?labelSelector=app%3Dn1",
+        "pods?fieldSelector=metadata.name%3Dweb-1",
+        "pods?fieldSelector=metadata.namespace!%3Dshop",
+        "pods?fieldSelector=spec.nodeName%3Dn1",
     ]
     .iter()
     .map(|path| format!("{USAGE}/{path}"))
@@ -145,6 +151,9 @@ pub fn refused(list: &Value) -> Vec<(&'static str, String)> {
         format!("{of_pods}/*/{metric}?metricLabelSelector=a%3E3"),
         format!("{of_pods}/web-1/{metric}?fieldSelector=metadata.name%3Dweb-1"),
         format!("{of_pods}/web-1/{metric}?fieldSelector=metadata.name%3Dweb-2"),
+        format!("{of_pods}/web-1/{metric}?fieldSelector=spec.nodeName%3Dn1"),
+        format!("{of_pods}/*/{metric}?fieldSelector=metadata.name%3Dweb-1"),
+        format!("{of_pods}/*/{metric}?watch=true"),
         format!("{CUSTOM}/v1/namespaces/shop/pods/*/{metric}"),
         format!("{CUSTOM}/v1beta1/namespaces/shop/{metric}"),
         format!("{CUSTOM}/v1beta1/namespaces/shop/pods"),

@@ -34,8 +34,10 @@ pub fn account(plane: &Plane) {
     kubectl.ok(&["create", "clusterrolebinding", "adapters", "--clusterrole=cluster-admin", &subject]);
 }
 
-/// How often a look is taken when nobody asks; only the first counts.
-const RELIST: &str = "--metrics-relist-interval=10m";
+/// How often a look is taken when nobody asks: some come while questions are asked.
+const RELIST: &str = "--metrics-relist-interval=5s";
+/// Every look finds the same.
+const MAX_AGE: &str = "--metrics-max-age=10m";
 
 impl Side {
     /// Upstream's.
@@ -53,6 +55,10 @@ impl Side {
             format!("--prometheus-url={prometheus}"),
             format!("--config={}", config.display()),
             RELIST.to_owned(),
+            MAX_AGE.to_owned(),
+            // Each list of objects is asked of the API server, by default five a second.
+            "--client-qps=1000".to_owned(),
+            "--client-burst=1000".to_owned(),
         ];
         let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
         let program = plane.run_program(program, ACCOUNT.0, ACCOUNT.1, &flags, &[]);
@@ -69,6 +75,7 @@ impl Side {
             format!("--prometheus-url={prometheus}"),
             format!("--config={}", config.display()),
             RELIST.to_owned(),
+            MAX_AGE.to_owned(),
             "--nan-is-zero".to_owned(),
         ];
         let flags: Vec<&str> = ["adapter"].into_iter().chain(flags.iter().map(String::as_str)).collect();

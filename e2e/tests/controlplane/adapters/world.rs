@@ -19,6 +19,11 @@ pub fn make(plane: &Plane) {
         if namespace != "empty" {
             let items: Vec<Value> = in_namespace();
             kubectl.apply(&json!({"apiVersion": "v1", "kind": "List", "items": items}));
+            // There is no kubelet to say so; usage is of pods that run, and this leaves web-2 out.
+            for pod in ["web-1", "web.3", "idle"] {
+                let patch = r#"{"status":{"phase":"Running"}}"#;
+                kubectl.ok(&["patch", "pod", pod, "--subresource=status", "--type=merge", "--patch", patch]);
+            }
         }
     }
     let kubectl = plane.admin();
@@ -122,15 +127,28 @@ fn value(name: &str, number: usize, scrape: u64) -> f64 {
     }
 }
 
+/// Series beside those, for usage: names and labels.
+const OF_USAGE: [(&str, &[&str]); 6] = [
+    ("node_cpu_usage_seconds_total", &["node"]),
+    ("node_memory_working_set_bytes", &["node"]),
+    ("a", &["namespace", "pod", "container"]),
+    ("b", &["node"]),
+    ("c", &["namespace", "pod", "container"]),
+    ("d", &["node"]),
+];
+
 /// Everything that is exposed at a scrape.
 pub fn exposition(scrape: u64) -> String {
     let requests: Value = serde_json::from_str(REQUESTS).expect("JSON");
     let mut text = String::new();
     let mut written = BTreeSet::new();
-    for (number, series) in requests["series"].as_array().into_iter().flatten().enumerate() {
-        let name = series["name"].as_str().expect("a name");
-        let labels: Vec<&str> =
-            series["labels"].as_object().into_iter().flatten().map(|(label, _)| label.as_str()).collect();
+    let asked_about = requests["series"].as_array().into_iter().flatten().map(|series| {
+        let labels = series["labels"].as_object().into_iter().flatten();
+        (series["name"].as_str().expect("a name"), labels.map(|(label, _)| label.as_str()).collect())
+    });
+    let of_usage = OF_USAGE.iter().map(|(name, labels)| (*name, labels.to_vec()));
+    let all: Vec<(&str, Vec<&str>)> = asked_about.chain(of_usage).collect();
+    for (number, (name, labels)) in all.iter().enumerate() {
         for variant in 0..VARIANTS {
             let buckets: &[&str] = if labels.contains(&"le") { &["0.1", "1", "+Inf"] } else { &[""] };
             for (bucket, le) in buckets.iter().enumerate() {
