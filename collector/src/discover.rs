@@ -1,20 +1,20 @@
 //! Finding the groups of pods and containers, anew at each sweep.
 //!
 //! Folders whose children are pods or containers are watched ([`crate::watches`]), so that the agent can look again at
-//! once. A folder is listed again when its watch told of it, when its link count changed (on cgroup file systems it counts the
-//! child folders), when a group in it turned out to be gone, and now and then in any case. A group is its path and its inode: a recreated
+//! once. A folder is listed again when its watch told of it, where it has none when its link count changed (on cgroup file systems
+//! it counts the child folders), when a group in it turned out to be gone, and now and then in any case. A group is its path and its inode: a recreated
 //! path is a new group. Only folders named as kubelets name them are entered, below the configured root.
 
-use crate::cost;
+mod lister;
+mod listing;
+
 use crate::files::{self, Budget};
 use crate::layout::{self, Qos, SystemGroup};
-use crate::watches::{Seen, Told, WatchId, Watches};
+use crate::watches::{WatchId, Watches};
+use lister::Lister;
+use listing::ToVisit;
 use rustix::fd::OwnedFd;
-use rustix::fs::{FileType, Mode, OFlags, RawDir};
-use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::mem::MaybeUninit;
-use std::ops::Range;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Sweeps after which every folder is listed in any case.
@@ -146,34 +146,6 @@ pub struct Discovery {
     lister: Lister,
 }
 
-/// What listing needs, apart from the tree so that both can be borrowed at once.
-struct Lister {
-    root: OwnedFd,
-    trust_links: bool,
-    next_group: GroupId,
-    groups: usize,
-    /// Times a group was not followed, for there are too many.
-    left_out: u64,
-    /// `None` while the kernel gives no inotify instance.
-    watches: Option<Watches>,
-    /// Times a folder was not watched for want of one.
-    without_instance: u64,
-    /// Events were lost: every folder is listed.
-    lists_all: bool,
-    /// Folders in which groups came or went since the last refresh.
-    told: HashSet<WatchId>,
-    /// Folders without a watch at the last refresh.
-    unwatched: usize,
-    /// Groups came or went since the last refresh, as far as the watches say.
-    has_news: bool,
-    /// The kernel tells when a group becomes empty.
-    tells_emptying: bool,
-    emptying: HashMap<WatchId, GroupId>,
-    emptied: Vec<GroupId>,
-    buffer: Vec<MaybeUninit<u8>>,
-    listing: Listing,
-}
-
 impl Discovery {
     /// Looks below `cgroup_root` of the hierarchy whose mount point is `root`.
     ///
@@ -185,26 +157,7 @@ impl Discovery {
         if systemd != plain {
             wanted_bases.push(systemd.clone());
         }
-        let trust_links = files::is_cgroup_fs(&root);
-        let tells_emptying = files::is_cgroup2_fs(&root);
-        let lister = Lister {
-            root,
-            trust_links,
-            next_group: 1,
-            groups: 0,
-            left_out: 0,
-            watches: None,
-            without_instance: 0,
-            lists_all: false,
-            told: HashSet::new(),
-            unwatched: 0,
-            has_news: false,
-            tells_emptying,
-            emptying: HashMap::new(),
-            emptied: Vec::new(),
-            buffer: vec![MaybeUninit::uninit(); LISTING_BYTES],
-            listing: Listing::default(),
-        };
+        let lister = Lister::new(root);
         let follows_services = searches && plain.is_empty();
         Discovery {
             bases: Vec::new(),
@@ -355,302 +308,6 @@ impl Discovery {
         let (plain, systemd) = (&self.cgroup_root, &self.systemd_root);
         self.wanted_bases
             .retain(|path| path == plain || path == systemd || files::inode_and_links(root, path).is_ok());
-    }
-}
-
-impl Lister {
-    fn take_events(&mut self) {
-        let mut told = Told::default();
-        let seen = self.watches.as_mut().map_or(Seen::Nothing, |watches| watches.drain(&mut told));
-        self.lists_all |= seen == Seen::Overflow;
-        self.has_news |= seen != Seen::Nothing || !told.emptying.is_empty();
-        self.emptied.extend(told.emptying.iter().filter_map(|watch| self.emptying.get(watch)));
-        self.told.extend(told.folders);
-    }
-
-    /// A watch that is not given is tried again when the folder is listed in its turn: others may have given theirs back.
-    fn watch(&mut self, path: &str) -> Option<WatchId> {
-        if !self.trust_links {
-            return None;
-        }
-        if self.watches.is_none() {
-            self.watches = Watches::new();
-        }
-        match &mut self.watches {
-            Some(watches) => watches.add(&self.root, path),
-            None => {
-                self.without_instance += 1;
-                None
-            }
-        }
-    }
-
-    fn watch_emptying(&mut self, path: &str, group: GroupId) -> Option<WatchId> {
-        let watches = self.watches.as_mut().filter(|_| self.tells_emptying)?;
-        let watch = watches.add_emptying(&self.root, path)?;
-        self.emptying.insert(watch, group);
-        Some(watch)
-    }
-
-    fn unwatch_emptying(&mut self, watch: Option<WatchId>) {
-        if let (Some(watches), Some(watch)) = (&mut self.watches, watch) {
-            self.emptying.remove(&watch);
-            watches.remove(watch);
-        }
-    }
-
-    fn refresh(
-        &mut self,
-        folder: &mut Folder,
-        sequence: u64,
-        gone: &HashSet<GroupId>,
-        budget: &Budget,
-        changes: &mut Vec<Change>,
-    ) {
-        if folder.kept.is_none() && !folder.path.is_empty() && self.trust_links && budget.take_folder() {
-            folder.kept = files::open_folder_at(&self.root, &folder.path).ok();
-            if folder.kept.is_none() {
-                budget.give_back(0, 1);
-            }
-        }
-        // Folders take turns, so that no sweep lists all of them.
-        let due = !self.trust_links
-            || self.lists_all
-            || folder.watch.is_some_and(|watch| self.told.contains(&watch))
-            || (sequence + folder.inode).is_multiple_of(FULL_LISTING_SWEEPS);
-        if folder.watch.is_none() && (folder.links == 0 || due) && !folder.path.is_empty() {
-            folder.watch = self.watch(&folder.path);
-        }
-        self.unwatched += usize::from(folder.watch.is_none() && !folder.path.is_empty());
-        let links = match &folder.kept {
-            Some(kept) => files::inode_and_links(kept, ""),
-            None => files::inode_and_links(&self.root, &folder.path),
-        };
-        // A folder that went while its parent kept its number of children: the parent's next full listing shows it.
-        let Ok((_, links)) = links else { return };
-        if folder.system_group.is_none()
-            && let Some(whose) = folder.role.system_group()
-        {
-            let (path, whose) = (folder.path.clone(), Whose::System(whose));
-            folder.system_group = self.admit(Found { id: 0, path, inode: folder.inode, whose }, changes);
-        }
-        if (due || links != folder.links || folder.holds_any(gone))
-            && self.list(folder.kept.as_ref(), &folder.path).is_ok()
-        {
-            folder.links = links;
-            // The kernel lists in an order of its own, but always in that.
-            let fingerprint = self.listing.fingerprint();
-            if folder.reconciled != Some(fingerprint) {
-                let complete = self.reconcile(folder, budget, changes);
-                folder.reconciled = complete.then_some(fingerprint);
-            }
-        }
-        for child in &mut folder.folders {
-            self.refresh(child, sequence, gone, budget, changes);
-        }
-    }
-
-    /// Makes the known children those just listed; whether none was left out for [`GROUPS_LIMIT`].
-    fn reconcile(&mut self, folder: &mut Folder, budget: &Budget, changes: &mut Vec<Change>) -> bool {
-        let listing = std::mem::take(&mut self.listing);
-        let listed: HashSet<(&str, u64)> = listing.iter().collect();
-        folder.containers.retain(|container| {
-            let stays = listed.contains(&(container.name.as_str(), container.inode));
-            if !stays {
-                changes.push(Change::Removed(container.group));
-                self.groups -= 1;
-                self.unwatch_emptying(container.emptying);
-            }
-            stays
-        });
-        folder.folders.retain_mut(|child| {
-            let stays = listed.contains(&(child.name.as_str(), child.inode));
-            if !stays {
-                self.remove(child, budget, changes);
-            }
-            stays
-        });
-        let known: HashSet<&str> = folder
-            .containers
-            .iter()
-            .map(|container| container.name.as_str())
-            .chain(folder.folders.iter().map(|child| child.name.as_str()))
-            .collect();
-        let new: Vec<(&str, u64)> = listing.iter().filter(|(name, _)| !known.contains(name)).collect();
-        for (name, inode) in new {
-            self.add(folder, name, inode, changes);
-        }
-        self.listing = listing;
-        self.groups < GROUPS_LIMIT
-    }
-
-    fn add(&mut self, parent: &mut Folder, name: &str, inode: u64, changes: &mut Vec<Change>) {
-        let path = join(&parent.path, name);
-        let class = match &parent.role {
-            Role::Base => {
-                if layout::is_kubepods(name) {
-                    parent.folders.push(Folder::new(path, inode, Role::Kubepods));
-                }
-                return;
-            }
-            Role::Pod { uid, group, .. } => {
-                let Some(id) = layout::container_id(name) else { return };
-                let whose = Whose::Container { pod_uid: uid.clone(), pod: *group, id: Arc::from(id) };
-                let found = Found { id: 0, path: path.clone(), inode, whose };
-                if let Some(group) = self.admit(found, changes) {
-                    let emptying = self.watch_emptying(&path, group);
-                    parent.containers.push(Container { name: name.to_owned(), inode, group, emptying });
-                }
-                return;
-            }
-            Role::Kubepods => match layout::qos_folder(name) {
-                Some(qos) => {
-                    parent.folders.push(Folder::new(path, inode, Role::Class(qos)));
-                    return;
-                }
-                None => Qos::Guaranteed,
-            },
-            Role::Class(qos) => *qos,
-        };
-        let Some(uid) = layout::pod_uid(name) else { return };
-        let uid: Arc<str> = Arc::from(uid);
-        let whose = Whose::Pod { uid: uid.clone(), qos: class };
-        let found = Found { id: 0, path: path.clone(), inode, whose };
-        if let Some(group) = self.admit(found, changes) {
-            let emptying = self.watch_emptying(&path, group);
-            parent.folders.push(Folder::new(path, inode, Role::Pod { group, uid, emptying }));
-        }
-    }
-
-    fn admit(&mut self, mut found: Found, changes: &mut Vec<Change>) -> Option<GroupId> {
-        if self.groups >= GROUPS_LIMIT {
-            self.left_out += 1;
-            return None;
-        }
-        found.id = self.next_group;
-        self.next_group += 1;
-        self.groups += 1;
-        let id = found.id;
-        changes.push(Change::Added(found));
-        Some(id)
-    }
-
-    fn remove(&mut self, folder: &mut Folder, budget: &Budget, changes: &mut Vec<Change>) {
-        if folder.kept.take().is_some() {
-            budget.give_back(0, 1);
-        }
-        if let (Some(watches), Some(watch)) = (&mut self.watches, folder.watch.take()) {
-            watches.remove(watch);
-        }
-        for container in folder.containers.drain(..) {
-            changes.push(Change::Removed(container.group));
-            self.groups -= 1;
-            self.unwatch_emptying(container.emptying);
-        }
-        for child in &mut folder.folders {
-            self.remove(child, budget, changes);
-        }
-        if let Role::Pod { group, emptying, .. } = folder.role {
-            changes.push(Change::Removed(group));
-            self.groups -= 1;
-            self.unwatch_emptying(emptying);
-        }
-        if let Some(group) = folder.system_group.take() {
-            changes.push(Change::Removed(group));
-            self.groups -= 1;
-        }
-    }
-
-    /// Names and inodes of the folders in a folder, into `self.listing`.
-    fn list(&mut self, kept: Option<&OwnedFd>, path: &str) -> rustix::io::Result<()> {
-        self.listing.clear();
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let open = match kept {
-            Some(kept) => rustix::fs::openat(kept, ".", flags, Mode::empty())?,
-            None if path.is_empty() => rustix::fs::openat(&self.root, ".", flags, Mode::empty())?,
-            None => rustix::fs::openat(&self.root, path, flags | OFlags::NOFOLLOW, Mode::empty())?,
-        };
-        // Opened, listed to the end, closed.
-        cost::called(4);
-        let mut entries = RawDir::new(open, &mut self.buffer);
-        while let Some(entry) = entries.next() {
-            let entry = entry?;
-            if entry.file_type() != FileType::Directory {
-                continue;
-            }
-            // Names that are not UTF-8 are no pods and no containers.
-            let Ok(name) = entry.file_name().to_str() else { continue };
-            if name != "." && name != ".." {
-                self.listing.push(name, entry.ino());
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Names and inodes of the folders in a folder. Its memory is used again.
-#[derive(Default)]
-struct Listing {
-    text: String,
-    entries: Vec<(Range<usize>, u64)>,
-}
-
-impl Listing {
-    fn clear(&mut self) {
-        self.text.clear();
-        self.entries.clear();
-    }
-
-    fn push(&mut self, name: &str, inode: u64) {
-        let start = self.text.len();
-        self.text.push_str(name);
-        self.entries.push((start..self.text.len(), inode));
-    }
-
-    fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.entries.iter().filter_map(|(range, inode)| Some((self.text.get(range.clone())?, *inode)))
-    }
-
-    /// The same for the same names and inodes in the same order.
-    fn fingerprint(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        self.text.hash(&mut hasher);
-        self.entries.hash(&mut hasher);
-        hasher.finish()
-    }
-}
-
-/// Folders that a search has yet to look into, the last one first. Its memory is used again.
-#[derive(Default)]
-struct ToVisit {
-    /// Their paths, one after the other.
-    text: String,
-    /// Where each begins, and how deep it is.
-    entries: Vec<(usize, usize)>,
-}
-
-impl ToVisit {
-    fn clear(&mut self) {
-        self.text.clear();
-        self.entries.clear();
-    }
-
-    fn push(&mut self, parent: &str, name: &str, depth: usize) {
-        self.entries.push((self.text.len(), depth));
-        if !parent.is_empty() {
-            self.text.push_str(parent);
-            self.text.push('/');
-        }
-        self.text.push_str(name);
-    }
-
-    /// Puts the path of the last one into `path` and gives its depth.
-    fn pop(&mut self, path: &mut String) -> Option<usize> {
-        let (start, depth) = self.entries.pop()?;
-        path.clear();
-        path.push_str(self.text.get(start..)?);
-        self.text.truncate(start);
-        Some(depth)
     }
 }
 

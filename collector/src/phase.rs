@@ -2,7 +2,8 @@
 //!
 //! Arrival times modulo the interval lie on a circle, so they are averaged as unit vectors, with exponentially
 //! decreasing weight. The length of the mean vector says how regular the scraper is: 1 for a clock, near 0 for
-//! requests at random or for several scrapers spread over the interval. Below a limit there is no phase to follow.
+//! requests at random or for several scrapers spread over the interval. Below a limit there is no phase to follow. Requests
+//! that follow one another within half an interval tell of no phase, however close together they are.
 
 use std::f64::consts::TAU;
 
@@ -21,18 +22,21 @@ pub struct PhaseLearner {
     interval_ns: u64,
     mean: (f64, f64),
     arrivals: u32,
+    last_arrival_ns: Option<u64>,
 }
 
 impl PhaseLearner {
     /// Knows nothing yet. An interval of 0 counts as 1 ns.
     pub fn new(interval_ns: u64) -> PhaseLearner {
-        PhaseLearner { interval_ns: interval_ns.max(1), mean: (0.0, 0.0), arrivals: 0 }
+        PhaseLearner { interval_ns: interval_ns.max(1), mean: (0.0, 0.0), arrivals: 0, last_arrival_ns: None }
     }
 
     /// A request of the scraper came in.
     pub fn observe(&mut self, arrival_ns: u64) {
+        let last_ns = self.last_arrival_ns.replace(arrival_ns);
+        let is_burst = last_ns.is_some_and(|last| arrival_ns.saturating_sub(last) < self.interval_ns / 2);
         let turn = (arrival_ns % self.interval_ns) as f64 / self.interval_ns as f64;
-        let (sin, cos) = (turn * TAU).sin_cos();
+        let (sin, cos) = if is_burst { (0.0, 0.0) } else { (turn * TAU).sin_cos() };
         let weight = if self.arrivals == 0 { 1.0 } else { WEIGHT };
         self.mean.0 += weight * (cos - self.mean.0);
         self.mean.1 += weight * (sin - self.mean.1);
@@ -88,8 +92,19 @@ mod tests {
     fn too_few_or_irregular_arrivals_teach_nothing() {
         assert_eq!(learnt([250, 1_250]), None);
         assert_eq!(learnt((0..50).map(|n| n * 1_370)), None);
+        // Many in one interval, and then nothing.
+        assert_eq!(learnt((0..6).map(|n| n * 10)), None);
+        assert_eq!(learnt((0..100).map(|n| n / 10 * 1_000 + n % 10)), None);
         // Two scrapers opposite each other.
         assert_eq!(learnt((0..50).map(|n| n * 500)), None);
+    }
+
+    #[test]
+    fn another_one_now_and_then_is_no_hindrance() {
+        let phase = learnt(
+            (0..45).flat_map(|n| [Some(n * 1_000 + 250), (n % 15 == 7).then_some(n * 1_000 + 400)]).flatten(),
+        );
+        assert!(phase.unwrap().abs_diff(220) <= 2, "{phase:?}");
     }
 
     #[test]

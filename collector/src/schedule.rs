@@ -4,8 +4,8 @@
 //! grid; ticks that passed meanwhile are skipped and counted. The phase moves a little per tick towards where the
 //! main scraper wants it, so that two sweeps are never much closer or further apart than the interval.
 
-/// Most that one tick may move, as a fraction of the interval: a twentieth.
-const SHIFT_DIVISOR: u64 = 20;
+/// Most that one tick may move, as a fraction of the interval: a fiftieth, by which samples get older while it moves.
+const SHIFT_DIVISOR: u64 = 50;
 /// Differences below this fraction of the interval are noise and are left alone: a hundredth.
 const DEADBAND_DIVISOR: u64 = 100;
 
@@ -93,7 +93,7 @@ mod tests {
         let mut last = schedule.next(0, None, 0).at_ns;
         for _ in 0..40 {
             let at = schedule.next(last + 10 * MS, Some(700 * MS), 20 * MS).at_ns;
-            assert!(at - last >= 950 * MS && at - last <= 1_050 * MS, "{}", at - last);
+            assert!(at - last >= 980 * MS && at - last <= 1_020 * MS, "{}", at - last);
             last = at;
         }
         assert!((last % SECOND).abs_diff(680 * MS) < 10 * MS, "{}", last % SECOND);

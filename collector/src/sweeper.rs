@@ -4,17 +4,19 @@
 //! thread, by a bench or by a test. In the steady state a sweep makes no allocation per group: the finished
 //! [`Sweep`] is handed out behind an `Arc`, and the one before it is filled anew unless someone still holds it.
 
+mod report;
+
 use crate::clock::{Anchor, Clock, SystemClock};
 use crate::config::{Config, SourceChoice};
-use crate::cost::{Cost, Costs, Meter, Stage};
+use crate::cost::{Cost, Meter, Stage};
 use crate::created;
 use crate::detect;
 use crate::devices::Devices;
 use crate::discover::{Change, Discovery, GroupId};
 use crate::error::CollectorError;
-use crate::files::{self, BUFFER_BYTES, Budget, READ_FAULTS, ReadFault};
+use crate::files::{self, BUFFER_BYTES, Budget};
 use crate::group::{GroupFiles, Stillness, SweepContext};
-use crate::mounts::{FilePlan, Hierarchies, Version};
+use crate::mounts::{FilePlan, Hierarchies};
 use crate::names::Names;
 use crate::node::NodeReader;
 use crate::node_exporter::Places;
@@ -23,94 +25,11 @@ use crate::sample::{CpuMark, Reading, Sweep};
 use crate::slow::{Extras, NetworkOf, SlowTier};
 use crate::tracked::{Group, Kind, add};
 use crate::watches::Watches;
+pub use report::{Latest, Source, SweepReport};
 use rustix::fd::OwnedFd;
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-
-/// What values are made of on this machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
-    /// Control groups.
-    Cgroups(Version),
-    /// Processes of /proc.
-    Processes,
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Source::Cgroups(Version::V1) => "cgroup v1",
-            Source::Cgroups(Version::V2) => "cgroup v2",
-            Source::Cgroups(Version::Hybrid) => "cgroup v1 (hybrid)",
-            Source::Processes => "processes",
-        })
-    }
-}
-
-/// The last finished sweep, for any number of readers.
-#[derive(Debug, Default)]
-pub struct Latest(Mutex<Arc<Sweep>>);
-
-impl Latest {
-    /// The last finished sweep; [`Sweep::sequence`] is 0 before the first.
-    pub fn get(&self) -> Arc<Sweep> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn put(&self, sweep: Arc<Sweep>) -> Arc<Sweep> {
-        std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), sweep)
-    }
-}
-
-/// What one sweep cost and met.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct SweepReport {
-    /// Wall time from start to end, nanoseconds.
-    pub duration_ns: u64,
-    /// Pod groups.
-    pub pods: usize,
-    /// Container groups.
-    pub containers: usize,
-    /// Containers without a name that do not look like sandboxes.
-    pub unnamed_containers: usize,
-    /// Groups that appeared.
-    pub added: u64,
-    /// Groups that went.
-    pub removed: u64,
-    /// CPU counters that went back.
-    pub resets: u64,
-    /// Folders watched for groups that come and go.
-    pub watches: usize,
-    /// Watches that the kernel did not give, since the start.
-    pub watches_refused: u64,
-    /// Containers whose first process was found, or that turned out to be sandboxes.
-    pub started: u64,
-    /// Groups read because their last process ended, or their first came.
-    pub emptied: u64,
-    /// Pods and containers that are not followed, for there are too many.
-    pub left_out: u64,
-    /// What it cost, by stage.
-    pub costs: Costs,
-    /// Files that could not be read, in the order of [`READ_FAULTS`].
-    pub faults: [u64; READ_FAULTS.len()],
-}
-
-impl SweepReport {
-    /// Adds what is counted, not what is measured.
-    fn add_counts(&mut self, other: &SweepReport) {
-        self.added += other.added;
-        self.removed += other.removed;
-        self.resets += other.resets;
-        self.started += other.started;
-        self.emptied += other.emptied;
-        self.costs.add_all_to(Stage::Look, &other.costs);
-        for (count, more) in self.faults.iter_mut().zip(other.faults) {
-            *count += more;
-        }
-    }
-}
+use std::sync::Arc;
 
 /// Reads all groups of a machine, once per call.
 pub struct Sweeper {
@@ -318,7 +237,7 @@ impl Sweeper {
     fn read_emptied(&mut self, from: usize) {
         let anchor = Anchor::now(self.clock.as_ref());
         let emptied: HashSet<GroupId> = self.emptied.iter().skip(from).copied().collect();
-        let mut faults = |fault| count(&mut self.report, fault);
+        let mut faults = |fault| self.report.count(fault);
         let mut ctx = SweepContext {
             plan: &self.plan,
             trees: &self.trees,
@@ -438,7 +357,7 @@ impl Sweeper {
     }
 
     fn read_node_and_processes(&mut self, anchor: Anchor) -> Reading {
-        let mut faults = |fault| count(&mut self.report, fault);
+        let mut faults = |fault| self.report.count(fault);
         let mut ctx = SweepContext {
             plan: &self.plan,
             trees: &self.trees,
@@ -483,7 +402,7 @@ impl Sweeper {
     fn read_groups(&mut self, anchor: Anchor) {
         let (mut resets, mut started, mut slow) = (0, 0, Cost::default());
         let trusts_pods = self.on_cgroup_fs && self.discovery.is_told_of_all();
-        let mut faults = |fault| count(&mut self.report, fault);
+        let mut faults = |fault| self.report.count(fault);
         let mut ctx = SweepContext {
             plan: &self.plan,
             trees: &self.trees,
@@ -657,12 +576,6 @@ impl Sweeper {
             }
         }
         sums
-    }
-}
-
-fn count(report: &mut SweepReport, fault: ReadFault) {
-    if let Some(at) = READ_FAULTS.iter().position(|(kind, _)| *kind == fault) {
-        report.faults[at] += 1;
     }
 }
 
