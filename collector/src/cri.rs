@@ -1,6 +1,7 @@
 #![allow(clippy::disallowed_methods, reason = "connects to the container runtime's socket")]
 //! Names of pods and containers from the container runtime: CRI's `ListPodSandbox` and `ListContainers`, gRPC over a local
-//! socket; and what its images take: `ImageFsInfo`. Costs the cluster nothing.
+//! socket; what its images take: `ImageFsInfo`; and, where files do not tell it, what writable layers take:
+//! `ListContainerStats`. Costs the cluster nothing.
 //!
 //! Messages hold only the fields that are used; their numbers are those of kubernetes/cri-api `pkg/apis/runtime/v1/api.proto`.
 //! The whole list is asked for when new groups have no name: one question for any number of them.
@@ -104,6 +105,26 @@ struct ImageFsInfoResponse {
 }
 
 #[derive(Clone, PartialEq, Message)]
+struct ListContainerStatsResponse {
+    #[prost(message, repeated, tag = "1")]
+    stats: Vec<ContainerStats>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ContainerStats {
+    #[prost(message, optional, tag = "1")]
+    attributes: Option<ContainerAttributes>,
+    #[prost(message, optional, tag = "4")]
+    writable_layer: Option<FilesystemUsage>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ContainerAttributes {
+    #[prost(string, tag = "1")]
+    id: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
 struct FilesystemUsage {
     /// Unix nanoseconds.
     #[prost(int64, tag = "1")]
@@ -200,6 +221,17 @@ pub async fn store(socket: Option<&Path>) -> Result<Store, CriError> {
     answers.first().and_then(|answer| store_of(answer)).ok_or_else(|| no_message(socket))
 }
 
+/// What the writable layer of each container takes, by its id, of this socket or of the first of the usual ones that is there.
+/// The runtime looks at every container for it.
+///
+/// # Errors
+/// The runtime cannot be asked or refuses.
+pub async fn layers(socket: Option<&Path>) -> Result<HashMap<String, StoreUse>, CriError> {
+    let socket = socket.or_else(|| usual_sockets().next()).unwrap_or(Path::new(SOCKETS[0]));
+    let answers = ask(socket, &["RuntimeService/ListContainerStats"]).await?;
+    answers.first().and_then(|answer| layers_of(answer)).ok_or_else(|| no_message(socket))
+}
+
 fn no_message(socket: &Path) -> CriError {
     CriError::Io { socket: socket.to_owned(), reason: "an answer is no message".to_owned() }
 }
@@ -264,6 +296,13 @@ pub fn store_of(answer: &[u8]) -> Option<Store> {
     let ImageFsInfoResponse { image_filesystems, container_filesystems } = message(answer)?;
     let first = |all: Vec<FilesystemUsage>| all.into_iter().next().and_then(store_use);
     Some(Store { images: first(image_filesystems)?, containers: first(container_filesystems) })
+}
+
+/// What the body of the answer to `ListContainerStats` says of writable layers. `None` where it is no message.
+pub fn layers_of(answer: &[u8]) -> Option<HashMap<String, StoreUse>> {
+    let ListContainerStatsResponse { stats } = message(answer)?;
+    let layer = |stats: ContainerStats| Some((stats.attributes?.id, store_use(stats.writable_layer?)?));
+    Some(stats.into_iter().filter_map(layer).collect())
 }
 
 fn store_use(usage: FilesystemUsage) -> Option<StoreUse> {
@@ -449,6 +488,25 @@ mod tests {
         assert_eq!(of(vec![], vec![]), None);
         assert_eq!(of(vec![usage("", Some(1))], vec![]), None, "nowhere");
         assert_eq!(store_of(b"x"), None);
+    }
+
+    #[test]
+    fn what_layers_take() {
+        let stats = |id: &str, layer: Option<FilesystemUsage>| ContainerStats {
+            attributes: Some(ContainerAttributes { id: id.to_owned() }),
+            writable_layer: layer,
+        };
+        let answer = ListContainerStatsResponse {
+            stats: vec![
+                stats("a", Some(usage("/var/lib/containerd/zfs", Some(700)))),
+                stats("b", None),
+                ContainerStats { attributes: None, ..stats("c", Some(usage("/x", Some(1)))) },
+            ],
+        };
+        let found = layers_of(&framed(&answer)).unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!((found["a"].bytes, found["a"].unix_ms), (Some(700), 1_767_225_607_123));
+        assert_eq!(layers_of(b"x"), None);
     }
 
     #[tokio::test(start_paused = true)]

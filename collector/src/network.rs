@@ -13,7 +13,9 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 /// Most interfaces of a pod.
-const INTERFACES_LIMIT: usize = 64;
+const OF_POD_LIMIT: usize = 64;
+/// Most interfaces of the machine, which has one for each pod.
+const OF_NODE_LIMIT: usize = 1_024;
 /// Interfaces that are left out, by the starts of their lower-cased names: cAdvisor's list.
 const LEFT_OUT: [&str; 4] = ["lo", "veth", "docker", "nerdctl"];
 
@@ -34,24 +36,33 @@ pub fn read(
     let mut path = std::mem::take(ctx.path);
     path.clear();
     let _ = write!(path, "{pid}/net/dev");
-    let answered = read_file(&path, proc_root, known, interfaces, ctx);
+    let answered = read_file(&path, proc_root, known, interfaces, OF_POD_LIMIT, ctx);
     *ctx.path = path;
     answered
 }
 
-/// Reads the interfaces in a file below /proc. Whether it could be read.
-pub fn read_file(
+/// Reads the machine's interfaces, in this file below /proc. Whether it could be read.
+pub fn read_node(
     net_dev: &str,
     proc_root: &OwnedFd,
     known: &[Interface],
     interfaces: &mut Vec<Interface>,
     ctx: &mut SweepContext<'_>,
 ) -> bool {
+    read_file(net_dev, proc_root, known, interfaces, OF_NODE_LIMIT, ctx)
+}
+
+fn read_file(
+    net_dev: &str,
+    proc_root: &OwnedFd,
+    known: &[Interface],
+    interfaces: &mut Vec<Interface>,
+    limit: usize,
+    ctx: &mut SweepContext<'_>,
+) -> bool {
     let Ok(text) = files::read_at(proc_root, net_dev, ctx.buffer) else { return false };
-    for (name, counters) in parse::net_dev(text) {
-        if interfaces.len() < INTERFACES_LIMIT && !is_left_out(name) {
-            interfaces.push(interface(name, known, &counters));
-        }
+    for (name, counters) in parse::net_dev(text).filter(|(name, _)| !is_left_out(name)).take(limit) {
+        interfaces.push(interface(name, known, &counters));
     }
     true
 }

@@ -50,8 +50,8 @@ pub const SUMMARY_PATH: &str = "/stats/summary";
 /// Bodies of what Flyball alone has below `/stats` that are made at once; each may take tens of megabytes. Further requests
 /// wait.
 const BODIES_AT_ONCE: usize = 2;
-/// Bodies of [`CADVISOR_PATH`] and [`SUMMARY_PATH`] that are sent at once; each holds a sweep and the labels of all groups, some
-/// megabytes, until the client has it. Further requests wait.
+/// Bodies of [`CADVISOR_PATH`] and [`SUMMARY_PATH`] that are sent at once; each takes some kilobytes per group until the client has
+/// it: what is known of it and its labels, or its text. Further requests wait.
 const SENT_AT_ONCE: usize = 16;
 /// The machine under node_exporter's names.
 pub const NODE_PATH: &str = "/metrics/node";
@@ -343,7 +343,7 @@ impl CollectorHandler {
         response
     }
 
-    /// Only what goes before the first piece takes milliseconds, so that happens beside the threads that serve.
+    /// What goes before the first piece takes milliseconds, so that happens beside the threads that serve.
     async fn large(&self, wanted: Large, headers: &HeaderMap) -> Response {
         let sweep = self.agent.latest().get();
         if sweep.sequence == 0 && matches!(wanted, Large::Summary(_)) {
@@ -353,7 +353,7 @@ impl CollectorHandler {
         let Ok(place) = self.sent.clone().acquire_owned().await else {
             return text(StatusCode::SERVICE_UNAVAILABLE, "503 stopping\n");
         };
-        match tokio::task::spawn_blocking(move || facts.begin(wanted, sweep, gzip, place)).await {
+        match tokio::task::spawn_blocking(move || facts.begin(wanted, &sweep, gzip, place)).await {
             Ok(body) => answer(body, wanted.content_type()),
             Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "500 the body could not be made\n"),
         }

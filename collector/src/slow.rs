@@ -7,13 +7,14 @@
 //! holds them, so that nothing is allocated in the steady state.
 
 use crate::cost;
-use crate::details::{Details, Interface};
+use crate::details::{Details, Interface, MemoryDetails};
 use crate::devices;
 use crate::files::{self, ReadFault};
 use crate::group::{GroupFiles, SweepContext};
 use crate::members::{self, Members};
 use crate::network;
-use crate::parse;
+use crate::node_exporter::memory;
+use crate::parse::{self, Limit};
 use crate::readers::Pace;
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, RawDir};
@@ -241,8 +242,13 @@ fn read_processes(
     {
         to.disks.extend(devices::disk_totals(text));
     }
+    if extras.disks
+        && let Ok(text) = files::read_at(extras.proc_root, "meminfo", ctx.buffer)
+    {
+        limit_of_machine(text, &mut to.memory);
+    }
     if let NetworkOf::Node(net_dev) = extras.network {
-        network::read_file(net_dev, extras.proc_root, interfaces, &mut to.network, ctx);
+        network::read_node(net_dev, extras.proc_root, interfaces, &mut to.network, ctx);
     }
     let Some(tree) = ctx.trees.first() else { return };
     let of_group = extras.network == NetworkOf::Group;
@@ -278,6 +284,18 @@ fn read_processes(
                 let text = files::read_at(extras.proc_root, ctx.path.as_str(), ctx.buffer).ok()?;
                 parse::soft_limit(text, OPEN_FILES)
             });
+        }
+    }
+}
+
+/// The machine's root group has no limit but what there is, as cAdvisor has it too.
+fn limit_of_machine(meminfo: &[u8], to: &mut MemoryDetails) {
+    let total = |wanted: &str| {
+        memory::meminfo(meminfo).find(|(name, ..)| *name == wanted).map(|(_, bytes, _)| Limit::Bytes(bytes))
+    };
+    for (limit, name) in [(&mut to.limit, "MemTotal"), (&mut to.swap_limit, "SwapTotal")] {
+        if !matches!(limit, Some(Limit::Bytes(_))) {
+            *limit = total(name);
         }
     }
 }

@@ -122,7 +122,8 @@ async fn its_images_and_layers_are_in_the_summary() {
     let meter = DiskMeter::start(sweeper.latest(), Sources { names, store }, places, |_| {}).unwrap();
     let began = Instant::now();
     let runtime = loop {
-        let summary = summary(&sweeper.latest().get(), &meter.latest().get(), "node1", None, Extent::All);
+        let (sweep, disk) = (sweeper.latest().get(), meter.latest().get());
+        let summary = summary(&sweep, &disk, "node1", None, Extent::All);
         let summary = serde_json::to_value(summary).unwrap();
         let used = summary["node"]["runtime"]["imageFs"]["usedBytes"].as_u64();
         if used.is_some_and(|bytes| bytes >= 3 * MIB as u64) {

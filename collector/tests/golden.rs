@@ -119,7 +119,8 @@ fn check_cadvisor(machine: &Path, sweep: &Sweep) {
 
 /// The same sweep as `/stats/summary`, beside `stats-summary.json`.
 fn check_summary(machine: &Path, sweep: &Sweep) {
-    let summary = summary::summary(sweep, &DiskUse::default(), "node1", None, Extent::All);
+    let disk = DiskUse::default();
+    let summary = summary::summary(sweep, &disk, "node1", None, Extent::All);
     let body = serde_json::to_string_pretty(&summary).unwrap() + "\n";
     let path = machine.join("stats-summary.json");
     if std::env::var_os("FLYBALL_ACCEPT_GOLDEN").is_some() {

@@ -9,7 +9,7 @@
 mod cost;
 
 use flyball_collector::table::{Metric, markdown};
-use flyball_collector::{cadvisor, node_exporter, resource};
+use flyball_collector::{cadvisor, node_exporter, resource, summary};
 use std::path::Path;
 
 const HEAD: &str = "# Metrics of the collector
@@ -26,12 +26,32 @@ health of containers (`container_cpu_load_average_10s`, `container_cpu_load_d_av
 `machine_nvm_*`).
 ";
 
+const SUMMARY: &str = "## `/stats/summary`
+
+Fields by their path below a node, a pod or a container. `<place>` is `fs`, `runtime.imageFs`, `runtime.containerFs`, `rootfs`,
+`logs`, `volume` or `ephemeral-storage`.
+";
+
+fn fields() -> String {
+    let mut text = "| field | from | of the node |\n|---|---|---|\n".to_owned();
+    for row in &summary::ROWS {
+        let from = match (row.source.v1, row.source.v2) {
+            (v1, v2) if v1 == v2 => v1.to_owned(),
+            (v1, v2) => format!("v1: {v1}; v2: {v2}"),
+        };
+        let of_node = summary::node_words(row.name).unwrap_or_default();
+        text += &format!("| `{}` | {from} | {of_node} |\n", row.name);
+    }
+    text
+}
+
 fn page() -> String {
     let rows = |metrics: &[&Metric]| markdown(&metrics.iter().map(|metric| **metric).collect::<Vec<_>>());
     format!(
-        "{HEAD}\n## `/metrics/resource`\n\n{}\n## `/metrics/cadvisor`\n\n{}\n{}\n{}",
+        "{HEAD}\n## `/metrics/resource`\n\n{}\n## `/metrics/cadvisor`\n\n{}\n{SUMMARY}\n{}\n{}\n{}",
         rows(&resource::metrics()),
         rows(&cadvisor::metrics()),
+        fields(),
         node_exporter::PAGE,
         rows(&node_exporter::metrics())
     ) + &cost::page()

@@ -18,14 +18,12 @@ use crate::table::Metric;
 use families::{FAMILIES, Family};
 use flyball_model::exposition::{Format, MetricType, Writer};
 use std::sync::Arc;
-use subject::{Column, Devices, Line, Sink, Subject};
+use subject::{Column, Devices, Line, Sink, Subjects};
 
-/// Bytes of one series, roughly.
-const SERIES_BYTES: usize = 320;
-/// Bytes of a piece: it stays in the caches of a processor between being written, packed and encrypted.
-pub const PIECE_BYTES: usize = 64 * 1024;
-/// Bytes of the values that are gathered at once.
-const GATHERED_BYTES: usize = 1024 * 1024;
+/// Bytes of a piece. Sixteen of them are written before the first is encrypted, and should still be in a processor's caches then.
+pub const PIECE_BYTES: usize = 32 * 1024;
+/// Bytes of the values that are gathered at once: they stay in the caches until they are written.
+const GATHERED_BYTES: usize = 512 * 1024;
 
 /// All rows of the endpoint.
 pub fn metrics() -> Vec<&'static Metric> {
@@ -36,7 +34,7 @@ pub fn metrics() -> Vec<&'static Metric> {
 /// one.
 pub struct Writing {
     writer: Writer,
-    subjects: Vec<Subject>,
+    subjects: Subjects,
     devices: Arc<Devices>,
     /// Those to come, the next one last.
     families: Vec<&'static Family>,
@@ -68,7 +66,7 @@ impl Writing {
         let served = |family: &&'static Family| selection.has(&family.metric);
         Writing {
             writer,
-            subjects: Subject::all(sweep, disk, selection),
+            subjects: Subjects::of(sweep, disk, selection),
             devices: sweep.devices.clone(),
             families: FAMILIES.iter().copied().filter(served).rev().collect(),
             columns: Vec::new(),
@@ -82,7 +80,7 @@ impl Writing {
         while self.writer.written() < PIECE_BYTES {
             match self.columns.get(self.at.0) {
                 Some(column) => {
-                    self.at.1 = column.write(&mut self.writer, &self.subjects, self.at.1, PIECE_BYTES);
+                    self.at.1 = column.write(&mut self.writer, &self.subjects.labels, self.at.1, PIECE_BYTES);
                     if self.at.1 >= column.count() {
                         self.at = (self.at.0 + 1, 0);
                     }
@@ -100,7 +98,7 @@ impl Writing {
     /// Gathers the values of some families, group by group: what is known of a group comes from memory once for all of them,
     /// for that is what takes longest.
     fn gather(&mut self) {
-        let one = self.subjects.len().max(1) * size_of::<Line>();
+        let one = self.subjects.all.len().max(1) * size_of::<Line>();
         let at_once = (GATHERED_BYTES / one).clamp(1, self.families.len());
         let families = self.families.split_off(self.families.len() - at_once);
         self.columns.truncate(at_once);
@@ -110,7 +108,7 @@ impl Writing {
                 None => self.columns.push(Column::new(&family.metric)),
             }
         }
-        for subject in &self.subjects {
+        for subject in &self.subjects.all {
             for (family, column) in families.iter().rev().zip(&mut self.columns) {
                 (family.values)(subject, &mut Sink::new(column, &self.devices));
             }
@@ -128,7 +126,7 @@ pub fn render(
     format: Format,
 ) -> String {
     let mut writing = Writing::new(sweep, disk, machine, selection, format);
-    let mut body = String::with_capacity(writing.subjects.len() * writing.families.len() * SERIES_BYTES);
+    let mut body = String::new();
     while let Some(piece) = writing.next_piece() {
         body.push_str(&piece);
     }
@@ -164,6 +162,9 @@ fn write_version(writer: &mut Writer, machine: &Machine) {
 mod tests {
     use super::*;
     use crate::details::{Details, MemoryDetails, Tasks};
+    use crate::disk::mounted::MountedDisk;
+    use crate::disk::walk::Amount;
+    use crate::disk::{NodeUse, Space};
     use crate::sample::{ContainerReading, Cpu, Reading};
     use flyball_model::exposition::{Event, Reader};
     use std::collections::HashSet;
@@ -201,7 +202,7 @@ mod tests {
             let (disk, machine) = (DiskUse::default(), Machine::default());
             let mut writing = Writing::new(&sweep, &disk, &machine, &selection, Format::OpenMetrics10);
             let pieces: Vec<String> = std::iter::from_fn(|| writing.next_piece()).collect();
-            let most = PIECE_BYTES + 2 * SERIES_BYTES;
+            let most = PIECE_BYTES + 1_000;
             assert!(pieces.iter().all(|piece| !piece.is_empty() && piece.len() < most), "{containers}");
             assert_eq!(pieces.len() > 3, containers >= 1_000, "{} pieces", pieces.len());
             let body = pieces.concat();
@@ -216,6 +217,27 @@ mod tests {
             // CPU time, when it was seen, processes, and page faults of every other; version, two gauges of errors.
             assert_eq!(samples, containers * 3 + containers.div_ceil(2) + 3);
             assert_eq!(series.len(), samples);
+        }
+    }
+
+    #[test]
+    fn the_machines_disks_are_shown_with_it() {
+        let disk = MountedDisk {
+            device: "/dev/sda1".to_owned(),
+            amount: Amount { bytes: 600, inodes: 30 },
+            space: Space { capacity_bytes: 1_000, available_bytes: 300, inodes: 50, inodes_free: 20 },
+            unix_ms: 1_700_000_000_000,
+        };
+        let node = NodeUse { disks: vec![disk], ..NodeUse::default() };
+        let disk = DiskUse { node, ..DiskUse::default() };
+        let (machine, selection) = (Machine::default(), Selection::default());
+        let body = render(&sweep(1), &disk, &machine, &selection, Format::Text004);
+        let labels = r#"{container="",device="/dev/sda1",id="/",image="",name="",namespace="",pod=""}"#;
+        for (name, value) in
+            [("usage_bytes", 600), ("limit_bytes", 1_000), ("inodes_total", 50), ("inodes_free", 20)]
+        {
+            let line = format!("container_fs_{name}{labels} {value} 1700000000000\n");
+            assert!(body.contains(&line), "{line}{body}");
         }
     }
 }

@@ -3,9 +3,11 @@
 //! own, beside the sweeps.
 //!
 //! * **Writable layer**: the upper folder of the overlay that is the root of the container's first process, by that
-//!   process's mountinfo; so every runtime that uses overlays is understood, whatever its folders are called.
+//!   process's mountinfo; so every runtime that uses overlays is understood, whatever its folders are called. Where that cannot
+//!   be measured (other kinds of layers, virtual machines) what the runtime says of it, where it is asked for names.
 //! * **Logs**: the files directly in `<logs>/<namespace>_<pod>_<uid>/<container>/`, as every kubelet lays them out and counts
 //!   them; and those directly in the pod's own folder of logs.
+//! * **The machine's disks**: the block devices that are mounted, whole, as [`mounted`] finds them.
 //! * **Volumes**: those that a kubelet measures, see [`volumes`]. A mount that does not answer delays nobody: it is asked as
 //!   [`crate::node_exporter::statfs`] asks, and has no figure.
 //!
@@ -15,18 +17,21 @@
 //! not read is absent.
 
 pub mod claims;
+pub mod mounted;
 pub mod places;
 mod pods;
 pub mod volumes;
 pub mod walk;
 
 use crate::cost::{Cost, Meter};
+use crate::files::BUFFER_BYTES;
 use crate::names::Names;
 use crate::node_exporter::statfs::Statfs;
 use crate::runtime_store::{LatestStore, StoreUse};
 use crate::sample::Sweep;
 use crate::sweeper::Latest;
 use claims::{Mounted, Sight};
+use mounted::MountedDisk;
 use places::{Places, upper_folder};
 use pods::Claims;
 use std::collections::HashMap;
@@ -117,9 +122,11 @@ pub struct DiskUse {
     pub node: NodeUse,
 }
 
-/// The file systems of the node that a kubelet looks after, whole.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// The file systems of the node, whole.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NodeUse {
+    /// Those of block devices, by the device's name.
+    pub disks: Vec<MountedDisk>,
     /// The one with the kubelet's folder.
     pub kubelet: Option<Use>,
     /// The one with the runtime's images.
@@ -257,7 +264,10 @@ fn round(
     is_stopped: impl Fn() -> bool,
 ) -> Option<DiskUse> {
     let mut walker = Walker::default();
-    let mut found = DiskUse { node: node(places, &sources.store), ..DiskUse::default() };
+    let node = NodeUse { disks: mounted::disks(places, statfs), ..node(places, &sources.store) };
+    let mut found = DiskUse { node, ..DiskUse::default() };
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let (layers, mut all_seen) = (sources.store.layers(), true);
     let table = sources.names.table();
     let spec = |uid: &str| table.volumes(uid).map_or(&[][..], |volumes| volumes);
     let mut sights: HashMap<&str, Vec<Sight>> = HashMap::new();
@@ -265,10 +275,12 @@ fn round(
         if is_stopped() {
             return None;
         }
-        let mountinfo = places.first_pid(&container.path).and_then(|pid| places.mountinfo(pid));
+        let mountinfo = places.first_pid(&container.path, &mut buffer).and_then(|pid| places.mountinfo(pid));
         let upper = mountinfo.as_deref().and_then(upper_folder);
-        let root = upper.and_then(|upper| measure(&mut walker, &places.on_host(&upper)));
         let name = container.name.as_deref();
+        let root = upper.and_then(|upper| measure(&mut walker, &places.on_host(&upper)));
+        all_seen &= root.is_some() || name.is_none();
+        let root = root.or_else(|| of_runtime(layers.get(&*container.id)?, places));
         if let (Some(name), Some(mountinfo)) = (name, &mountinfo) {
             let seen = claims::sights(&name.container, mountinfo, spec(&container.pod_uid));
             sights.entry(&container.pod_uid).or_default().extend(seen);
@@ -282,6 +294,7 @@ fn round(
             found.containers.insert(container.id.clone(), ContainerUse { root, logs });
         }
     }
+    sources.store.want_layers(!all_seen);
     let mounted = if sights.values().all(Vec::is_empty) { Vec::new() } else { of_pods(places) };
     for pod in &sweep.pods {
         if is_stopped() {
@@ -319,7 +332,7 @@ fn node(places: &Places, store: &LatestStore) -> NodeUse {
             space: used.space,
             unix_ms: used.unix_ms,
         });
-        return NodeUse { kubelet, images: files, containers: files };
+        return NodeUse { kubelet, images: files, containers: files, ..NodeUse::default() };
     };
     let of = |told: &StoreUse| {
         let files = whole(&places.on_host(&told.mountpoint));
@@ -329,7 +342,14 @@ fn node(places: &Places, store: &LatestStore) -> NodeUse {
     };
     // As a kubelet has it: one that does not tell them apart has both in one place.
     let containers = store.containers.as_ref().unwrap_or(&store.images);
-    NodeUse { kubelet, images: of(&store.images), containers: of(containers) }
+    NodeUse { kubelet, images: of(&store.images), containers: of(containers), ..NodeUse::default() }
+}
+
+/// What a runtime says of a writable layer.
+fn of_runtime(told: &StoreUse, places: &Places) -> Option<Use> {
+    let amount = Amount { bytes: told.bytes?, inodes: told.inodes.unwrap_or_default() };
+    let used = in_place(amount, &places.on_host(&told.mountpoint))?;
+    Some(Use { unix_ms: told.unix_ms, ..used })
 }
 
 fn measure(walker: &mut Walker, folder: &Path) -> Option<Use> {
@@ -392,5 +412,52 @@ impl Default for DiskConfig {
                 .map(PathBuf::from)
                 .to_vec(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::{ContainerName, PodName};
+    use crate::sample::{ContainerReading, Reading};
+
+    #[test]
+    fn a_layer_that_no_file_tells_of_is_what_the_runtime_says() {
+        let host = tempfile::tempdir().unwrap();
+        let config = DiskConfig { host_root: host.path().to_owned(), ..DiskConfig::default() };
+        let places = Places::new(config, host.path(), host.path());
+        let pod = Arc::new(PodName { namespace: "shop".to_owned(), pod: "web".to_owned() });
+        let name =
+            ContainerName { container: "app".to_owned(), pod, image: String::new(), started_unix_ms: None };
+        let container = ContainerReading {
+            id: "id".into(),
+            pod_uid: "uid".into(),
+            name: Some(Arc::new(name)),
+            pod_name: None,
+            looks_like_sandbox: false,
+            reading: Reading::default(),
+            path: "/kubepods/poduid/id".into(),
+            details: Arc::default(),
+        };
+        let sweep = Sweep { sequence: 1, containers: vec![container], ..Sweep::default() };
+        let sources = Sources::default();
+        let mut statfs = Statfs::new(pods::ask_mount);
+        let mut root = || {
+            let round = round(&sweep, &sources, &places, &mut statfs, || false).unwrap();
+            round.containers.get("id").and_then(|used| used.root)
+        };
+        assert_eq!(root(), None);
+        assert!(sources.store.wants_layers());
+        let told = StoreUse {
+            mountpoint: PathBuf::from("/"),
+            bytes: Some(104_857_600),
+            inodes: Some(3),
+            unix_ms: 1_700_000_000_000,
+        };
+        sources.store.put_layers(HashMap::from([("id".to_owned(), told)]));
+        let found = root().unwrap();
+        assert_eq!(found.amount, Amount { bytes: 104_857_600, inodes: 3 });
+        assert_eq!(found.unix_ms, 1_700_000_000_000);
+        assert!(found.space.is_some());
     }
 }

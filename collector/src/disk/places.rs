@@ -3,7 +3,7 @@
 
 use super::DiskConfig;
 use super::volumes::{self, Method};
-use crate::files::{self, BUFFER_BYTES};
+use crate::files;
 use crate::members::Members;
 use std::path::{Path, PathBuf};
 
@@ -28,10 +28,10 @@ impl Places {
     }
 
     /// The first process of a group that can be seen.
-    pub fn first_pid(&self, group: &str) -> Option<u32> {
+    pub fn first_pid(&self, group: &str, buffer: &mut [u8]) -> Option<u32> {
         let tree = files::open_folder(&self.groups).ok()?;
         let mut path = group.trim_start_matches('/').to_owned();
-        Members::of(&tree, &mut path, &mut vec![0; BUFFER_BYTES]).ok()?.pids().first().copied()
+        Members::of(&tree, &mut path, buffer).ok()?.pids().first().copied()
     }
 
     /// The mounts of a process.

@@ -100,7 +100,7 @@ pub fn ask_mount(path: &Path) -> Answer {
 }
 
 /// Used and left, as a kubelet counts. `None` where a file system contradicts itself.
-fn sizes(stat: &Stat) -> Option<(Amount, Space)> {
+pub(super) fn sizes(stat: &Stat) -> Option<(Amount, Space)> {
     let whole = |value: f64| (value >= 0.0).then_some(value as u64);
     let amount = Amount {
         bytes: whole(stat.size_bytes - stat.free_bytes)?,

@@ -3,21 +3,22 @@
 use super::text_of;
 use crate::cadvisor::PIECE_BYTES;
 use crate::cost::{Cost, Meter, Stage};
-use crate::disk::{DiskMeter, DiskUse};
+use crate::disk::DiskMeter;
 use crate::machine::MachineFacts;
 use crate::own::SweepMetrics;
 use crate::sample::Sweep;
 use crate::selection::Selection;
-use crate::summary::{Extent, Rlimit};
+use crate::summary::Extent;
 use crate::{cadvisor, explain, node, resource, summary};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use flyball_apiserver::pieces::{self, Pieces};
-use flyball_apiserver::{Response, full};
+use flyball_apiserver::{BoxError, Response, full};
 use flyball_model::exposition::Format;
 use http::{HeaderMap, HeaderValue, header};
-use std::io::Write;
+use serde::Serialize;
+use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OwnedSemaphorePermit;
@@ -51,35 +52,38 @@ impl Facts {
         body
     }
 
-    /// Begins a large body. `place`: is given back with its last byte.
+    /// Begins a large body, which holds nothing of the sweep when this returns: whoever takes it slowly takes no sweep's memory.
+    /// `place`: is given back with its last byte.
     pub(super) fn begin(
         self: &Arc<Facts>,
         wanted: Large,
-        sweep: Arc<Sweep>,
+        sweep: &Sweep,
         gzip: bool,
         place: OwnedSemaphorePermit,
     ) -> Body {
         let mut meter = Meter::start();
         let disk = self.disk.as_ref().map(|disk| disk.latest().get()).unwrap_or_default();
-        let kind = match wanted {
-            Large::Cadvisor(format) if sweep.sequence == 0 => {
-                return Body::new(cadvisor::render_error(format), gzip);
-            }
+        match wanted {
+            Large::Cadvisor(format) if sweep.sequence == 0 => Body::new(cadvisor::render_error(format), gzip),
             Large::Cadvisor(format) => {
                 let machine = self.machine.get();
-                Kind::Cadvisor(cadvisor::Writing::new(&sweep, &disk, &machine, &self.selection, format))
+                let writing = cadvisor::Writing::new(sweep, &disk, &machine, &self.selection, format);
+                let spent = meter.lap();
+                let metrics = self.metrics.clone();
+                Body::in_pieces(Sending { writing, metrics, spent, _place: place }, gzip)
             }
             Large::Summary(extent) => {
                 let rlimit = node::rlimit(&self.proc_root, sweep.finished_unix_ms);
-                Kind::Summary(summary::Writing::new(&sweep), sweep, disk, rlimit, extent)
+                let summary = summary::summary(sweep, &disk, &self.node_name, rlimit, extent);
+                let body = Body::json(&summary, gzip, place);
+                self.metrics.observe_cost(Stage::Render, meter.lap());
+                body
             }
-        };
-        let spent = meter.lap();
-        Body::in_pieces(Sending { kind, facts: self.clone(), spent, _place: place }, gzip)
+        }
     }
 }
 
-/// A body that is made while it is sent: tens of megabytes, or some.
+/// A body of tens of megabytes, or some.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Large {
     Cadvisor(Format),
@@ -95,29 +99,18 @@ impl Large {
     }
 }
 
-enum Kind {
-    Cadvisor(cadvisor::Writing),
-    Summary(summary::Writing, Arc<Sweep>, Arc<DiskUse>, Option<Rlimit>, Extent),
-}
-
-/// One of them on its way.
-struct Sending {
-    kind: Kind,
-    facts: Arc<Facts>,
-    spent: Cost,
-    _place: OwnedSemaphorePermit,
+/// A body on its way that is made while it is sent.
+pub(super) struct Sending {
+    pub(super) writing: cadvisor::Writing,
+    pub(super) metrics: SweepMetrics,
+    pub(super) spent: Cost,
+    pub(super) _place: OwnedSemaphorePermit,
 }
 
 impl Pieces for Sending {
     fn next(&mut self, out: &mut Vec<u8>) -> bool {
         let mut meter = Meter::start();
-        let more = match &mut self.kind {
-            Kind::Cadvisor(writing) => next_piece(writing, out),
-            Kind::Summary(writing, sweep, disk, rlimit, extent) => {
-                let (node_name, rlimit, extent) = (&*self.facts.node_name, *rlimit, *extent);
-                writing.piece(&summary::Seen { sweep, disk, node_name, rlimit, extent }, PIECE_BYTES, out)
-            }
-        };
+        let more = next_piece(&mut self.writing, out);
         self.spent.add(meter.lap());
         more
     }
@@ -137,7 +130,7 @@ fn next_piece(writing: &mut cadvisor::Writing, out: &mut Vec<u8>) -> bool {
 
 impl Drop for Sending {
     fn drop(&mut self) {
-        self.facts.metrics.observe_cost(Stage::Render, self.spent);
+        self.metrics.observe_cost(Stage::Render, self.spent);
     }
 }
 
@@ -161,8 +154,27 @@ impl Body {
         Body { body: full(bytes), gzip }
     }
 
+    /// Made at once, packed where that is wanted. `place`: is given back when the client has all of it.
+    pub(super) fn json(value: &impl Serialize, gzip: bool, place: OwnedSemaphorePermit) -> Body {
+        // Numbers and text only, into memory: nothing that could fail.
+        let written = match gzip {
+            true => {
+                let encoder = GzEncoder::new(Vec::new(), Compression::fast());
+                let mut encoder = BufWriter::with_capacity(PIECE_BYTES, encoder);
+                let written = serde_json::to_writer(&mut encoder, value).map_err(std::io::Error::from);
+                written.and_then(|()| encoder.into_inner()?.finish())
+            }
+            false => serde_json::to_vec(value).map_err(std::io::Error::from),
+        };
+        let whole = written.map(Bytes::from).map_err(BoxError::from);
+        let sent = futures_util::stream::unfold((Some(whole), place), async |(whole, place)| {
+            Some((whole?, (None, place)))
+        });
+        Body { body: flyball_apiserver::stream(sent), gzip }
+    }
+
     /// Whole if it is one piece, else made while it is sent.
-    fn in_pieces(mut pieces: impl Pieces, gzip: bool) -> Body {
+    pub(super) fn in_pieces(mut pieces: impl Pieces, gzip: bool) -> Body {
         let mut first = Vec::new();
         if pieces.next(&mut first) {
             return Body { body: pieces::streamed(first, pieces, gzip), gzip };

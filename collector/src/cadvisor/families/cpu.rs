@@ -1,126 +1,71 @@
 //! CPU time and its limit in force.
 
-use super::{Family, GROUP, details, seconds};
+use super::{Family, details, seconds};
 use crate::cadvisor::subject::{Place, Sink, Subject};
 use crate::readers::finite;
-use crate::table::{Metric, Sets, Source};
-use flyball_model::exposition::MetricType::Counter;
+use crate::table::Source;
 use flyball_model::exposition::Number::{self, Count};
 
 /// The rows.
 pub(super) const FAMILIES: &[Family] = &[
-    Family {
-        metric: Metric {
-            unit: None,
-            sets: Sets::FULL,
-            ..Metric::new(
-                "container_cpu_cfs_burst_periods_total",
-                Counter,
-                GROUP,
-                "Number of elapsed period intervals in which bursts occur.",
-                Source::both("cpu.stat nr_bursts"),
-            )
-        },
-        values: |s, sink| limited(s, sink, s.details.cpu.burst_periods.map(Count)),
-    },
-    Family {
-        metric: Metric {
-            unit: Some("seconds"),
-            sets: Sets::FULL,
-            ..Metric::new(
-                "container_cpu_cfs_burst_seconds_total",
-                Counter,
-                GROUP,
-                "Total time duration the container bursts beyond its quota.",
-                Source { v1: "cpu.stat burst_time", v2: "cpu.stat burst_usec" },
-            )
-        },
-        values: |s, sink| limited(s, sink, seconds(s.details.cpu.burst_ns)),
-    },
-    Family {
-        metric: Metric {
-            unit: None,
-            sets: Sets::FULL.and(Sets::DASHBOARDS),
-            ..Metric::new(
-                "container_cpu_cfs_periods_total",
-                Counter,
-                GROUP,
-                "Number of elapsed enforcement period intervals.",
-                Source::both("cpu.stat nr_periods"),
-            )
-        },
-        values: |s, sink| limited(s, sink, s.details.cpu.periods.map(Count)),
-    },
-    Family {
-        metric: Metric {
-            unit: None,
-            sets: Sets::FULL.and(Sets::DASHBOARDS),
-            ..Metric::new(
-                "container_cpu_cfs_throttled_periods_total",
-                Counter,
-                GROUP,
-                "Number of throttled period intervals.",
-                Source::both("cpu.stat nr_throttled"),
-            )
-        },
-        values: |s, sink| limited(s, sink, s.details.cpu.throttled_periods.map(Count)),
-    },
-    Family {
-        metric: Metric {
-            unit: Some("seconds"),
-            sets: Sets::FULL,
-            ..Metric::new(
-                "container_cpu_cfs_throttled_seconds_total",
-                Counter,
-                GROUP,
-                "Total time duration the container has been throttled.",
-                Source { v1: "cpu.stat throttled_time", v2: "cpu.stat throttled_usec" },
-            )
-        },
-        values: |s, sink| limited(s, sink, seconds(s.details.cpu.throttled_ns)),
-    },
-    Family {
-        metric: Metric {
-            unit: Some("seconds"),
-            sets: Sets::FULL,
-            ..Metric::new(
-                "container_cpu_system_seconds_total",
-                Counter,
-                GROUP,
-                "Cumulative system cpu time consumed in seconds.",
-                Source { v1: "cpuacct.stat system", v2: "cpu.stat system_usec" },
-            )
-        },
-        values: |s, sink| details(s, sink, seconds(s.details.cpu.system_ns)),
-    },
-    Family {
-        metric: Metric {
-            unit: Some("seconds"),
-            sets: Sets::FULL.and(Sets::DASHBOARDS).and(Sets::RESOURCE),
-            ..Metric::new(
-                "container_cpu_usage_seconds_total",
-                Counter,
-                &["container", "cpu", "id", "image", "name", "namespace", "pod"],
-                "Cumulative cpu time consumed in seconds.",
-                Source { v1: "cpuacct.usage", v2: "cpu.stat usage_usec" },
-            )
-        },
-        values: |s, sink| cpu_usage(s, sink),
-    },
-    Family {
-        metric: Metric {
-            unit: Some("seconds"),
-            sets: Sets::FULL,
-            ..Metric::new(
-                "container_cpu_user_seconds_total",
-                Counter,
-                GROUP,
-                "Cumulative user cpu time consumed in seconds.",
-                Source { v1: "cpuacct.stat user", v2: "cpu.stat user_usec" },
-            )
-        },
-        values: |s, sink| details(s, sink, seconds(s.details.cpu.user_ns)),
-    },
+    Family::counter(
+        "container_cpu_cfs_burst_periods_total",
+        "Number of elapsed period intervals in which bursts occur.",
+        Source::both("cpu.stat nr_bursts"),
+        |s, sink| limited(s, sink, s.details.cpu.burst_periods.map(Count)),
+    ),
+    Family::counter(
+        "container_cpu_cfs_burst_seconds_total",
+        "Total time duration the container bursts beyond its quota.",
+        Source { v1: "cpu.stat burst_time", v2: "cpu.stat burst_usec" },
+        |s, sink| limited(s, sink, seconds(s.details.cpu.burst_ns)),
+    )
+    .unit("seconds"),
+    Family::counter(
+        "container_cpu_cfs_periods_total",
+        "Number of elapsed enforcement period intervals.",
+        Source::both("cpu.stat nr_periods"),
+        |s, sink| limited(s, sink, s.details.cpu.periods.map(Count)),
+    )
+    .dashboards(),
+    Family::counter(
+        "container_cpu_cfs_throttled_periods_total",
+        "Number of throttled period intervals.",
+        Source::both("cpu.stat nr_throttled"),
+        |s, sink| limited(s, sink, s.details.cpu.throttled_periods.map(Count)),
+    )
+    .dashboards(),
+    Family::counter(
+        "container_cpu_cfs_throttled_seconds_total",
+        "Total time duration the container has been throttled.",
+        Source { v1: "cpu.stat throttled_time", v2: "cpu.stat throttled_usec" },
+        |s, sink| limited(s, sink, seconds(s.details.cpu.throttled_ns)),
+    )
+    .unit("seconds"),
+    Family::counter(
+        "container_cpu_system_seconds_total",
+        "Cumulative system cpu time consumed in seconds.",
+        Source { v1: "cpuacct.stat system", v2: "cpu.stat system_usec" },
+        |s, sink| details(s, sink, seconds(s.details.cpu.system_ns)),
+    )
+    .unit("seconds"),
+    Family::counter(
+        "container_cpu_usage_seconds_total",
+        "Cumulative cpu time consumed in seconds.",
+        Source { v1: "cpuacct.usage", v2: "cpu.stat usage_usec" },
+        cpu_usage,
+    )
+    .labels(&["container", "cpu", "id", "image", "name", "namespace", "pod"])
+    .unit("seconds")
+    .dashboards()
+    .resource(),
+    Family::counter(
+        "container_cpu_user_seconds_total",
+        "Cumulative user cpu time consumed in seconds.",
+        Source { v1: "cpuacct.stat user", v2: "cpu.stat user_usec" },
+        |s, sink| details(s, sink, seconds(s.details.cpu.user_ns)),
+    )
+    .unit("seconds"),
 ];
 
 /// As cAdvisor: only groups with a quota have a bandwidth limit to speak of.

@@ -3,54 +3,37 @@
 use super::Family;
 use crate::cadvisor::subject::{Place, Sink, Subject};
 use crate::details::HugePages;
-use crate::table::{Metric, Sets, Source};
-use flyball_model::exposition::MetricType::{Counter, Gauge};
+use crate::table::Source;
 use flyball_model::exposition::Number::Count;
+
+/// Labels of what is counted by size of page.
+const PAGE_SIZE: &[&str] = &["container", "id", "image", "name", "namespace", "pagesize", "pod"];
 
 /// The rows.
 pub(super) const FAMILIES: &[Family] = &[
-    Family {
-        metric: Metric {
-            unit: None,
-            sets: Sets::FULL,
-            ..Metric::new(
-                "container_hugetlb_failcnt",
-                Counter,
-                &["container", "id", "image", "name", "namespace", "pagesize", "pod"],
-                "Number of hugepage usage hits limits",
-                Source { v1: "hugetlb.SIZE.failcnt", v2: "hugetlb.SIZE.events max" },
-            )
-        },
-        values: |s, sink| huge_pages(s, sink, |pages| pages.limit_hits),
-    },
-    Family {
-        metric: Metric {
-            unit: Some("bytes"),
-            sets: Sets::FULL,
-            ..Metric::new(
-                "container_hugetlb_max_usage_bytes",
-                Gauge,
-                &["container", "id", "image", "name", "namespace", "pagesize", "pod"],
-                "Maximum hugepage usages recorded in bytes",
-                Source { v1: "hugetlb.SIZE.max_usage_in_bytes", v2: "none" },
-            )
-        },
-        values: |s, sink| huge_pages(s, sink, |pages| pages.max_usage_bytes),
-    },
-    Family {
-        metric: Metric {
-            unit: Some("bytes"),
-            sets: Sets::FULL,
-            ..Metric::new(
-                "container_hugetlb_usage_bytes",
-                Gauge,
-                &["container", "id", "image", "name", "namespace", "pagesize", "pod"],
-                "Current hugepage usage in bytes",
-                Source { v1: "hugetlb.SIZE.usage_in_bytes", v2: "hugetlb.SIZE.current" },
-            )
-        },
-        values: |s, sink| huge_pages(s, sink, |pages| pages.usage_bytes),
-    },
+    Family::counter(
+        "container_hugetlb_failcnt",
+        "Number of hugepage usage hits limits",
+        Source { v1: "hugetlb.SIZE.failcnt", v2: "hugetlb.SIZE.events max" },
+        |s, sink| huge_pages(s, sink, |pages| pages.limit_hits),
+    )
+    .labels(PAGE_SIZE),
+    Family::gauge(
+        "container_hugetlb_max_usage_bytes",
+        "Maximum hugepage usages recorded in bytes",
+        Source { v1: "hugetlb.SIZE.max_usage_in_bytes", v2: "none" },
+        |s, sink| huge_pages(s, sink, |pages| pages.max_usage_bytes),
+    )
+    .labels(PAGE_SIZE)
+    .unit("bytes"),
+    Family::gauge(
+        "container_hugetlb_usage_bytes",
+        "Current hugepage usage in bytes",
+        Source { v1: "hugetlb.SIZE.usage_in_bytes", v2: "hugetlb.SIZE.current" },
+        |s, sink| huge_pages(s, sink, |pages| pages.usage_bytes),
+    )
+    .labels(PAGE_SIZE)
+    .unit("bytes"),
 ];
 
 fn huge_pages(s: &Subject, sink: &mut Sink<'_>, field: fn(&HugePages) -> Option<u64>) {

@@ -1,60 +1,42 @@
 //! When a group was made, started and seen.
 
-use super::{Family, GROUP};
+use super::Family;
 use crate::cadvisor::subject::{Sink, Subject};
-use crate::table::{Metric, Sets, Source};
-use flyball_model::exposition::MetricType::Gauge;
+use crate::table::Source;
 use flyball_model::exposition::Number::{self, Count, Float, Scaled};
+
+const CREATED: Source = Source {
+    v1: "created_at of the container runtime, else the lowest time of the group's folders and their \
+         cgroup.clone_children",
+    v2: "created_at of the container runtime, else the lower time of the group's folder and its cgroup.events",
+};
+const STARTED: Source = Source::both(
+    "/proc/PID/stat starttime of its first process; pod status where that cannot be seen, else when it was made",
+);
 
 /// The rows.
 pub(super) const FAMILIES: &[Family] = &[
-    Family {
-        metric: Metric {
-            unit: Some("seconds"),
-            sets: Sets::FULL,
-            ..Metric::new(
-                "container_creation_time_seconds",
-                Gauge,
-                GROUP,
-                "Container creation time since unix epoch in seconds.",
-                Source {
-                    v1: "created_at of the container runtime, else the lowest time of the group's folders and their cgroup.clone_children",
-                    v2: "created_at of the container runtime, else the lower time of the group's folder and its cgroup.events",
-                },
-            )
-        },
-        values: |s, sink| created(s, sink),
-    },
-    Family {
-        metric: Metric {
-            unit: None,
-            sets: Sets::FULL,
-            ..Metric::new(
-                "container_last_seen",
-                Gauge,
-                GROUP,
-                "Last time a container was seen by the exporter",
-                Source::both("clock"),
-            )
-        },
-        values: |s, sink| last_seen(s, sink),
-    },
-    Family {
-        metric: Metric {
-            unit: Some("seconds"),
-            sets: Sets::FULL.and(Sets::RESOURCE),
-            ..Metric::new(
-                "container_start_time_seconds",
-                Gauge,
-                GROUP,
-                "Start time of the container since unix epoch in seconds.",
-                Source::both(
-                    "/proc/PID/stat starttime of its first process; pod status where that cannot be seen",
-                ),
-            )
-        },
-        values: |s, sink| start(s, sink),
-    },
+    Family::gauge(
+        "container_creation_time_seconds",
+        "Container creation time since unix epoch in seconds.",
+        CREATED,
+        created,
+    )
+    .unit("seconds"),
+    Family::gauge(
+        "container_last_seen",
+        "Last time a container was seen by the exporter",
+        Source::both("clock"),
+        last_seen,
+    ),
+    Family::gauge(
+        "container_start_time_seconds",
+        "Start time of the container since unix epoch in seconds.",
+        STARTED,
+        start,
+    )
+    .unit("seconds")
+    .resource(),
 ];
 
 /// A moment; before 1970 as what it is.
@@ -68,8 +50,9 @@ fn last_seen(s: &Subject, sink: &mut Sink<'_>) {
     sink.put(s, seconds.map(Count), unix_ms);
 }
 
+/// As cAdvisor: a group that starts no process of its own, such as a pod's, has started when it was made.
 fn start(s: &Subject, sink: &mut Sink<'_>) {
-    let start = s.reading.start_unix_ms.filter(|unix_ms| *unix_ms > 0);
+    let start = s.reading.start_unix_ms.or(s.reading.created_unix_ms).filter(|unix_ms| *unix_ms > 0);
     sink.put(s, start.map(unix_seconds), None);
 }
 

@@ -6,7 +6,8 @@
 
 use super::subject::{Sink, Subject};
 use crate::parse::Limit;
-use crate::table::Metric;
+use crate::table::{Metric, Sets, Source};
+use flyball_model::exposition::MetricType;
 use flyball_model::exposition::Number::{self, Scaled};
 use std::sync::LazyLock;
 
@@ -25,7 +26,52 @@ pub struct Family {
     /// The row.
     pub metric: Metric,
     /// Writes the group's values, if it has any.
-    pub values: fn(&Subject, &mut Sink<'_>),
+    pub values: Values,
+}
+
+type Values = fn(&Subject, &mut Sink<'_>);
+
+impl Family {
+    const fn new(
+        name: &'static str,
+        kind: MetricType,
+        help: &'static str,
+        source: Source,
+        values: Values,
+    ) -> Family {
+        Family { metric: Metric::new(name, kind, GROUP, help, source), values }
+    }
+
+    const fn counter(name: &'static str, help: &'static str, source: Source, values: Values) -> Family {
+        Family::new(name, MetricType::Counter, help, source, values)
+    }
+
+    const fn gauge(name: &'static str, help: &'static str, source: Source, values: Values) -> Family {
+        Family::new(name, MetricType::Gauge, help, source, values)
+    }
+
+    /// With these labels in place of the common ones.
+    const fn labels(mut self, labels: &'static [&'static str]) -> Family {
+        self.metric.labels = labels;
+        self
+    }
+
+    const fn unit(mut self, unit: &'static str) -> Family {
+        self.metric.unit = Some(unit);
+        self
+    }
+
+    /// Also in the set of the dashboards.
+    const fn dashboards(mut self) -> Family {
+        self.metric.sets = self.metric.sets.and(Sets::DASHBOARDS);
+        self
+    }
+
+    /// Also in the set of a kubelet's `/metrics/resource`.
+    const fn resource(mut self) -> Family {
+        self.metric.sets = self.metric.sets.and(Sets::RESOURCE);
+        self
+    }
 }
 
 /// All of them, by name.
