@@ -52,6 +52,9 @@ fn path(args: &ExplainMetricArgs, namespace: &str) -> String {
     if let Some(container) = &args.container {
         path += &format!("&container={}", query::encode(container));
     }
+    if let Some(id) = &args.id {
+        path += &format!("&id={}", query::encode(id));
+    }
     path
 }
 
@@ -210,7 +213,7 @@ fn told(answer: &Value) -> String {
         if !reading["value"].is_null() {
             line("  Value:", text(&reading["value"]));
         }
-        for endpoint in ["/metrics/cadvisor", "/metrics/resource", "/metrics/node"] {
+        for endpoint in ["/metrics/cadvisor", "/metrics/resource", "/metrics/node", "/stats/summary"] {
             for series in reading["exposed"][endpoint].as_array().unwrap_or(&none) {
                 line("  Exposed:", format!("{} (at {endpoint})", text(series)));
             }

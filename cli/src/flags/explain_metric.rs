@@ -9,7 +9,8 @@ use super::{ClusterArgs, Output};
 /// Flags of `explain-metric`.
 #[derive(Debug, Args)]
 pub struct ExplainMetricArgs {
-    /// Name of the metric, as in /metrics/resource, /metrics/cadvisor or /metrics/node.
+    /// Name of the metric, as in /metrics/resource, /metrics/cadvisor or /metrics/node, or of a field of /stats/summary, such as
+    /// cpu.usageNanoCores.
     pub metric: String,
     /// How to reach the API server; the namespace is that of the pod.
     #[command(flatten)]
@@ -20,6 +21,9 @@ pub struct ExplainMetricArgs {
     /// The container of the pod; without it the pod's own value.
     #[arg(short, long, requires = "pod", value_name = "CONTAINER")]
     pub container: Option<String>,
+    /// The control group, as label `id` has it: for what has no name, or is no pod's.
+    #[arg(long, conflicts_with = "pod", value_name = "PATH")]
+    pub id: Option<String>,
     /// The node; without it that of the pod.
     #[arg(long, required_unless_present_any = ["pod", "address"], value_name = "NODE")]
     pub node: Option<String>,

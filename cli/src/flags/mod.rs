@@ -161,6 +161,7 @@ pub enum Command {
         after_help = "Examples:\n  \
         flyball explain-metric container_memory_working_set_bytes -n shop --pod cart-0 --container app\n  \
         flyball explain-metric node_cpu_usage_seconds_total --node node1 -o json\n  \
+        flyball explain-metric container_memory_rss --node node1 --id /system.slice/kubelet.service\n  \
         flyball explain-metric container_cpu_cfs_throttled_periods_total -n shop --pod cart-0 \
         --address 10.0.0.7:4194 --token-file token --certificate-authority ca.crt\n\n\
         Needs permission to list pods and create pods/portforward in the collectors' namespace, and to get nodes/stats."

@@ -1,7 +1,9 @@
 #![allow(clippy::disallowed_methods, reason = "reads the files it explains")]
 //! `/stats/explain?metric=NAME&pod=NAMESPACE/NAME&container=NAME`: where a value comes from, down to the text of the files.
 //!
-//! Without `container` the pod's own group, without both the node, whose values include those of `/metrics/node`. The answer names the metric (help text, type, unit), the
+//! Without `container` the pod's own group, without both the node, whose values include those of `/metrics/node`; a field of
+//! `/stats/summary` is named by its path below the node, the pod or the container (`metric=cpu.usageNanoCores`); a group that
+//! has no such name is named by its path, as label `id` has it (`id=/system.slice/kubelet.service`). The answer names the metric (help text, type, unit), the
 //! files with their keys, the formula, and two readings, the second after the sweep that followed the first. A reading has the
 //! time, what each file said (the lines of the key, at most [`LINES_LIMIT`] of at most [`FILE_LIMIT`] bytes), the value by
 //! the formula where it is one number, and what each endpoint that has the metric said at that time, letter by letter and
@@ -10,6 +12,7 @@
 //!
 //! Files are read on a thread for what blocks, a handful for each request.
 
+mod fields;
 mod machine;
 pub mod target;
 pub mod terms;
@@ -23,8 +26,9 @@ use crate::sample::Sweep;
 use crate::selection::Selection;
 use crate::sweeper::Source;
 use crate::table::Metric;
-use crate::{cadvisor, resource};
-use flyball_model::exposition::{Format, MetricType};
+use crate::{cadvisor, node, resource, summary};
+use fields::Summed;
+use flyball_model::exposition::{Format, MetricType, push_label};
 use serde_json::{Map, Value, json};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -114,10 +118,13 @@ impl Question {
         }
         let terms = self.terms(files);
         let read: Vec<_> = terms.terms.iter().map(|term| self.read(term, files, &group, &only)).collect();
-        let exposed = vec![
-            ("/metrics/cadvisor", self.cadvisor(&only, &group, seen)),
-            ("/metrics/resource", self.resource(&only)),
-        ];
+        let exposed = match self.served.by_summary {
+            true => vec![("/stats/summary", self.summary(files, seen))],
+            false => vec![
+                ("/metrics/cadvisor", self.cadvisor(&only, &group, seen)),
+                ("/metrics/resource", self.resource(&only)),
+            ],
+        };
         Ok(Found { unix_ms, value: self.value(&terms, &read), files: read, exposed, group })
     }
 
@@ -129,10 +136,10 @@ impl Question {
             json!({ "name": self.served.name, "help": help, "type": kind_word(*kind), "unit": unit });
         answer.insert("metric".into(), metric);
         answer.insert("node".into(), node_name.into());
-        if let Some(pod) = &self.target.pod {
+        if let Target::Pod(pod) | Target::Container(pod, _) = &self.target {
             answer.insert("pod".into(), json!({ "namespace": pod.namespace, "name": pod.pod }));
         }
-        if let Some(container) = &self.target.container {
+        if let Target::Container(_, container) = &self.target {
             answer.insert("container".into(), container.as_str().into());
         }
         if !looks[1].group.is_empty() {
@@ -142,7 +149,7 @@ impl Question {
         answer.insert("source".into(), self.words(files).into());
         answer.insert("formula".into(), self.formula(files).into());
         answer.insert("readings".into(), looks.iter().map(reading).collect());
-        if *kind == MetricType::Counter
+        if (*kind == MetricType::Counter || self.served.is_rate())
             && let (Some(before), Some(after)) = (looks[0].value, looks[1].value)
             && looks[1].unix_ms > looks[0].unix_ms
         {
@@ -155,18 +162,18 @@ impl Question {
     /// What the row says for this machine and this group.
     fn words(&self, files: &Files) -> &'static str {
         let name = self.served.metric.name;
-        if self.target.pod.is_none()
+        if self.target == Target::Node
             && !self.served.by_node
-            && let Some(words) = node_words(name)
+            && let Some(words) = node_words(name).or_else(|| summary::node_words(name))
         {
             return words;
         }
         let source = self.served.metric.source;
         match files.source {
-            Source::Processes if name.contains("_cpu_usage_") => {
+            Source::Processes if name.contains("_cpu_usage_") || name.starts_with("cpu.usage") => {
                 "sum over its processes, ended ones included, of utime + stime in their /proc/PID/stat"
             }
-            Source::Processes if name.contains("_memory_") => {
+            Source::Processes if name.contains("_memory_") || name.starts_with("memory.") => {
                 "sum over its processes of the resident pages in their /proc/PID/statm"
             }
             Source::Cgroups(Version::V2) => source.v2,
@@ -198,11 +205,15 @@ impl Question {
             return self.words(files).to_owned();
         }
         let (words, terms) = (self.words(files), self.terms(files));
-        let seconds = self.served.metric.name.contains("_seconds");
         let least = if words.contains(" less ") { ", at least 0" } else { "" };
+        let rate =
+            if self.served.is_rate() { "; by how much it grew from sweep to sweep / seconds" } else { "" };
         match terms.terms.is_empty() {
             true => words.to_owned(),
-            false => format!("{words}{least}; {}", terms::conversion(&terms.terms, seconds).0),
+            false => {
+                let (conversion, _) = terms::conversion(&terms.terms, self.served.unit());
+                format!("{words}{least}; {conversion}{rate}")
+            }
         }
     }
 
@@ -235,8 +246,7 @@ impl Question {
     }
 
     fn value(&self, terms: &Terms, read: &[(Term, PathBuf, Result<String, String>)]) -> Option<f64> {
-        let seconds = self.served.metric.name.contains("_seconds");
-        let (_, factor) = terms::conversion(&terms.terms, seconds);
+        let (_, factor) = terms::conversion(&terms.terms, self.served.unit());
         let factor = factor.filter(|_| terms.is_sum && !read.is_empty())?;
         let mut sum = 0.0;
         for (term, _, text) in read {
@@ -252,19 +262,25 @@ impl Question {
         }
         let selection = Selection::default();
         let body = cadvisor::render(only, seen.disk, seen.machine, &selection, Format::Text004);
-        let id = match group {
-            "" => "id=\"/\"".to_owned(),
-            path => format!("id=\"{path}\""),
-        };
+        let mut id = String::new();
+        push_label(&mut id, "id", if group.is_empty() { "/" } else { group });
         let grouped = self.served.metric.labels.contains(&"id");
         let all = series(&body, &self.served.name);
         all.filter(|line| !grouped || line.contains(&id)).take(LINES_LIMIT).map(str::to_owned).collect()
     }
 
+    fn summary(&self, files: &Files, seen: &Seen<'_>) -> Vec<String> {
+        let rlimit = node::rlimit(&files.proc_root, seen.sweep.finished_unix_ms);
+        let summed = Summed { sweep: seen.sweep, disk: seen.disk, rlimit };
+        let mut lines = fields::exposed(&self.served.name, &self.target, &summed);
+        lines.truncate(LINES_LIMIT);
+        lines
+    }
+
     fn resource(&self, only: &Sweep) -> Vec<String> {
         // Of a pod's containers nothing was asked.
         let of_containers = self.served.metric.name.starts_with("container_");
-        if !self.served.by_resource || (of_containers && self.target.container.is_none()) {
+        if !self.served.by_resource || (of_containers && !only.pods.is_empty()) {
             return Vec::new();
         }
         let body = resource::render(only, Format::Text004);
@@ -280,6 +296,8 @@ fn node_words(name: &str) -> Option<&'static str> {
             "/proc/meminfo AnonPages + Cached + Buffers + SwapCached - Inactive(file)"
         }
         "container_memory_rss" => "/proc/meminfo AnonPages",
+        "container_spec_memory_limit_bytes" => "/proc/meminfo MemTotal",
+        "container_spec_memory_swap_limit_bytes" => "/proc/meminfo SwapTotal",
         "container_memory_swap" => "/proc/meminfo SwapTotal - SwapFree",
         "container_start_time_seconds" => "/proc/stat btime",
         _ => return None,

@@ -132,23 +132,48 @@ pub fn number(text: &str, key: Option<&str>) -> Option<f64> {
     }
 }
 
+/// What a value is counted in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Seconds.
+    Seconds,
+    /// Nanoseconds.
+    Nanoseconds,
+    /// Microseconds.
+    Microseconds,
+    /// Hundredth parts.
+    Percent,
+    /// As the file has it.
+    Plain,
+}
+
 /// How a number of a file becomes one of the metric: words, and the factor where it is one.
-pub fn conversion(terms: &[Term], is_seconds: bool) -> (&'static str, Option<f64>) {
+pub fn conversion(terms: &[Term], unit: Unit) -> (&'static str, Option<f64>) {
     let Some(first) = terms.first() else { return ("as it is", None) };
     let key = first.key.as_deref().unwrap_or_default();
     match first.file.as_str() {
+        "cpuacct.usage" if unit == Unit::Nanoseconds => ("as it is", Some(1.0)),
         "cpuacct.usage" => ("nanoseconds / 1,000,000,000", Some(1e-9)),
         "cpuacct.stat" => ("ticks of 10 ms / 100", Some(1e-2)),
+        "cpu.stat" if key.ends_with("_usec") && unit == Unit::Nanoseconds => {
+            ("microseconds * 1,000", Some(1e3))
+        }
         "cpu.stat" if key.ends_with("_usec") => ("microseconds / 1,000,000", Some(1e-6)),
-        "cpu.stat" if is_seconds => ("nanoseconds / 1,000,000,000", Some(1e-9)),
-        file if file.ends_with(".pressure") => ("total= of the line, microseconds / 1,000,000", Some(1e-6)),
+        "cpu.stat" if unit == Unit::Seconds => ("nanoseconds / 1,000,000,000", Some(1e-9)),
+        file if file.ends_with(".pressure") => match unit {
+            Unit::Microseconds => ("total= of the line", Some(1.0)),
+            Unit::Percent => ("that average of the line", None),
+            _ => ("total= of the line, microseconds / 1,000,000", Some(1e-6)),
+        },
         "cpu.weight" => ("2 + (weight - 1) * 262142 / 9999, rounded down", None),
         "cpu.max" => ("quota and period, microseconds; no value where the quota is max", None),
         "cgroup.procs" => ("number of lines", None),
         "/proc/PID/stat" => ("clock ticks since boot / 100 + time of boot", None),
-        file if file.ends_with(".max") || file.contains("limit_in_bytes") => {
-            ("as it is; no limit is 0", None)
-        }
+        "/proc/loadavg" => ("the number after the slash", None),
+        file if file.ends_with(".max") || file.contains("limit_in_bytes") => match terms.len() {
+            1 => ("as it is; no limit is 0", None),
+            _ => ("as it is; absent where there is no limit", Some(1.0)),
+        },
         "/proc/meminfo" => ("kB * 1,024", Some(1.0)),
         _ => ("as it is", Some(1.0)),
     }

@@ -96,6 +96,30 @@ fn two_files_and_the_node() {
 }
 
 #[test]
+fn what_has_no_name_is_explained_by_its_path() {
+    let mut machine = captured("v1-systemd-comounted");
+    let unnamed = machine.sweep.containers.iter().find(|one| one.name.is_none()).unwrap().path.to_string();
+    let service = "/system.slice/kubelet.service".to_owned();
+    let pod = machine.sweep.pods[0].path.to_string();
+    // What a kubelet's folder may be in: systemd writes some letters so.
+    let hostile = "/a\\x2db\"\n/kubepods.slice".to_owned();
+    let mut system = machine.sweep.system[0].clone();
+    system.path = hostile.as_str().into();
+    machine.sweep.system.push(system);
+    for id in [unnamed, service, pod, hostile] {
+        let asked: String = id.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let answer =
+            machine.explain(&format!("metric=container_cpu_usage_seconds_total&id={asked}")).unwrap();
+        assert_eq!(answer["group"], id, "{answer:#}");
+        let series = answer["readings"][0]["exposed"]["/metrics/cadvisor"].as_array().unwrap();
+        assert_eq!(series.len(), 1, "{answer:#}");
+        assert!(answer["readings"][0]["value"].is_number() || id.contains('"'), "{answer:#}");
+    }
+    let error = machine.explain("metric=container_memory_rss&id=/system.slice/kubelet.servic").unwrap_err();
+    assert!(error.contains("nearest are /system.slice/kubelet.service"), "{error}");
+}
+
+#[test]
 fn what_the_node_endpoint_exposes_is_explained() {
     let mut machine = captured("v1-cgroupfs");
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/node_exporter");
@@ -181,6 +205,63 @@ fn the_words_of_every_row_name_known_files() {
                     || optional.iter().any(|start| term.file.starts_with(start));
                 assert!(known, "{name}: {} of {}", term.file, metric.name);
             }
+        }
+    }
+}
+
+/// Every field of a summary, at each of its levels.
+#[test]
+fn every_field_of_the_summary_is_explained() {
+    for name in ["v1-systemd-comounted", "v2-systemd-crio", "hybrid-cgroupfs"] {
+        let machine = captured(name);
+        let container = machine.sweep.containers.iter().find_map(|one| one.name.clone()).unwrap();
+        let of_pod = format!("pod={}/{}", container.pod.namespace, container.pod.pod);
+        let groups = ["".to_owned(), of_pod.clone(), format!("{of_pod}&container={}", container.container)];
+        let disk = DiskUse::default();
+        let whole = summary::summary(&machine.sweep, &disk, "node1", None, summary::Extent::All);
+        let whole = serde_json::to_value(whole).unwrap();
+        let pod =
+            whole["pods"].as_array().unwrap().iter().find(|pod| pod["podRef"]["name"] == *container.pod.pod);
+        let pod = pod.unwrap();
+        let named = |one: &&Value| one["name"] == *container.container;
+        let levels = [&whole["node"], pod, pod["containers"].as_array().unwrap().iter().find(named).unwrap()];
+        let mut values = 0;
+        for (group, level) in groups.iter().zip(levels) {
+            let mut paths = Vec::new();
+            leaves(level, String::new(), &mut paths);
+            for path in paths {
+                let answer = machine.explain(&format!("metric={path}&{group}")).unwrap();
+                let reading = &answer["readings"][0];
+                let exposed = reading["exposed"]["/stats/summary"].as_array().unwrap();
+                let line =
+                    exposed.first().unwrap_or_else(|| panic!("{name} {group}: {answer:#}")).as_str().unwrap();
+                assert!(line.starts_with(&format!("{path} ")), "{line}");
+                assert!(!answer["formula"].as_str().unwrap().is_empty());
+                let shown = line.split(' ').nth(1).unwrap().parse::<f64>();
+                if let (Some(value), Ok(shown), false) =
+                    (reading["value"].as_f64(), shown, path.ends_with("NanoCores"))
+                {
+                    assert!((shown - value).abs() < 1e-6 * shown.max(1.0), "{name} {group}: {answer:#}");
+                    values += 1;
+                }
+            }
+        }
+        assert!(values > 10, "{name}: {values}");
+    }
+}
+
+/// Paths of the fields that have values, but for those that say of what they are.
+fn leaves(value: &Value, path: String, to: &mut Vec<String>) {
+    let Some(fields) = value.as_object() else {
+        to.push(path);
+        return;
+    };
+    for (name, value) in fields {
+        let known =
+            ["time", "name", "nodeName", "podRef", "containers", "systemContainers", "interfaces", "volume"];
+        if !known.contains(&name.as_str()) {
+            let dot = if path.is_empty() { "" } else { "." };
+            leaves(value, format!("{path}{dot}{name}"), to);
         }
     }
 }
