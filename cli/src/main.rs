@@ -70,6 +70,9 @@ fn run(command: Command) -> anyhow::Result<()> {
     if matches!(command, Command::Demo(_) | Command::Local(_)) {
         onemachine::enter_delegated_scope()?;
     }
+    if matches!(command, Command::Collector(_)) {
+        flyball_collector::process::prepare();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let shutdown = signals::shutdown()?;

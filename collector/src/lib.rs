@@ -44,6 +44,7 @@ pub mod node_exporter;
 pub mod own;
 pub mod parse;
 pub mod phase;
+pub mod process;
 pub mod processes;
 pub mod readers;
 pub mod resource;

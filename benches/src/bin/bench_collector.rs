@@ -61,7 +61,7 @@ fn main() -> anyhow::Result<()> {
                 join(group)?;
             }
             // As `flyball collector` does.
-            flyball_collector::files::raise_descriptor_limit();
+            flyball_collector::process::prepare();
             tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
             let _ = rustls::crypto::ring::default_provider().install_default();
             let runtime =
