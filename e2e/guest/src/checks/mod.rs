@@ -10,6 +10,7 @@ mod export;
 mod groups;
 mod memory;
 mod node;
+mod numbers;
 mod program;
 mod swap;
 
@@ -45,6 +46,7 @@ pub const COLLECTOR: &[(&str, Check)] = &[
     ("events::tasks_are_counted", events::tasks_are_counted),
     ("disk::bytes_past_the_cache", disk::bytes_past_the_cache),
     ("disk::bytes_written_back", disk::bytes_written_back),
+    ("numbers::every_number_is_the_kernels", numbers::every_number_is_the_kernels),
     ("node::cpu", node::cpu),
     ("node::memory_use", node::memory_use),
     ("export::named_series_hold_the_numbers", export::named_series_hold_the_numbers),
