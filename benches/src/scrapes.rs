@@ -1,7 +1,8 @@
 //! What a scraper meets: how long `/metrics/resource` and `/metrics/cadvisor` take over TLS, and how old samples are when it
 //! has them.
 //!
-//! The collector runs in a process of its own, sweeping 1,000 containers each second; clients have one kept connection.
+//! The collector runs in a process of its own, sweeping 1,000 containers each second; the client has one kept connection and
+//! reads what comes into one buffer.
 
 #![allow(clippy::disallowed_methods, reason = "a benchmark: measures time")]
 
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 
 use crate::Figure;
-use crate::served::{Options, Served};
+use crate::served::{Options, Scraper, Served};
 use crate::sweep::{Groups, container_id, pod_uid};
 
 const ROW: &str = "collector scrape";
@@ -41,7 +42,7 @@ fn measure() -> anyhow::Result<Vec<Figure>> {
     })?;
     served.wait_for(CONTAINERS)?;
     Ok(vec![
-        ages(&served)?,
+        ages(&mut served.scraper()?)?,
         times(&served, "/metrics/resource", false, "≤ 2 ms")?,
         times(&served, "/metrics/cadvisor", false, "≤ 15 ms")?,
         times(&served, "/metrics/cadvisor", true, "")?,
@@ -70,11 +71,14 @@ pub fn names(containers: usize) -> anyhow::Result<tempfile::TempDir> {
 
 fn times(served: &Served, path: &str, gzip: bool, promise: &'static str) -> anyhow::Result<Figure> {
     let mut bytes = 0;
+    let mut scraper = served.scraper()?;
     let took = milliseconds(|| {
-        bytes = served.get(path, gzip)?.len();
-        Ok(())
+        let answered = scraper.get(path, gzip, false)?;
+        bytes = answered.bytes;
+        Ok(answered.total)
     })?;
-    let floor = milliseconds(|| served.plain_bytes(bytes).map(drop))?;
+    let (mut scraper, path_of_floor) = (served.scraper_of_plain_bytes()?, format!("/{bytes}"));
+    let floor = milliseconds(|| Ok(scraper.get(&path_of_floor, false, false)?.total))?;
     let packed = if gzip { " with gzip" } else { "" };
     let what = format!(
         "{path}{packed} over TLS until the client has it, {CONTAINERS} containers and their pods, p99"
@@ -96,13 +100,12 @@ struct Took {
     p99: f64,
 }
 
-fn milliseconds(mut scrape: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<Took> {
+fn milliseconds(mut scrape: impl FnMut() -> anyhow::Result<Duration>) -> anyhow::Result<Took> {
     let mut took_ms = Vec::with_capacity(ROUNDS);
     for round in 0..WARM_UP + ROUNDS {
-        let started = Instant::now();
-        scrape()?;
+        let took = scrape()?;
         if round >= WARM_UP {
-            took_ms.push(started.elapsed().as_secs_f64() * 1e3);
+            took_ms.push(took.as_secs_f64() * 1e3);
         }
         std::thread::sleep(PAUSE);
     }
@@ -111,11 +114,11 @@ fn milliseconds(mut scrape: impl FnMut() -> anyhow::Result<()>) -> anyhow::Resul
 }
 
 /// Ages of all samples of `/metrics/resource`, scraped at random times.
-fn ages(served: &Served) -> anyhow::Result<Figure> {
+fn ages(scraper: &mut Scraper) -> anyhow::Result<Figure> {
     let (mut ages_ms, mut scrapes, mut sweeps_ms) = (Vec::new(), 0, Vec::new());
     let started = Instant::now();
     while started.elapsed() < AGES_FOR {
-        let body = served.get("/metrics/resource", false)?;
+        let body = scraper.get("/metrics/resource", false, true)?.body;
         let now_ms = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
         scrapes += 1;
         let text = std::str::from_utf8(&body)?;

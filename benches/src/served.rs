@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, reason = "starts a process and asks it over a socket")]
 
 use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +15,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use http_body_util::BodyExt;
+
+use crate::metrics_api::ask::{self, Answered, How};
 
 /// Longest time until it has found all groups and their names.
 const READY_LIMIT: Duration = Duration::from_secs(120);
@@ -37,9 +40,34 @@ pub struct Served {
     troubles: Arc<Mutex<Vec<String>>>,
     runtime: tokio::runtime::Runtime,
     client: kube::Client,
+    address: SocketAddr,
     /// Of the server of plain bytes.
-    plain: kube::Client,
-    _folder: tempfile::TempDir,
+    plain_address: SocketAddr,
+    folder: tempfile::TempDir,
+}
+
+/// A client that takes no longer than it has to: one thread, a kept connection, and bodies that are read into one buffer, again
+/// and again.
+pub struct Scraper {
+    runtime: tokio::runtime::Runtime,
+    client: ask::Client,
+}
+
+impl Scraper {
+    /// A body, which is kept where that is wanted.
+    ///
+    /// # Errors
+    /// The answer is another than 200.
+    pub fn get(&mut self, path: &str, gzip: bool, keep: bool) -> anyhow::Result<Answered> {
+        let headers = if gzip { "accept-encoding: gzip\r\n" } else { "" };
+        let how = How { headers, keep, ..How::default() };
+        answered(self.runtime.block_on(self.client.get(path, how))?)
+    }
+}
+
+fn answered(answered: Answered) -> anyhow::Result<Answered> {
+    anyhow::ensure!(answered.status == 200, "the collector answered {}", answered.status);
+    Ok(answered)
 }
 
 /// The program beside this one.
@@ -83,9 +111,33 @@ impl Served {
         BufReader::new(child.stdout.take().context("no output")?).read_line(&mut line)?;
         let (port, plain) = line.trim().split_once(' ').context("the collector did not start")?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let connect = |port: &str| runtime.block_on(client(port.parse()?, folder.path()));
-        let (client, plain) = (connect(port)?, connect(plain)?);
-        Ok(Served { child, troubles, runtime, client, plain, _folder: folder })
+        let (address, plain_address) = (loopback(port)?, loopback(plain)?);
+        let client = runtime.block_on(client(address, folder.path()))?;
+        Ok(Served { child, troubles, runtime, client, address, plain_address, folder })
+    }
+
+    /// A client of the collector for what is measured.
+    ///
+    /// # Errors
+    /// It cannot connect.
+    pub fn scraper(&self) -> anyhow::Result<Scraper> {
+        self.scraper_of(self.address)
+    }
+
+    /// The same of the server of plain bytes: `/123` is as many bytes that are there already.
+    ///
+    /// # Errors
+    /// It cannot connect.
+    pub fn scraper_of_plain_bytes(&self) -> anyhow::Result<Scraper> {
+        self.scraper_of(self.plain_address)
+    }
+
+    fn scraper_of(&self, address: SocketAddr) -> anyhow::Result<Scraper> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (certificate, key) =
+            (self.folder.path().join("client.crt"), self.folder.path().join("client.key"));
+        let client = runtime.block_on(ask::Client::connect_as(address, &certificate, &key))?;
+        Ok(Scraper { runtime, client })
     }
 
     /// Waits until `/metrics/resource` shows so many containers.
@@ -115,23 +167,11 @@ impl Served {
     /// # Errors
     /// It answers otherwise than 200.
     pub fn get(&self, path: &str, gzip: bool) -> anyhow::Result<Bytes> {
-        self.ask(&self.client, path, gzip)
-    }
-
-    /// So many bytes that are there already, over a connection of the same kind.
-    ///
-    /// # Errors
-    /// It answers otherwise than 200.
-    pub fn plain_bytes(&self, bytes: usize) -> anyhow::Result<Bytes> {
-        self.ask(&self.plain, &format!("/{bytes}"), false)
-    }
-
-    fn ask(&self, client: &kube::Client, path: &str, gzip: bool) -> anyhow::Result<Bytes> {
         self.runtime.block_on(async {
             let request = http::Request::get(path)
                 .header("accept-encoding", if gzip { "gzip" } else { "identity" })
                 .body(kube::client::Body::empty())?;
-            let response = client.send(request).await?;
+            let response = self.client.send(request).await?;
             if !response.status().is_success() {
                 bail!("the collector answered {}", response.status());
             }
@@ -160,9 +200,13 @@ impl Drop for Served {
     }
 }
 
-async fn client(port: u16, folder: &Path) -> anyhow::Result<kube::Client> {
+fn loopback(port: &str) -> anyhow::Result<SocketAddr> {
+    Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse::<u16>()?)))
+}
+
+async fn client(address: SocketAddr, folder: &Path) -> anyhow::Result<kube::Client> {
     let file = |name: &str| folder.join(name).display().to_string();
-    let mut config = kube::Config::new(format!("https://127.0.0.1:{port}").parse()?);
+    let mut config = kube::Config::new(format!("https://{address}").parse()?);
     let kubeconfig = serde_json::json!({
         "client-certificate": file("client.crt"), "client-key": file("client.key"),
     });

@@ -3,13 +3,15 @@
 #![allow(clippy::disallowed_methods, reason = "edge: a client with a clock")]
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use flyball_apiserver::certs::Unvouched;
 use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -43,6 +45,9 @@ pub struct How<'a> {
     pub bytes_per_second: Option<usize>,
 }
 
+/// Who a client is.
+type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
 /// What a connection reads and writes.
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
@@ -60,12 +65,28 @@ impl Client {
     /// # Errors
     /// Nobody listens there, or not with TLS.
     pub async fn connect(address: SocketAddr) -> anyhow::Result<Client> {
+        Client::connect_with(address, None).await
+    }
+
+    /// As [`Client::connect`], with the client's certificate and key in these files.
+    ///
+    /// # Errors
+    /// Those, and that a file cannot be read.
+    pub async fn connect_as(address: SocketAddr, certificate: &Path, key: &Path) -> anyhow::Result<Client> {
+        let chain = CertificateDer::pem_file_iter(certificate)?.collect::<Result<Vec<_>, _>>()?;
+        Client::connect_with(address, Some((chain, PrivateKeyDer::from_pem_file(key)?))).await
+    }
+
+    async fn connect_with(address: SocketAddr, identity: Option<Identity>) -> anyhow::Result<Client> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider.clone())
+        let config = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()?
             .dangerous()
-            .with_custom_certificate_verifier(Unvouched::any(provider))
-            .with_no_client_auth();
+            .with_custom_certificate_verifier(Unvouched::any(provider));
+        let mut config = match identity {
+            Some((chain, key)) => config.with_client_auth_cert(chain, key)?,
+            None => config.with_no_client_auth(),
+        };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let socket = TcpStream::connect(address).await?;
         socket.set_nodelay(true)?;
