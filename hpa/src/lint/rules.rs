@@ -120,14 +120,23 @@ pub(super) fn no_requests(of: &Autoscaler, workload: &Workload, findings: &mut V
         if target.average_utilization.is_none() || target.average_value.is_some() {
             continue;
         }
-        let pod_level = &pod["resources"]["requests"];
-        if container.is_none() && pod_level.is_object() && !pod_level[resource].is_null() {
-            continue;
-        }
         // What stays beside the containers counts as they do.
         let sidecars = list(&pod["initContainers"]).iter().filter(|c| c["restartPolicy"] == "Always");
         let all: Vec<&Value> = list(&pod["containers"]).iter().chain(sidecars).collect();
         let field = format!("spec.metrics[{index}]");
+        match pod_request(pod, &all, resource).filter(|_| container.is_none()) {
+            None => {}
+            Some(true) => continue,
+            Some(false) => {
+                let message = format!(
+                    "neither the pods of {} nor their containers request {resource}, so its utilisation cannot be computed \
+                     and nothing is scaled",
+                    workload.title()
+                );
+                findings.push(found(of, Severity::Warning, Rule::NoRequests, &field, message));
+                continue;
+            }
+        }
         if let Some(container) = container.filter(|name| !all.iter().any(|c| c["name"] == name.as_str())) {
             let message = format!("{} has no container {container}", workload.title());
             findings.push(found(of, Severity::Warning, Rule::NoRequests, &field, message));
@@ -146,6 +155,18 @@ pub(super) fn no_requests(of: &Autoscaler, workload: &Workload, findings: &mut V
             }
         }
     }
+}
+
+/// Whether a pod with resources of its own requests this one; `None`: it has none of its own, so that each container decides.
+/// What it does not say itself is the sum of what containers say; a limit alone becomes the request when the pod is made.
+fn pod_request(pod: &Value, containers: &[&Value], resource: &str) -> Option<bool> {
+    let is_set = |value: &Value| value.as_object().is_some_and(|members| !members.is_empty());
+    let says = |resources: &Value| {
+        !resources["requests"][resource].is_null() || !resources["limits"][resource].is_null()
+    };
+    let own = &pod["resources"];
+    let has_own = is_set(&own["requests"]) || is_set(&own["limits"]);
+    has_own.then(|| says(own) || containers.iter().any(|container| says(&container["resources"])))
 }
 
 /// Labels decide which pods count; ownership does not.

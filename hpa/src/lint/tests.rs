@@ -71,6 +71,18 @@ fn requests_that_are_missing() {
         none,
         "pod-level requests"
     );
+    let own = |resources: Value, container: Value| {
+        let mut target = deployment("web", "web");
+        let pod = &mut target["spec"]["template"]["spec"];
+        pod["resources"] = resources;
+        pod["containers"].as_array_mut().unwrap().push(json!({ "name": "second" }));
+        pod["containers"][0]["resources"] = container;
+        findings(&[hpa("web", json!({})), target])
+    };
+    let (memory, cpu) = (json!({ "requests": { "memory": "1Gi" } }), json!({ "requests": { "cpu": "1" } }));
+    assert_eq!(own(memory.clone(), cpu.clone()), none, "one container's request stands for the pod then");
+    assert_eq!(own(memory, json!({})), missing);
+    assert_eq!(own(json!({}), cpu), missing, "without any of its own each container counts");
     // An average value needs no request.
     let value = json!([{ "type": "Resource", "resource": { "name": "cpu",
         "target": { "type": "AverageValue", "averageValue": "100m" } } }]);
