@@ -45,6 +45,18 @@ pub enum Hold {
     Unreadable,
 }
 
+impl Hold {
+    /// Which changes are still made.
+    pub fn allows(self) -> &'static str {
+        match self {
+            Hold::Free => "all",
+            Hold::Paused | Hold::Pinned(_) | Hold::Unreadable => "none",
+            Hold::UpOnly => "up",
+            Hold::DownOnly => "down",
+        }
+    }
+}
+
 /// The annotations, read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Controls {

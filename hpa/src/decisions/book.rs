@@ -38,13 +38,14 @@ pub(crate) struct Book(Mutex<HashMap<Key, Chapter>>);
 impl Book {
     fn edit(&self, entry: &Arc<HpaEntry>, edit: impl FnOnce(&mut Chapter)) {
         let mut chapters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || Chapter { entry: entry.clone(), page: None, unreadable: None, changes: VecDeque::new() };
-        let chapter = chapters.entry(entry.key.clone()).or_insert_with(new);
-        if chapter.entry.uid != entry.uid {
-            *chapter = new();
+        if let Some(chapter) = chapters.get_mut(&entry.key).filter(|chapter| chapter.entry.uid == entry.uid) {
+            chapter.entry = entry.clone();
+            return edit(chapter);
         }
-        chapter.entry = entry.clone();
-        edit(chapter);
+        let mut chapter =
+            Chapter { entry: entry.clone(), page: None, unreadable: None, changes: VecDeque::new() };
+        edit(&mut chapter);
+        chapters.insert(entry.key.clone(), chapter);
     }
 
     /// Takes in a decision.

@@ -1,16 +1,18 @@
 //! What would change a decision: found by making it again with other numbers. Pure.
 //!
-//! Usage is varied for one metric at a time, alike for every pod that has a sample; time is varied with usage as it is.
-//! Each answer is therefore one that the deciding code itself gives.
+//! Usage is varied for one metric at a time, alike for every pod that has a sample ([`super::edges`]); time is varied with
+//! usage as it is, under the hold of annotations. Each answer is therefore one that the deciding code itself gives.
 
+use super::edges::edges;
+use crate::controls::Controls;
 use crate::decide::normalize::policy_traces;
 use crate::decide::{
-    Decision, Direction, History, Input, PolicyTrace, Reading, Rules, Snapshot, Stabilization, Trace, decide,
+    Decision, Direction, History, PolicyTrace, Select, Snapshot, Stabilization, Trace, decide,
 };
 use serde::Serialize;
 
-/// Beyond this no edge is looked for: 2^50 milli-units.
-const HIGHEST: i64 = 1 << 50;
+pub use super::edges::Edges;
+
 /// Moments looked at when time is varied.
 const MAX_MOMENTS: usize = 256;
 
@@ -26,20 +28,6 @@ pub struct Counterfactuals {
     pub stabilizer_lets_go: Option<Later>,
     /// What each policy allows now, and when it allows more.
     pub policies: Vec<Budget>,
-}
-
-/// Values of one metric at which it would ask for another count.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Edges {
-    /// Upstream's text for the metric.
-    pub metric: String,
-    /// Whether the value is one per pod, or of the whole.
-    pub per_pod: bool,
-    /// From this value on, milli-units, it asks for more.
-    pub scale_up_from_milli: Option<i64>,
-    /// Up to this value, milli-units, it asks for less.
-    pub scale_down_to_milli: Option<i64>,
 }
 
 /// A count at a later time.
@@ -58,27 +46,31 @@ pub struct Later {
 pub struct Budget {
     /// Whether it limits growing.
     pub up: bool,
+    /// How the policies of its direction combine.
+    pub select: Select,
     /// What it allows, unless its direction is disabled.
     #[serde(flatten)]
     pub policy: PolicyTrace,
 }
 
-/// What would change `decision`, which `decide` made of the other arguments.
+/// What would change `decision`, which `decide` made of the other arguments before `controls` held it.
 pub fn counterfactuals(
     snapshot: &Snapshot,
     now_ms: i64,
     history: &History,
     decision: &Decision,
+    controls: &Controls,
 ) -> Counterfactuals {
     let edges = (0..snapshot.rules.metrics.len())
         .filter_map(|index| edges(snapshot, index, now_ms, history, decision.current));
     let metrics = edges.collect();
+    let desired = controls.apply(decision.clone()).desired;
     let mut next = None;
     let mut lets_go = None;
     for at_ms in moments(snapshot, history, decision, now_ms) {
-        let then = decide(snapshot, at_ms, history, &mut Trace::off());
+        let then = controls.apply(decide(snapshot, at_ms, history, &mut Trace::off()));
         let later = Later { at_ms, replicas: then.desired };
-        if next.is_none() && then.desired != decision.desired {
+        if next.is_none() && then.desired != desired {
             next = Some(later);
         }
         let held = decision.stabilization.is_some_and(|s| s != Stabilization::ReadyForNewScale);
@@ -88,61 +80,6 @@ pub fn counterfactuals(
     }
     let policies = policies(snapshot, history, decision.current, now_ms);
     Counterfactuals { metrics, next, stabilizer_lets_go: lets_go, policies }
-}
-
-/// The input with another value; `None` if it holds none.
-fn with_value(input: &Input, value: i64) -> Option<Input> {
-    match input {
-        Input::PerPod(samples) => {
-            let mut samples = samples.clone();
-            samples.samples.iter_mut().flatten().for_each(|sample| sample.value_milli = value);
-            samples.foreign.iter_mut().for_each(|foreign| foreign.value_milli = value);
-            Some(Input::PerPod(samples))
-        }
-        Input::Object(reading) => Some(Input::Object(Reading { value_milli: value, ..*reading })),
-        Input::External(readings) => {
-            let first = *readings.first()?;
-            Some(Input::External(vec![Reading { value_milli: value, ..first }]))
-        }
-        Input::Failed(_) | Input::Invalid(_) => None,
-    }
-}
-
-fn edges(snapshot: &Snapshot, index: usize, now_ms: i64, history: &History, current: i32) -> Option<Edges> {
-    let (metric, input) = (snapshot.rules.metrics.get(index)?, snapshot.inputs.get(index)?);
-    let rules = Rules { metrics: vec![metric.clone()], ..snapshot.rules.clone() };
-    let asks = |value: i64| {
-        let inputs = [with_value(input, value)?];
-        let alone = Snapshot { rules: &rules, inputs: &inputs, ..*snapshot };
-        decide(&alone, now_ms, history, &mut Trace::off()).raw
-    };
-    // Proposals never fall while usage grows, so both edges are found by halving.
-    asks(0)?;
-    let more = |value| asks(value).is_some_and(|count| count > current);
-    let not_less = |value| asks(value).is_some_and(|count| count >= current);
-    Some(Edges {
-        metric: metric.text.clone(),
-        per_pod: matches!(input, Input::PerPod(_)),
-        scale_up_from_milli: first(more),
-        scale_down_to_milli: first(not_less).filter(|edge| *edge > 0).map(|edge| edge - 1),
-    })
-}
-
-/// The smallest value from 0 to [`HIGHEST`] that fulfils a rule which stays fulfilled beyond it.
-fn first(rule: impl Fn(i64) -> bool) -> Option<i64> {
-    let mut high = 1;
-    while !rule(high) {
-        if high >= HIGHEST {
-            return None;
-        }
-        high *= 2;
-    }
-    let mut low = 0;
-    while low < high {
-        let middle = low + (high - low) / 2;
-        if rule(middle) { high = middle } else { low = middle + 1 }
-    }
-    Some(low)
 }
 
 /// Times at which something that holds the count leaves its window or period, the earliest first.
@@ -181,7 +118,8 @@ fn policies(snapshot: &Snapshot, history: &History, current: i32, now_ms: i64) -
     let exact = snapshot.rules.switches(snapshot.settings).exact_ceiling;
     let of = |up, direction: &Direction| {
         let policies = policy_traces(up, exact, current, direction, history, now_ms);
-        policies.into_iter().map(move |policy| Budget { up, policy })
+        let select = direction.select;
+        policies.into_iter().map(move |policy| Budget { up, select, policy })
     };
     of(true, &behavior.scale_up).chain(of(false, &behavior.scale_down)).collect()
 }

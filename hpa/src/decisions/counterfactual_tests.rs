@@ -1,7 +1,8 @@
 use super::*;
+use crate::controls::Hold;
 use crate::decide::{
-    Behavior, Phase, Pod, PodSample, PodSamples, Policy, PolicyKind, Ready, Recommendation, Scale,
-    ScaleEvent, Select, Settings, Tristate,
+    Behavior, Input, Phase, Pod, PodSample, PodSamples, Policy, PolicyKind, Ready, Recommendation, Rules,
+    Scale, ScaleEvent, Settings, Tristate,
 };
 use serde_json::json;
 
@@ -43,20 +44,30 @@ fn usage(count: usize, milli: i64) -> Input {
 }
 
 fn ask(rules: &Rules, current: i32, inputs: &[Input], history: &History) -> (Decision, Counterfactuals) {
-    let (settings, pods) = (Settings::default(), pods(current as usize));
+    ask_with(rules, current, &pods(current as usize), inputs, history, &Controls::default())
+}
+
+fn ask_with(
+    rules: &Rules,
+    current: i32,
+    pods: &[Pod],
+    inputs: &[Input],
+    history: &History,
+    controls: &Controls,
+) -> (Decision, Counterfactuals) {
+    let settings = Settings::default();
     let scale = Scale { spec_replicas: current, status_replicas: current };
-    let snapshot = Snapshot {
-        rules,
-        settings: &settings,
-        scale,
-        selector: Ok(()),
-        pods: &pods,
-        inputs,
-        scaled_to_zero: false,
-    };
+    let snapshot =
+        Snapshot { rules, settings: &settings, scale, selector: Ok(()), pods, inputs, scaled_to_zero: false };
     let decision = decide(&snapshot, NOW, history, &mut Trace::off());
-    let found = counterfactuals(&snapshot, NOW, history, &decision);
+    let found = counterfactuals(&snapshot, NOW, history, &decision, controls);
     (decision, found)
+}
+
+/// Edges upward and downward of the one metric.
+fn edges_of(found: &Counterfactuals) -> (Option<i64>, Option<i64>) {
+    let edges = &found.metrics[0];
+    (edges.scale_up_from_milli, edges.scale_down_to_milli)
 }
 
 #[test]
@@ -72,6 +83,8 @@ fn edges_of_usage_are_where_the_count_changes() {
             per_pod: true,
             scale_up_from_milli: Some(56),
             scale_down_to_milli: Some(37),
+            also_up_milli: None,
+            also_down_milli: None,
         }]
     );
     assert_eq!((found.next, found.stabilizer_lets_go), (None, None));
@@ -128,4 +141,73 @@ fn a_policy_frees_budget_when_its_oldest_change_leaves() {
     assert_eq!((up.period_start, up.allows, up.frees_at_ms), (1, 5, Some(NOW + 40_000)));
     assert_eq!(found.next, Some(Later { at_ms: NOW + 40_000, replicas: 9 }));
     assert_eq!((found.policies[1].up, found.policies[1].policy.frees_at_ms), (false, None));
+}
+
+#[test]
+fn at_a_bound_nothing_goes_beyond_it() {
+    let bounded = |min, max| Rules { min, max, ..rules(cpu(50), None) };
+    let at = |rules: &Rules| edges_of(&ask(rules, 4, &[usage(4, 50)], &History::default()).1);
+    assert_eq!(at(&bounded(4, 20)), (Some(56), None), "at its minimum");
+    assert_eq!(at(&bounded(1, 4)), (None, Some(37)), "at its maximum");
+    assert_eq!(at(&bounded(4, 4)), (None, None));
+}
+
+/// Rows D12 to D14: while a rollout's surge counts too, usage below the target asks for more than at the target.
+#[test]
+fn a_surge_asks_for_more_on_both_sides_of_the_target() {
+    let rules = rules(cpu(80), None);
+    let of = |milli| {
+        let (pods, inputs) = (pods(13), [usage(13, milli)]);
+        ask_with(&rules, 10, &pods, &inputs, &History::default(), &Controls::default())
+    };
+    let (decision, found) = of(80);
+    assert_eq!(decision.raw, Some(10));
+    let edges = &found.metrics[0];
+    let [also_from, also_to] = edges.also_up_milli.unwrap();
+    let (up, down) = (edges.scale_up_from_milli.unwrap(), edges.scale_down_to_milli.unwrap());
+    assert_eq!(edges.also_down_milli, None);
+    let wants: Vec<i32> = (0..=2 * up).map(|milli| of(milli).0.raw.unwrap()).collect();
+    for (milli, raw) in (0..).zip(wants) {
+        let more = milli >= up || (also_from..=also_to).contains(&milli);
+        assert_eq!((raw > 10, raw < 10), (more, milli <= down), "{milli}: {raw}; {edges:?}");
+    }
+    assert!(also_to < 80 && also_from > down && up > 80, "{edges:?}");
+}
+
+/// Quirk Q10: a whole value is multiplied by the pods that are ready, so that few of them ask for fewer above the target.
+#[test]
+fn pods_that_start_ask_for_fewer_on_both_sides_of_the_target() {
+    let metric = json!([{ "type": "External", "external": { "metric": { "name": "q" },
+        "target": { "type": "Value", "value": "100m" } } }]);
+    let rules = rules(metric, None);
+    let of = |milli| {
+        let reading = crate::decide::Reading { value_milli: milli, timestamp_ms: NOW };
+        let inputs = [Input::External(vec![reading])];
+        ask_with(&rules, 10, &pods(5), &inputs, &History::default(), &Controls::default())
+    };
+    let edges = of(100).1.metrics.remove(0);
+    let [also_from, also_to] = edges.also_down_milli.unwrap();
+    let (up, down) = (edges.scale_up_from_milli.unwrap(), edges.scale_down_to_milli.unwrap());
+    for milli in 0..=2 * up {
+        let raw = of(milli).0.raw.unwrap();
+        let fewer = milli <= down || (also_from..=also_to).contains(&milli);
+        assert_eq!((raw > 10, raw < 10), (milli >= up, fewer), "{milli}: {raw}; {edges:?}");
+    }
+}
+
+#[test]
+fn what_is_held_is_not_changed_by_time() {
+    let history = History {
+        recommendations: vec![Recommendation { replicas: 6, at_ms: NOW - 200_000 }],
+        ..History::default()
+    };
+    let next = |hold| {
+        let controls = Controls { hold, ..Controls::default() };
+        ask_with(&rules(cpu(50), None), 6, &pods(6), &[usage(6, 20)], &history, &controls).1.next
+    };
+    assert_eq!(next(Hold::Free), Some(Later { at_ms: NOW + 100_001, replicas: 3 }));
+    assert_eq!(next(Hold::DownOnly), next(Hold::Free));
+    for hold in [Hold::Paused, Hold::Pinned(6), Hold::UpOnly] {
+        assert_eq!(next(hold), None, "{hold:?}");
+    }
 }

@@ -6,6 +6,7 @@
 mod api;
 mod book;
 pub mod counterfactual;
+mod edges;
 mod evidence;
 mod object;
 mod openapi;

@@ -84,7 +84,9 @@ pub(crate) fn object(chapter: &Chapter, settings: &Settings, decider: &Decider, 
             let replayed = decide(&snapshot, at_ms, history, &mut trace);
             debug_assert_eq!(replayed.raw, page.decision.raw, "the trace is of the same decision");
             object["trace"] = json!(trace);
-            object["counterfactuals"] = json!(counterfactuals(&snapshot, at_ms, history, &replayed));
+            let controls = &page.evidence.entry.controls;
+            object["counterfactuals"] =
+                json!(counterfactuals(&snapshot, at_ms, history, &replayed, controls));
         }
     }
     object
@@ -110,7 +112,8 @@ fn tell(status: &mut Value, page: &Page) {
     status["rescale"] = json!(page.rescale.text());
     status["summary"] = json!(metric_summary(rules, decision));
     if let Some((reason, message)) = page.evidence.entry.controls.condition() {
-        status["held"] = json!({ "reason": reason, "message": message });
+        let allows = page.evidence.entry.controls.hold.allows();
+        status["held"] = json!({ "reason": reason, "message": message, "allows": allows });
     }
     if let Some(error) = &page.error {
         status["error"] = json!(error);

@@ -208,11 +208,30 @@ fn numbers(out: &mut String, trace: &Value, unit: Unit) {
 fn normalisation(out: &mut String, object: &Value) {
     let (stabilize, limit) = (&object["trace"]["stabilize"], &object["trace"]["limit"]);
     if stabilize.is_object() {
-        let seconds = stabilize["downWindowMs"].as_i64().unwrap_or(0) / 1000;
+        let seconds = |field: &str| stabilize[field].as_i64().unwrap_or(0) / 1000;
+        let age = |deciding: &Value| {
+            let at_ms = deciding["t"].as_i64().zip(object["trace"]["atMs"].as_i64());
+            at_ms.map_or_else(String::new, |(then, now)| {
+                format!(", of {} before", short_age(((now - then) / 1000).max(0)))
+            })
+        };
+        let down = format!(
+            "highest of the last {} s: {}{}",
+            seconds("downWindowMs"),
+            stabilize["downFloor"],
+            age(&stabilize["deciding"])
+        );
+        let up = match seconds("upWindowMs") {
+            0 => String::new(),
+            up => {
+                let (lowest, age) = (&stabilize["upCeiling"], age(&stabilize["decidingUp"]));
+                format!("; lowest of the last {up} s: {lowest}{age}")
+            }
+        };
         let _ = writeln!(
             out,
-            "\nWindow:     {} wanted, {} after stabilisation (highest of the last {seconds} s: {})",
-            stabilize["raw"], stabilize["result"], stabilize["downFloor"]
+            "\nWindow:     {} wanted, {} after stabilisation ({down}{up})",
+            stabilize["raw"], stabilize["result"]
         );
     }
     if limit.is_object() {
@@ -256,26 +275,51 @@ fn would_change(out: &mut String, object: &Value, now_ms: i64) {
         return;
     }
     let mut lines = String::new();
-    edges_in_words(&mut lines, all);
+    edges_in_words(&mut lines, object);
     moments_in_words(&mut lines, all, now_ms);
     policies_in_words(&mut lines, all, now_ms);
     if !lines.is_empty() {
-        let _ = write!(out, "\nWhat would change it:\n{lines}");
+        let held = match object["status"]["held"]["allows"].as_str() {
+            Some("none") => " nothing, while it is held; without that",
+            Some("up") => " only what asks for more, while it is held",
+            Some("down") => " only what asks for fewer, while it is held",
+            _ => "",
+        };
+        let _ = write!(out, "\nWhat would change it:{held}\n{lines}");
     }
 }
 
-fn edges_in_words(out: &mut String, all: &Value) {
-    for edges in list(&all["metrics"]) {
+fn edges_in_words(out: &mut String, object: &Value) {
+    let all = list(&object["counterfactuals"]["metrics"]);
+    let (spec, current) = (&object["spec"], object["status"]["currentReplicas"].as_i64());
+    let at_bound = |bound: &str| current.is_some() && current == spec[bound].as_i64();
+    for edges in all {
         let per = if edges["perPod"] == true { " per pod" } else { "" };
         let unit = Unit::of(&edges["metric"]);
         let bound = |value: &Value| value.as_i64().map(|milli| unit.quantity(milli));
-        let up = bound(&edges["scaleUpFromMilli"])
-            .map_or("no value asks for more".into(), |v| format!("more from {v}{per}"));
-        let down = bound(&edges["scaleDownToMilli"])
-            .map_or("none for fewer".into(), |v| format!("fewer at {v}{per} or less"));
+        let up = match bound(&edges["scaleUpFromMilli"]) {
+            Some(from) => format!("more from {from}{per}"),
+            None if at_bound("maxReplicas") => "none for more, it is at its maximum".into(),
+            None => "no value asks for more".into(),
+        };
+        let down = match bound(&edges["scaleDownToMilli"]) {
+            Some(to) => format!("fewer at {to}{per} or less"),
+            None if at_bound("minReplicas") => "none for fewer, it is at its minimum".into(),
+            None => "none for fewer".into(),
+        };
         let _ = writeln!(out, "  {}: {up}, {down}", text(&edges["metric"]));
+        let mut also = |range: &Value, what: &str, why: &str| {
+            if let (Some(from), Some(to)) = (bound(&range[0]), bound(&range[1])) {
+                let _ = writeln!(
+                    out,
+                    "    also {what} from {from} to {to}{per}: {why} pods count than it has replicas"
+                );
+            }
+        };
+        also(&edges["alsoUpMilli"], "more", "more");
+        also(&edges["alsoDownMilli"], "fewer", "fewer");
     }
-    if list(&all["metrics"]).len() > 1 {
+    if all.len() > 1 {
         let _ = writeln!(out, "  (the largest wish counts, so fewer needs all of them)");
     }
 }
@@ -297,16 +341,22 @@ fn moments_in_words(out: &mut String, all: &Value, now_ms: i64) {
 fn policies_in_words(out: &mut String, all: &Value, now_ms: i64) {
     for policy in list(&all["policies"]) {
         let direction = if policy["up"] == true { "up" } else { "down" };
+        let (value, kind) = (&policy["value"], text(&policy["kind"]));
+        let seconds = &policy["periodSeconds"];
+        if policy["select"] == "Disabled" {
+            let _ = writeln!(
+                out,
+                "  policy {direction} {value} {kind} in {seconds} s: allows nothing, selectPolicy is Disabled"
+            );
+            continue;
+        }
         let frees = policy["freesAtMs"]
             .as_i64()
             .map(|at| format!(", more {}", until(at, now_ms)))
             .unwrap_or_default();
         let _ = writeln!(
             out,
-            "  policy {direction} {} {} in {} s: allows {} now{frees}",
-            policy["value"],
-            text(&policy["kind"]),
-            policy["periodSeconds"],
+            "  policy {direction} {value} {kind} in {seconds} s: allows {} now{frees}",
             policy["allows"]
         );
     }

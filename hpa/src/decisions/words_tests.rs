@@ -93,3 +93,68 @@ fn memory_is_told_in_mebibytes_and_one_replica_alone() {
         assert!(told.contains(line), "{line}\n{told}");
     }
 }
+
+#[test]
+fn at_its_bounds_it_is_told_that_nothing_goes_beyond() {
+    let told = |current: i32, edges: Value| {
+        words(
+            &json!({
+                "metadata": { "name": "web", "namespace": "shop" },
+                "spec": { "scaleTargetRef": { "kind": "Deployment", "name": "web" }, "minReplicas": 1, "maxReplicas": 5 },
+                "status": { "currentReplicas": current },
+                "counterfactuals": { "metrics": [edges], "policies": [] },
+            }),
+            0,
+        )
+    };
+    let edges = |up: Value, down: Value| json!({ "metric": "cpu", "perPod": true, "scaleUpFromMilli": up, "scaleDownToMilli": down });
+    let at_least = told(1, edges(json!(56), Value::Null));
+    assert!(
+        at_least.contains("  cpu: more from 56m per pod, none for fewer, it is at its minimum\n"),
+        "{at_least}"
+    );
+    let at_most = told(5, edges(Value::Null, json!(30)));
+    assert!(
+        at_most.contains("  cpu: none for more, it is at its maximum, fewer at 30m per pod or less\n"),
+        "{at_most}"
+    );
+    let mut odd = edges(json!(90), json!(40));
+    odd["alsoUpMilli"] = json!([62, 71]);
+    let odd = told(3, odd);
+    assert!(
+        odd.contains("\n    also more from 62m to 71m per pod: more pods count than it has replicas\n"),
+        "{odd}"
+    );
+}
+
+#[test]
+fn what_a_hold_lets_through_is_told() {
+    for (allows, heading) in [
+        ("none", "What would change it: nothing, while it is held; without that\n"),
+        ("up", "What would change it: only what asks for more, while it is held\n"),
+        ("all", "What would change it:\n"),
+    ] {
+        let object = json!({ "metadata": { "name": "web", "namespace": "shop" },
+            "status": { "held": { "reason": "R", "message": "m", "allows": allows } },
+            "counterfactuals": { "metrics": [{ "metric": "cpu", "scaleUpFromMilli": 5 }], "policies": [] } });
+        let told = words(&object, 0);
+        assert!(told.contains(heading), "{allows}: {told}");
+    }
+}
+
+#[test]
+fn windows_and_policies_are_told_with_what_decides() {
+    let stabilize = json!({ "raw": 3, "result": 5, "downFloor": 5, "downWindowMs": 300_000, "deciding": { "n": 5, "t": 60_000 },
+        "upWindowMs": 30_000, "upCeiling": 3, "decidingUp": null });
+    let object = json!({ "metadata": { "name": "web", "namespace": "shop" },
+        "trace": { "atMs": 100_000, "stabilize": stabilize },
+        "counterfactuals": { "metrics": [], "policies": [
+            { "up": false, "select": "Disabled", "kind": "Pods", "value": 4, "periodSeconds": 60, "allows": 7 }] } });
+    let told = words(&object, 100_000);
+    for line in [
+        "Window:     3 wanted, 5 after stabilisation (highest of the last 300 s: 5, of 40s before; lowest of the last 30 s: 3)\n",
+        "  policy down 4 Pods in 60 s: allows nothing, selectPolicy is Disabled\n",
+    ] {
+        assert!(told.contains(line), "{line}{told}");
+    }
+}
