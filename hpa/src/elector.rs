@@ -3,6 +3,7 @@
 //! Promise: the fence closes before another replica can take the lease, whatever answers and delays the API server has.
 
 use crate::cluster::{About, Api, Events, Leases, Subject, record_of, with_record};
+use crate::config::Clock;
 use crate::decisions::{Leader, Peer, annotations, fingerprint};
 use crate::election::{Candidate, Election, JITTER_FACTOR, Step};
 use crate::error::ApiError;
@@ -60,7 +61,7 @@ impl Claim {
 pub(crate) struct LeaseFacts {
     /// UID of the Lease; empty before it was seen.
     uid: Mutex<String>,
-    /// Unix milliseconds of the election's last turn; 0 without an election.
+    /// When the election last turned, by the steady clock; 0 without an election.
     pub(crate) turned_ms: AtomicI64,
     pub(crate) claim: Claim,
     /// What it says about its holder.
@@ -78,7 +79,8 @@ pub(crate) struct Elector {
     fence: Fence,
     metrics: Metrics,
     facts: Arc<LeaseFacts>,
-    wall_ms: Arc<dyn Fn() -> i64 + Send + Sync>,
+    wall_ms: Clock,
+    steady_ms: Clock,
     peer: Option<Peer>,
     candidate: Candidate,
     /// As last read or written.
@@ -93,7 +95,8 @@ pub(crate) struct Surroundings {
     pub(crate) fence: Fence,
     pub(crate) metrics: Metrics,
     pub(crate) facts: Arc<LeaseFacts>,
-    pub(crate) wall_ms: Arc<dyn Fn() -> i64 + Send + Sync>,
+    pub(crate) wall_ms: Clock,
+    pub(crate) steady_ms: Clock,
     pub(crate) peer: Option<Peer>,
     pub(crate) term: watch::Sender<Term>,
 }
@@ -104,13 +107,19 @@ impl Elector {
         Elector {
             candidate: Candidate::new(settings.clone()),
             leases: Leases::new(&with.api),
-            events: Arc::new(Events::new(with.api.without_fence(), ApiKind::BUILT_IN, 0)),
+            events: Arc::new(Events::new(
+                with.api.without_fence(),
+                ApiKind::BUILT_IN,
+                0,
+                with.steady_ms.clone(),
+            )),
             namespace,
             settings,
             fence: with.fence,
             metrics: with.metrics,
             facts: with.facts,
             wall_ms: with.wall_ms,
+            steady_ms: with.steady_ms,
             peer: with.peer,
             lease: None,
             term: with.term,
@@ -239,7 +248,7 @@ impl Elector {
 
     /// One attempt to take or renew the lease; `None` while someone else holds it.
     async fn attempt(&mut self) -> Result<Option<bool>, ApiError> {
-        self.facts.turned_ms.store((self.wall_ms)(), Ordering::Release);
+        self.facts.turned_ms.store((self.steady_ms)(), Ordering::Release);
         let (now, wall) = (self.now(), self.wall());
         if let Some(record) = self.candidate.renewal(now, &wall) {
             if self.write(record).await.is_ok() {

@@ -20,6 +20,7 @@ pub mod compile;
 mod config;
 mod controller;
 pub mod controls;
+mod correlator;
 pub mod decide;
 pub mod decisions;
 mod election;
@@ -129,6 +130,7 @@ async fn work(
             metrics: shared.metrics.clone(),
             facts: shared.lease.clone(),
             wall_ms: shared.config.clock.clone(),
+            steady_ms: shared.config.steady.clone(),
             peer: shared.config.peer.clone(),
             term,
         };

@@ -1,12 +1,14 @@
 //! The autoscaler's own metrics: upstream's names, and how long samples take to become a write.
 
 use crate::report::ErrorClass;
+use flyball_model::autoscaling::metric_type::{CONTAINER_RESOURCE, EXTERNAL, OBJECT, PODS, RESOURCE};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+use std::borrow::Cow;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -66,7 +68,36 @@ struct ReconcileLabels {
 struct MetricLabels {
     action: Action,
     error: ErrorClass,
-    metric_type: String,
+    metric_type: MetricType,
+}
+
+/// Label `metric_type`. The types there are need no memory: this is counted at every evaluation.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct MetricType(Cow<'static, str>);
+
+impl MetricType {
+    fn of(text: &str) -> Self {
+        let known =
+            [RESOURCE, CONTAINER_RESOURCE, PODS, OBJECT, EXTERNAL].into_iter().find(|known| *known == text);
+        MetricType(known.map_or_else(|| Cow::Owned(text.to_owned()), Cow::Borrowed))
+    }
+}
+
+impl EncodeLabelValue for MetricType {
+    fn encode(&self, encoder: &mut LabelValueEncoder) -> Result<(), std::fmt::Error> {
+        EncodeLabelValue::encode(&&*self.0, encoder)
+    }
+}
+
+/// Replica counts of one HPA.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// As upstream tells it; `None`: as before.
+    pub(crate) desired: Option<i32>,
+    /// What the metrics want, if metrics were read.
+    pub(crate) wanted: Option<i32>,
+    /// What is left of that.
+    pub(crate) allowed: i32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -78,6 +109,77 @@ struct HpaLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LeaseLabels {
     name: String,
+}
+
+/// Name of upstream's work queue of HPAs.
+const QUEUE: &str = "horizontalpodautoscaler";
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QueueLabels {
+    name: &'static str,
+}
+
+/// What waits for its evaluation, as client-go tells of its work queues.
+#[derive(Clone)]
+struct WorkQueue {
+    depth: Family<QueueLabels, Gauge>,
+    added: Family<QueueLabels, Counter>,
+    retries: Family<QueueLabels, Counter>,
+    waited_seconds: Family<QueueLabels, Histogram, fn() -> Histogram>,
+    worked_seconds: Family<QueueLabels, Histogram, fn() -> Histogram>,
+    unfinished_seconds: Family<QueueLabels, Gauge<f64, AtomicU64>>,
+    longest_seconds: Family<QueueLabels, Gauge<f64, AtomicU64>>,
+}
+
+/// client-go's buckets for work queues.
+fn nanoseconds_up() -> Histogram {
+    Histogram::new(exponential_buckets(10e-9, 10.0, 12))
+}
+
+impl Default for WorkQueue {
+    fn default() -> Self {
+        WorkQueue {
+            depth: Family::default(),
+            added: Family::default(),
+            retries: Family::default(),
+            waited_seconds: Family::new_with_constructor(nanoseconds_up),
+            worked_seconds: Family::new_with_constructor(nanoseconds_up),
+            unfinished_seconds: Family::default(),
+            longest_seconds: Family::default(),
+        }
+    }
+}
+
+impl WorkQueue {
+    fn register(&self, registry: &mut Registry) {
+        registry.register("workqueue_depth", "Current depth of workqueue", self.depth.clone());
+        registry.register("workqueue_adds", "Total number of adds handled by workqueue", self.added.clone());
+        registry.register(
+            "workqueue_retries",
+            "Total number of retries handled by workqueue: with upstream, and so here, each evaluation's end is one",
+            self.retries.clone(),
+        );
+        registry.register(
+            "workqueue_queue_duration_seconds",
+            "How long in seconds an item stays in workqueue before being requested",
+            self.waited_seconds.clone(),
+        );
+        registry.register(
+            "workqueue_work_duration_seconds",
+            "How long in seconds processing an item from workqueue takes",
+            self.worked_seconds.clone(),
+        );
+        registry.register(
+            "workqueue_unfinished_work_seconds",
+            "How many seconds of work has been done that is in progress and hasn't been observed by work_duration",
+            self.unfinished_seconds.clone(),
+        );
+        registry.register(
+            "workqueue_longest_running_processor_seconds",
+            "How many seconds has the longest running processor for workqueue been running",
+            self.longest_seconds.clone(),
+        );
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -92,6 +194,7 @@ pub struct Metrics {
     reconciliation_seconds: Family<ReconcileLabels, Histogram, fn() -> Histogram>,
     computations: Family<MetricLabels, Counter>,
     computation_seconds: Family<MetricLabels, Histogram, fn() -> Histogram>,
+    work_queue: WorkQueue,
     autoscalers: Gauge,
     desired_replicas: Family<HpaLabels, Gauge>,
     wanted_replicas: Family<HpaLabels, Gauge>,
@@ -125,6 +228,7 @@ impl Default for Metrics {
             reconciliation_seconds: Family::new_with_constructor(milliseconds_up),
             computations: Family::default(),
             computation_seconds: Family::new_with_constructor(milliseconds_up),
+            work_queue: WorkQueue::default(),
             autoscalers: Gauge::default(),
             desired_replicas: Family::default(),
             wanted_replicas: Family::default(),
@@ -152,6 +256,7 @@ impl Metrics {
     pub fn register(&self, registry: &mut Registry) {
         let name = |rest: &str| format!("{PREFIX}_{rest}");
         let own = |rest: &str| format!("flyball_hpa_{rest}");
+        self.work_queue.register(registry);
         registry.register(name("reconciliations"), "Number of reconciliations", self.reconciliations.clone());
         registry.register(
             name("reconciliation_duration_seconds"),
@@ -262,10 +367,33 @@ impl Metrics {
         let labels = ReconcileLabels { action, error };
         self.reconciliations.get_or_create(&labels).inc();
         self.reconciliation_seconds.get_or_create(&labels).observe(took.as_secs_f64());
+        let queue = QueueLabels { name: QUEUE };
+        self.work_queue.worked_seconds.get_or_create(&queue).observe(took.as_secs_f64());
+        self.work_queue.retries.get_or_create(&queue).inc();
+    }
+
+    /// One that waited so long is evaluated.
+    pub(crate) fn waited(&self, ms: i64) {
+        let waited = &self.work_queue.waited_seconds;
+        waited.get_or_create(&QueueLabels { name: QUEUE }).observe(ms as f64 / 1000.0);
+    }
+
+    /// How many wait, how many were added since the last time, and how long those that are evaluated now have been.
+    pub(crate) fn queue(&self, depth: usize, added: u64, running: impl Iterator<Item = Duration>) {
+        let name = QueueLabels { name: QUEUE };
+        let (mut sum, mut longest) = (0.0, 0.0_f64);
+        for seconds in running.map(|time| time.as_secs_f64()) {
+            sum += seconds;
+            longest = longest.max(seconds);
+        }
+        self.work_queue.depth.get_or_create(&name).set(i64::try_from(depth).unwrap_or(i64::MAX));
+        self.work_queue.added.get_or_create(&name).inc_by(added);
+        self.work_queue.unfinished_seconds.get_or_create(&name).set(sum);
+        self.work_queue.longest_seconds.get_or_create(&name).set(longest);
     }
 
     pub(crate) fn computed(&self, metric_type: &str, action: Action, error: ErrorClass, took: Duration) {
-        let labels = MetricLabels { action, error, metric_type: metric_type.to_owned() };
+        let labels = MetricLabels { action, error, metric_type: MetricType::of(metric_type) };
         self.computations.get_or_create(&labels).inc();
         self.computation_seconds.get_or_create(&labels).observe(took.as_secs_f64());
     }
@@ -280,15 +408,13 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn desired(&self, key: &(String, String), replicas: i32) {
+    /// What was decided about an HPA.
+    pub(crate) fn counts(&self, key: &(String, String), counts: Counts) {
         let labels = HpaLabels { namespace: key.0.clone(), hpa_name: key.1.clone() };
-        self.desired_replicas.get_or_create(&labels).set(i64::from(replicas));
-    }
-
-    /// What a decision wants, if metrics were read for it, and what it allows.
-    pub(crate) fn wanted(&self, key: &(String, String), wanted: Option<i32>, allowed: i32) {
-        let labels = HpaLabels { namespace: key.0.clone(), hpa_name: key.1.clone() };
-        match wanted {
+        if let Some(desired) = counts.desired {
+            self.desired_replicas.get_or_create(&labels).set(i64::from(desired));
+        }
+        match counts.wanted {
             Some(wanted) => {
                 self.wanted_replicas.get_or_create(&labels).set(i64::from(wanted));
             }
@@ -297,7 +423,7 @@ impl Metrics {
                 self.wanted_replicas.remove(&labels);
             }
         }
-        self.allowed_replicas.get_or_create(&labels).set(i64::from(allowed));
+        self.allowed_replicas.get_or_create(&labels).set(i64::from(counts.allowed));
     }
 
     pub(crate) fn forget(&self, key: &(String, String)) {

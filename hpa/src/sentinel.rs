@@ -22,6 +22,9 @@ const REMOVE_TIMEOUT: Duration = Duration::from_secs(2);
 const MEND_LOOP: &str = "run one HPA controller only: start kube-controller-manager with \
     --controllers=*,-horizontal-pod-autoscaler-controller, or keep flyball hpa in mode shadow";
 
+/// The field manager of the built-in loop.
+pub(crate) const CONTROLLER_MANAGER: &str = "kube-controller-manager";
+
 /// Runs while this replica leads; ends with `stop`.
 pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let probe = ProbeHpas::new(shared.api.clone(), shared.namespace.clone());
@@ -171,14 +174,30 @@ pub(crate) fn whose(manager: &str) -> String {
     format!("field manager {manager:?}")
 }
 
+/// What another controller writes that is ours to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// The status of an autoscaler.
+    Status,
+    /// The replica count of its target.
+    Replicas,
+}
+
 /// What an HPA that is left alone is told about.
-pub(crate) fn left_note(manager: &str) -> Note {
-    let mend = match manager == FIELD_MANAGER {
-        true => "remove one of the two installations, or run one with --mode=shadow",
-        false => MEND_LOOP,
+pub(crate) fn left_note(manager: &str, written: Written) -> Note {
+    let mend = match (manager, written) {
+        (FIELD_MANAGER, _) => "remove one of the two installations, or run one with --mode=shadow",
+        (CONTROLLER_MANAGER, _) | (_, Written::Status) => MEND_LOOP,
+        (_, Written::Replicas) => {
+            "leave spec.replicas out of what it applies, or let it ignore differences of that field"
+        }
+    };
+    let what = match written {
+        Written::Status => "this autoscaler's status",
+        Written::Replicas => "the replica count of this autoscaler's target",
     };
     let message = format!(
-        "another controller writes this autoscaler's status ({}): Flyball leaves it alone until that ends; {mend}",
+        "another controller writes {what} ({}): Flyball leaves it alone until that ends; {mend}",
         whose(manager)
     );
     Note { warning: true, reason: "AnotherAutoscaler", message }

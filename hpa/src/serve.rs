@@ -42,7 +42,7 @@ fn probes(shared: &Arc<Shared>) -> Probes {
         let electing = shared.clone();
         probes.add(&[Probe::Health, Probe::Live], "leader-election", move || {
             let turned_ms = electing.lease.turned_ms.load(Ordering::Acquire);
-            let age_ms = electing.now_ms() - turned_ms;
+            let age_ms = electing.steady_ms() - turned_ms;
             if turned_ms != 0 && age_ms > DEAD_AFTER_MS {
                 return Err(format!("the election has not turned for {} s", age_ms / 1000));
             }

@@ -73,8 +73,8 @@ async fn question(shared: &Shared) -> Question {
     let config = &shared.config;
     let used = shared.hpas.uses();
     let mut targets = Vec::new();
-    for (group, kind) in used.targets.iter().take(MAX_TARGETS) {
-        targets.extend(shared.discovery.mapping(group, kind).await);
+    for kind in used.targets.iter().take(MAX_TARGETS) {
+        targets.extend(shared.discovery.mapping(kind).await.map(|mapping| (*mapping).clone()));
     }
     let lease = config.election.as_ref().map(|election| {
         let namespace = election.namespace.clone().unwrap_or_else(|| shared.namespace.clone());

@@ -14,6 +14,42 @@ const CUSTOM_VERSIONS: [&str; 2] = ["v1beta2", "v1beta1"];
 /// Window of a pod's value when the answer does not say.
 const DEFAULT_WINDOW_MS: i64 = 60_000;
 
+/// A question about one metric. Selectors are as the query has them, empty for none.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Question {
+    /// A metric of all pods behind a selector.
+    Pods { namespace: String, metric: String, pods: String, selector: String },
+    /// A metric of one object.
+    Object { namespace: String, metric: String, described: Described, selector: String },
+    /// An external metric.
+    External { namespace: String, metric: String, selector: String },
+}
+
+/// What a question was answered with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Values {
+    Pods(Vec<PodValue>),
+    Object(Reading),
+    External(Vec<Reading>),
+}
+
+impl Values {
+    /// The oldest and the newest time among the values, unix milliseconds.
+    pub(crate) fn times_ms(&self) -> Option<(i64, i64)> {
+        let span = |times: &mut dyn Iterator<Item = i64>| {
+            times.fold(None, |span: Option<(i64, i64)>, at| {
+                let (oldest, newest) = span.unwrap_or((at, at));
+                Some((oldest.min(at), newest.max(at)))
+            })
+        };
+        match self {
+            Values::Pods(values) => span(&mut values.iter().map(|value| value.timestamp_ms)),
+            Values::Object(reading) => Some((reading.timestamp_ms, reading.timestamp_ms)),
+            Values::External(readings) => span(&mut readings.iter().map(|reading| reading.timestamp_ms)),
+        }
+    }
+}
+
 /// One pod's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PodValue {
@@ -34,8 +70,27 @@ impl CustomMetrics {
         CustomMetrics { api, discovery }
     }
 
+    /// Asks.
+    ///
+    /// # Errors
+    ///
+    /// Upstream's text.
+    pub(crate) async fn ask(&self, question: &Question) -> Result<Values, String> {
+        match question {
+            Question::Pods { namespace, metric, pods, selector } => {
+                self.pods(namespace, metric, pods, selector).await.map(Values::Pods)
+            }
+            Question::Object { namespace, metric, described, selector } => {
+                self.object(namespace, metric, described, selector).await.map(Values::Object)
+            }
+            Question::External { namespace, metric, selector } => {
+                self.external(namespace, metric, selector).await.map(Values::External)
+            }
+        }
+    }
+
     /// A metric of all pods behind a selector.
-    pub(crate) async fn pods(
+    async fn pods(
         &self,
         namespace: &str,
         metric: &str,
@@ -52,7 +107,7 @@ impl CustomMetrics {
     }
 
     /// A metric of one object; must yield one value.
-    pub(crate) async fn object(
+    async fn object(
         &self,
         namespace: &str,
         metric: &str,
@@ -64,7 +119,8 @@ impl CustomMetrics {
         let subject = if group.is_empty() && described.kind == "Namespace" {
             format!("namespaces/{namespace}/metrics/{metric}")
         } else {
-            let mapping = self.discovery.mapping(group, &described.kind).await.map_err(unable_custom)?;
+            let kind = (group.to_owned(), described.kind.clone());
+            let mapping = self.discovery.mapping(&kind).await.map_err(unable_custom)?;
             let (resource, name) = (mapping.group_resource(), encode(&described.name));
             format!("namespaces/{namespace}/{resource}/{name}/{metric}")
         };
@@ -83,12 +139,7 @@ impl CustomMetrics {
     }
 
     /// All values of an external metric.
-    pub(crate) async fn external(
-        &self,
-        namespace: &str,
-        metric: &str,
-        selector: &str,
-    ) -> Result<Vec<Reading>, String> {
+    async fn external(&self, namespace: &str, metric: &str, selector: &str) -> Result<Vec<Reading>, String> {
         let mut path = format!("/apis/{EXTERNAL}/namespaces/{}/{}", encode(namespace), encode(metric));
         if !selector.is_empty() {
             path.push_str(&format!("?labelSelector={}", encode(selector)));

@@ -4,6 +4,7 @@ use super::Api;
 use crate::error::ApiError;
 use serde_json::Value;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -52,10 +53,13 @@ impl<T> Known<T> {
     }
 }
 
+/// Group and kind.
+type Kind = (String, String);
+
 /// Cached discovery.
 pub(crate) struct Discovery {
     api: Api,
-    kinds: Mutex<HashMap<(String, String), Known<Mapping>>>,
+    kinds: Mutex<HashMap<Kind, Known<Arc<Mapping>>>>,
     groups: Mutex<HashMap<String, Known<Vec<String>>>>,
     /// Whether a resource has a verb, by group version, plural name and verb.
     offers: Mutex<HashMap<(String, String, String), Known<()>>>,
@@ -66,22 +70,22 @@ impl Discovery {
         Discovery { api, kinds: Mutex::default(), groups: Mutex::default(), offers: Mutex::default() }
     }
 
-    /// The mapping of a kind.
+    /// The mapping of a kind, given with its group.
     ///
     /// # Errors
     ///
     /// The server did not answer, or no version of the group has the kind (upstream's text).
-    pub(crate) async fn mapping(&self, group: &str, kind: &str) -> Result<Mapping, ApiError> {
-        let key = (group.to_owned(), kind.to_owned());
+    pub(crate) async fn mapping(&self, of: &Kind) -> Result<Arc<Mapping>, ApiError> {
+        let (group, kind) = of;
         let unknown =
             || ApiError { code: 404, message: format!("no matches for kind {kind:?} in group {group:?}") };
         // The lock is held while asking, so that a start with many HPAs asks once.
         let mut kinds = self.kinds.lock().await;
-        if let Some(known) = kinds.get(&key).filter(|known| known.is_fresh()) {
+        if let Some(known) = kinds.get(of).filter(|known| known.is_fresh()) {
             return known.found.clone().ok_or_else(unknown);
         }
-        let found = Box::pin(self.find(group, kind)).await?;
-        kinds.insert(key, Known { at: Instant::now(), found: found.clone() });
+        let found = Box::pin(self.find(group, kind)).await?.map(Arc::new);
+        kinds.insert(of.clone(), Known { at: Instant::now(), found: found.clone() });
         found.ok_or_else(unknown)
     }
 

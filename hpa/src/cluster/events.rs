@@ -1,17 +1,16 @@
-//! Events: core/v1, about HPAs in the name of `horizontal-pod-autoscaler`, repeated ones counted in place.
+//! Events: core/v1, about HPAs in the name of `horizontal-pod-autoscaler`; repeated and similar ones as [`Correlator`] says.
 
 use super::{Api, FIELD_MANAGER, encode};
+use crate::config::Clock;
+use crate::correlator::{Again, Correlator, Verdict};
 use crate::kind::ApiKind;
 use crate::report::Note;
 use flyball_model::time::rfc3339_seconds;
 use serde_json::{Value, json};
-use std::collections::HashMap;
-use tokio::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Source component of upstream's events, which dashboards and `kubectl describe` show.
 const COMPONENT: &str = "horizontal-pod-autoscaler";
-/// Distinct events remembered for counting; beyond it the least recently seen are forgotten.
-const MAX_REMEMBERED: usize = 4096;
 /// Longest message of an event that the API accepts, in bytes.
 const MAX_MESSAGE_BYTES: usize = 1024;
 
@@ -43,55 +42,41 @@ pub(crate) struct Subject {
     pub(crate) resource_version: Option<String>,
 }
 
-struct Remembered {
-    event: String,
-    count: u32,
-    last_ms: i64,
-}
-
 /// Records events.
 pub(crate) struct Events {
     api: Api,
     kind: ApiKind,
-    /// The same event about the same HPA is recorded once in this time, whatever the cadence of evaluations.
-    repeat_after_ms: i64,
-    remembered: Mutex<HashMap<(String, &'static str, String), Remembered>>,
+    correlator: Mutex<Correlator>,
+    /// For the time between two events: a wall clock may be set.
+    steady_ms: Clock,
 }
 
 impl Events {
-    pub(crate) fn new(api: Api, kind: ApiKind, repeat_after_ms: i64) -> Self {
-        Events { api, kind, repeat_after_ms, remembered: Mutex::default() }
+    pub(crate) fn new(api: Api, kind: ApiKind, repeat_after_ms: i64, steady_ms: Clock) -> Self {
+        Events { api, kind, correlator: Mutex::new(Correlator::new(repeat_after_ms)), steady_ms }
+    }
+
+    fn correlator(&self) -> MutexGuard<'_, Correlator> {
+        self.correlator.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Records one. Failures are logged: an event is never worth more than the work it tells about.
     pub(crate) async fn record(&self, subject: &Subject, note: &Note, now_ms: i64) {
-        let key = (subject.uid.clone(), note.reason, note.message.clone());
-        let mut remembered = self.remembered.lock().await;
-        let mut repeated = None;
-        if let Some(known) = remembered.get_mut(&key) {
-            let is_rescale = matches!(note.reason, "SuccessfulRescale" | "FailedRescale");
-            if !is_rescale && now_ms - known.last_ms < self.repeat_after_ms {
-                return;
-            }
-            known.count += 1;
-            known.last_ms = now_ms;
-            repeated = Some((known.event.clone(), known.count));
-        }
+        let steady_ms = (self.steady_ms)();
+        let verdict = self.correlator().judge(&subject.uid, note, steady_ms);
+        let Verdict::Record { message, again } = verdict else { return };
+        let message = cut(&message);
         // A repeated event that the server has dropped meanwhile (they live an hour) is recorded as a new one.
-        if let Some((event, count)) = repeated {
-            drop(remembered);
-            if self.count_again(subject, &event, count, now_ms).await {
-                return;
-            }
-            remembered = self.remembered.lock().await;
+        if let Some(again) = again
+            && self.count_again(subject, &again, message, now_ms).await
+        {
+            return;
         }
-        let event =
-            format!("{}.{:x}", subject.name, now_ms.wrapping_mul(1_000_000) + remembered.len() as i64);
-        forget_oldest(&mut remembered);
-        remembered.insert(key, Remembered { event: event.clone(), count: 1, last_ms: now_ms });
-        drop(remembered);
+        let event = event_name(&subject.name, now_ms, self.correlator().number());
+        self.correlator().recorded(&subject.uid, note, message, &event, steady_ms);
         let path = format!("/api/v1/namespaces/{}/events", encode(&subject.namespace));
-        if let Err(error) = self.api.post(&path, &body(subject, self.kind, note, &event, now_ms)).await {
+        let body = body(subject, self.kind, note, message, &event, now_ms);
+        if let Err(error) = self.api.post(&path, &body).await {
             // A silent server is told about once, and a namespace on its way out takes no events.
             match error.is_unanswered() || error.is_namespace_terminating() {
                 true => tracing::debug!(about = subject.name, reason = note.reason, %error, "no event"),
@@ -102,31 +87,29 @@ impl Events {
         }
     }
 
-    async fn count_again(&self, subject: &Subject, event: &str, count: u32, now_ms: i64) -> bool {
-        let path = format!("/api/v1/namespaces/{}/events/{}", encode(&subject.namespace), encode(event));
-        let patch = json!({ "count": count, "lastTimestamp": rfc3339_seconds(now_ms) });
+    async fn count_again(&self, subject: &Subject, again: &Again, message: &str, now_ms: i64) -> bool {
+        let (namespace, event) = (encode(&subject.namespace), encode(&again.event));
+        let path = format!("/api/v1/namespaces/{namespace}/events/{event}");
+        let patch =
+            json!({ "count": again.count, "message": message, "lastTimestamp": rfc3339_seconds(now_ms) });
         self.api.merge_patch(&path, &patch).await.is_ok()
     }
 }
 
-fn forget_oldest(remembered: &mut HashMap<(String, &'static str, String), Remembered>) {
-    if remembered.len() < MAX_REMEMBERED {
-        return;
-    }
-    let mut times: Vec<i64> = remembered.values().map(|known| known.last_ms).collect();
-    times.sort_unstable();
-    let median = times[times.len() / 2];
-    remembered.retain(|_, known| known.last_ms > median);
+/// The object's name and a time, as upstream's; events of one millisecond are told apart by their number.
+fn event_name(object: &str, now_ms: i64, number: u64) -> String {
+    format!("{object}.{:x}", now_ms.wrapping_mul(1_000_000).wrapping_add_unsigned(number % 1_000_000))
 }
 
-fn body(subject: &Subject, hpa: ApiKind, note: &Note, event: &str, now_ms: i64) -> Value {
+/// As much of a message as an event may have.
+fn cut(message: &str) -> &str {
+    let end = (0..=message.len().min(MAX_MESSAGE_BYTES)).rev().find(|end| message.is_char_boundary(*end));
+    &message[..end.unwrap_or(0)]
+}
+
+fn body(subject: &Subject, hpa: ApiKind, note: &Note, message: &str, event: &str, now_ms: i64) -> Value {
     let now = rfc3339_seconds(now_ms);
     let (api_version, kind, component) = subject.about.type_meta(hpa);
-    let message = &note.message;
-    let end = (0..=message.len().min(MAX_MESSAGE_BYTES))
-        .rev()
-        .find(|end| message.is_char_boundary(*end))
-        .unwrap_or(0);
     json!({
         "apiVersion": "v1",
         "kind": "Event",
@@ -141,7 +124,7 @@ fn body(subject: &Subject, hpa: ApiKind, note: &Note, event: &str, now_ms: i64) 
         },
         "type": if note.warning { "Warning" } else { "Normal" },
         "reason": note.reason,
-        "message": &message[..end],
+        "message": message,
         "source": { "component": component },
         "reportingComponent": component,
         "reportingInstance": "",

@@ -14,7 +14,7 @@ mod transport;
 
 pub(crate) use access::Access;
 pub(crate) use checkpoints::Checkpoints;
-pub(crate) use custom_metrics::CustomMetrics;
+pub(crate) use custom_metrics::{CustomMetrics, PodValue, Question, Values};
 pub(crate) use discovery::{Discovery, Mapping};
 pub(crate) use events::{About, Events, Subject};
 pub(crate) use leases::{Leases, record_of, sighting, with_record};

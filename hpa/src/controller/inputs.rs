@@ -2,61 +2,77 @@
 
 use super::Shared;
 use super::answers::MetricsKey;
-use super::state::HpaState;
-use crate::cluster::Answer;
-use crate::decide::{Input, PodSample, PodSamples, Rules, Source, Target};
+use super::queue::Follows;
+use super::values::{Told, question_of};
+use crate::cluster::{Answer, PodValue, Values};
+use crate::decide::{Input, PodSample, PodSamples, Source, Target};
 use crate::samples::Sample;
-use crate::watch::Population;
-use flyball_model::selector::LabelSelector;
-use serde_json::Value;
+use crate::watch::{HpaEntry, Population};
+use std::sync::Arc;
 
-/// Custom and external metrics are asked for at most this often per HPA, though samples may wake it every second.
-const CUSTOM_MAX_AGE_MS: i64 = 5_000;
+/// What an HPA with a period of its own takes for a custom or external metric is younger than this, and than half its period.
+const MAX_AGE_MS: i64 = 5_000;
 
-/// Values of all metrics of an HPA, in the order of its spec.
+/// What a decision is made from.
+#[derive(Default)]
+pub(super) struct Gathered {
+    /// Values of all metrics, in the order of the spec.
+    pub(super) inputs: Vec<Input>,
+    /// Where they come from.
+    pub(super) follows: Follows,
+    /// When the newest of them was taken, unix milliseconds.
+    pub(super) newest_ms: Option<i64>,
+}
+
+/// Values of all metrics of an HPA.
 pub(super) async fn gather(
     shared: &Shared,
-    rules: &Rules,
-    state: &mut HpaState,
-    key: &MetricsKey,
+    entry: &HpaEntry,
+    key: MetricsKey,
     population: &Population,
-) -> (Vec<Input>, Option<Answer>) {
+) -> Gathered {
     let now_ms = shared.steady_ms();
+    let rules = &entry.rules;
     let mut answer = None;
+    let mut told_ms = None;
     let mut inputs = Vec::with_capacity(rules.metrics.len());
-    for (index, metric) in rules.metrics.iter().enumerate() {
+    let mut values = Vec::new();
+    for metric in &rules.metrics {
         let input = match &metric.source {
             Source::Resource { name } => {
-                let answer = resource_answer(shared, key, &mut answer, now_ms).await;
+                let answer = resource_answer(shared, &key, &mut answer, now_ms).await;
                 per_pod(answer, population, name, None, metric.target)
             }
             Source::ContainerResource { name, container } => {
-                let answer = resource_answer(shared, key, &mut answer, now_ms).await;
+                let answer = resource_answer(shared, &key, &mut answer, now_ms).await;
                 per_pod(answer, population, name, Some(container), metric.target)
             }
-            Source::Unknown { .. } => Input::Invalid(String::new()),
-            custom => {
-                let max_age_ms = if shared.config.compat_upstream { 0 } else { CUSTOM_MAX_AGE_MS };
-                match state.custom.get(&index).filter(|(at_ms, _)| now_ms - at_ms < max_age_ms) {
-                    Some((_, input)) if fits(input, population) => input.clone(),
-                    _ => {
-                        let input = Box::pin(custom_input(shared, rules, custom, key, population)).await;
-                        state.custom.insert(index, (now_ms, input.clone()));
-                        input
-                    }
+            source => match question_of(rules, source, &key) {
+                Ok(Some(question)) => {
+                    let question = Arc::new(question);
+                    let max_age_ms = value_max_age_ms(shared, entry);
+                    let told = Box::pin(shared.values.current(&question, max_age_ms, now_ms)).await;
+                    values.push(question);
+                    told_ms = told_ms.max(told.times_ms().map(|(_, newest_ms)| newest_ms));
+                    value_input(&told, population)
                 }
-            }
+                Ok(None) => Input::Invalid(String::new()),
+                Err(text) => Input::Invalid(text),
+            },
         };
         inputs.push(input);
     }
-    (inputs, answer)
+    let newest_ms = answer.as_ref().and_then(Answer::newest_ms).max(told_ms);
+    let pods = answer.is_some().then_some(key);
+    Gathered { inputs, follows: Follows { pods, values }, newest_ms: newest_ms.filter(|at_ms| *at_ms > 0) }
 }
 
-/// Values per pod are joined by position, so a kept one is of use only while the pods are as many.
-fn fits(input: &Input, population: &Population) -> bool {
-    match input {
-        Input::PerPod(samples) => samples.samples.len() == population.pods.len(),
-        _ => true,
+/// How old the value of a custom or external metric may be. What is followed is kept fresh.
+fn value_max_age_ms(shared: &Shared, entry: &HpaEntry) -> i64 {
+    match entry.controls.period_ms {
+        _ if shared.config.compat_upstream => 0,
+        Some(period_ms) => MAX_AGE_MS.min(period_ms / 2),
+        None => shared.config.sync_period_ms(),
     }
 }
 
@@ -117,55 +133,28 @@ fn place(joined: &mut PodSamples, position: Option<usize>, value: PodSample) {
     }
 }
 
-async fn custom_input(
-    shared: &Shared,
-    rules: &Rules,
-    source: &Source,
-    key: &MetricsKey,
-    population: &Population,
-) -> Input {
-    let namespace = &rules.namespace;
-    let answer = match source {
-        Source::Pods { name, selector } => match selector_text(selector) {
-            Ok(selector) => shared.custom.pods(namespace, name, &key.1, &selector).await.map(|values| {
-                let mut joined = PodSamples {
-                    samples: vec![None; population.pods.len()],
-                    foreign: Vec::new(),
-                    requests: Ok(Vec::new()),
+fn value_input(told: &Told, population: &Population) -> Input {
+    match &told.values {
+        Ok(Values::Pods(values)) => {
+            let mut joined = PodSamples {
+                samples: vec![None; population.pods.len()],
+                foreign: Vec::new(),
+                requests: Ok(Vec::new()),
+            };
+            for PodValue { pod, value_milli, timestamp_ms, window_ms } in values {
+                let sample = PodSample {
+                    value_milli: *value_milli,
+                    timestamp_ms: *timestamp_ms,
+                    window_ms: *window_ms,
                 };
-                for value in values {
-                    let sample = PodSample {
-                        value_milli: value.value_milli,
-                        timestamp_ms: value.timestamp_ms,
-                        window_ms: value.window_ms,
-                    };
-                    place(&mut joined, population.position(&value.pod), sample);
-                }
-                Input::PerPod(joined)
-            }),
-            Err(text) => return Input::Invalid(text),
-        },
-        Source::Object { name, selector, described } => match selector_text(selector) {
-            Ok(selector) => {
-                shared.custom.object(namespace, name, described, &selector).await.map(Input::Object)
+                place(&mut joined, population.position(pod), sample);
             }
-            Err(text) => return Input::Invalid(text),
-        },
-        Source::External { name, selector, .. } => match selector_text(selector) {
-            Ok(selector) => shared.custom.external(namespace, name, &selector).await.map(Input::External),
-            Err(text) => return Input::Invalid(text),
-        },
-        _ => return Input::Invalid(String::new()),
-    };
-    answer.unwrap_or_else(Input::Failed)
-}
-
-/// A metric's selector as a query; empty for none.
-fn selector_text(selector: &Value) -> Result<String, String> {
-    if selector.is_null() {
-        return Ok(String::new());
+            Input::PerPod(joined)
+        }
+        Ok(Values::Object(reading)) => Input::Object(*reading),
+        Ok(Values::External(readings)) => Input::External(readings.clone()),
+        Err(text) => Input::Failed(text.clone()),
     }
-    LabelSelector::from_json(selector).map(|selector| selector.to_string()).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

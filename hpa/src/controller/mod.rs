@@ -8,20 +8,23 @@ mod queue;
 mod reconcile;
 mod shared;
 mod state;
+mod values;
 
 #[cfg(test)]
 mod tests;
 
+use crate::cluster::Question;
 use crate::config::Mode;
 use crate::elector::Term;
 use crate::error::ApiError;
 use crate::kind::ApiKind;
 use crate::ownership::Standing;
+use crate::sentinel::Written;
 use crate::watch::{Change, HpaEntry, Key, TargetWatches, Watched, hpa_events, pod_events};
 use answers::{Listed, MetricsKey, News, Tell};
 use futures_util::StreamExt;
 use kube::Client;
-use queue::Queue;
+use queue::{Follows, Queue};
 pub(crate) use shared::Shared;
 use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
@@ -32,6 +35,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, Id, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Resolution of the schedule.
@@ -62,16 +66,22 @@ enum Finished {
     Done,
     Evaluated {
         key: Key,
-        metrics_key: Option<MetricsKey>,
+        follows: Follows,
     },
     /// A question about metrics ended, with a list or (`None`) with a watch that was told of before.
     Asked(Option<News>),
     /// Metrics may not be asked for all pods at once.
     Apart,
+    /// A custom or external metric was asked for.
+    Told {
+        question: Arc<Question>,
+        times_ms: Option<(i64, i64)>,
+        is_news: bool,
+    },
 }
 
-/// A question about metrics.
-struct Question {
+/// A question about samples of pods.
+struct PodsQuestion {
     /// About one selector or (`None`) about all pods.
     of: Option<MetricsKey>,
     task: AbortHandle,
@@ -79,11 +89,11 @@ struct Question {
     watches: bool,
 }
 
-type Evaluation = Pin<Box<dyn Future<Output = Option<MetricsKey>> + Send>>;
+type Evaluation = Pin<Box<dyn Future<Output = Follows> + Send>>;
 
 /// What comes of an evaluation at once.
 enum Begun {
-    Ended(Option<MetricsKey>),
+    Ended(Follows),
     Waits(Evaluation),
     Panicked(String),
 }
@@ -96,7 +106,7 @@ fn begin(mut evaluation: Evaluation) -> Begun {
         first.poll(&mut Context::from_waker(Waker::noop()))
     }));
     match polled {
-        Ok(Poll::Ready(metrics_key)) => Begun::Ended(metrics_key),
+        Ok(Poll::Ready(follows)) => Begun::Ended(follows),
         // Whoever polls it next is woken.
         Ok(Poll::Pending) => Begun::Waits(evaluation),
         Err(panic) => {
@@ -112,9 +122,11 @@ pub(crate) struct Controller {
     shared: Arc<Shared>,
     queue: Queue,
     tasks: JoinSet<Finished>,
-    evaluating: HashMap<Id, Key>,
+    evaluating: HashMap<Id, (Key, Instant)>,
     /// Questions about metrics in flight.
-    asking: HashMap<Id, Question>,
+    asking: HashMap<Id, PodsQuestion>,
+    /// Questions about custom and external metrics in flight.
+    asking_values: HashMap<Id, (Arc<Question>, AbortHandle)>,
     news: mpsc::Receiver<News>,
     tell: Tell,
     /// Namespaces with changed pods since the last tick.
@@ -136,6 +148,7 @@ impl Controller {
             tasks: JoinSet::new(),
             evaluating: HashMap::new(),
             asking: HashMap::new(),
+            asking_values: HashMap::new(),
             news,
             tell,
             changed_pods: HashSet::new(),
@@ -279,9 +292,8 @@ impl Controller {
                 shared.ownership(|ownership| ownership.probe_answered(&manager, shared.uptime()));
             }
             Change::Deleted(entry) => {
-                if let Some(unused) = self.queue.remove(&entry.key) {
-                    self.forget(&unused);
-                }
+                let unused = self.queue.remove(&entry.key);
+                self.forget(&unused);
                 shared.selectors.remove(&entry.key);
                 shared.metrics.forget(&entry.key);
                 shared.book.forget(&entry);
@@ -307,7 +319,7 @@ impl Controller {
         }
         let (shared, manager) = (self.shared.clone(), manager.to_owned());
         self.tasks.spawn(async move {
-            shared.leave_alone(&entry, &manager).await;
+            shared.leave_alone(&entry, &manager, Written::Status).await;
             Finished::Done
         });
     }
@@ -316,15 +328,19 @@ impl Controller {
     fn turn(&mut self) {
         let now_ms = self.shared.steady_ms();
         self.shared.turned_ms.store(now_ms, Ordering::Release);
+        self.tell_queue();
         if !self.may_evaluate() {
             self.changed_pods.clear();
             return;
         }
         self.prune();
         for namespace in std::mem::take(&mut self.changed_pods) {
-            self.queue.pods_changed(&namespace);
+            self.queue.pods_changed(&namespace, now_ms);
         }
         self.queue.due(now_ms);
+        for question in self.queue.value_polls(now_ms) {
+            self.ask_value(question);
+        }
         let lists = self.asking.values().filter(|question| !question.watches).count();
         for poll in self.queue.polls(now_ms, MAX_POLLS.saturating_sub(lists)) {
             match poll {
@@ -336,6 +352,13 @@ impl Controller {
                 }
             }
         }
+    }
+
+    /// What upstream's work queue tells about itself.
+    fn tell_queue(&mut self) {
+        let (depth, added) = self.queue.counts();
+        let running = self.evaluating.values().map(|(_, began)| began.elapsed());
+        self.shared.metrics.queue(depth, added, running);
     }
 
     /// Asks about the pods behind one selector, or about all; goes on with a watch where that is offered.
@@ -352,7 +375,7 @@ impl Controller {
             answers.watch(of, &version, &shared.pods, || shared.steady_ms(), &tell).await;
             Finished::Asked(None)
         });
-        self.asking.insert(task.id(), Question { of, task, watches: false });
+        self.asking.insert(task.id(), PodsQuestion { of, task, watches: false });
     }
 
     fn learn(&mut self, news: News) {
@@ -362,15 +385,27 @@ impl Controller {
             self.queue.listed(of.as_ref(), *newest_ms, *pods, self.shared.steady_ms());
         }
         for key in &news.changed {
-            self.queue.changed(key);
+            self.queue.changed(key, self.shared.steady_ms());
         }
     }
 
-    /// Nobody follows these metrics any more.
-    fn forget(&mut self, unused: &MetricsKey) {
-        let questions = self.asking.values().filter(|question| question.of.as_ref() == Some(unused));
+    /// Nobody follows these any more.
+    fn forget(&mut self, unused: &Follows) {
+        unused.values.iter().for_each(|question| self.shared.values.forget(question));
+        let Some(pods) = &unused.pods else { return };
+        let questions = self.asking.values().filter(|question| question.of.as_ref() == Some(pods));
         questions.for_each(|question| question.task.abort());
-        self.shared.answers.forget(unused);
+        self.shared.answers.forget(pods);
+    }
+
+    /// Asks for a custom or external metric.
+    fn ask_value(&mut self, question: Arc<Question>) {
+        let (shared, about) = (self.shared.clone(), question.clone());
+        let task = self.tasks.spawn(async move {
+            let (told, is_news) = shared.values.refresh(&about, shared.steady_ms()).await;
+            Finished::Told { question: about, times_ms: told.times_ms(), is_news }
+        });
+        self.asking_values.insert(task.id(), (question, task));
     }
 
     /// The period that an HPA's annotation asks for.
@@ -398,6 +433,7 @@ impl Controller {
                 return;
             }
             let Some(key) = self.queue.next() else { return };
+            self.shared.metrics.waited(self.queue.waited_ms(&key, self.shared.steady_ms()));
             let Some(entry) = self.shared.hpas.get(&key) else {
                 self.queue.remove(&key);
                 continue;
@@ -405,37 +441,42 @@ impl Controller {
             let shared = self.shared.clone();
             let evaluation = Box::pin(async move { reconcile::reconcile(&shared, &entry).await });
             match begin(evaluation) {
-                Begun::Ended(metrics_key) => self.evaluated(&key, metrics_key),
+                Begun::Ended(follows) => self.evaluated(&key, follows),
                 Begun::Waits(evaluation) => {
                     let of = key.clone();
-                    let task = async move { Finished::Evaluated { key: of, metrics_key: evaluation.await } };
-                    self.evaluating.insert(self.tasks.spawn(task).id(), key);
+                    let task = async move { Finished::Evaluated { key: of, follows: evaluation.await } };
+                    self.evaluating.insert(self.tasks.spawn(task).id(), (key, Instant::now()));
                 }
                 Begun::Panicked(why) => self.panicked(&key, &why),
             }
         }
     }
 
-    fn evaluated(&mut self, key: &Key, metrics_key: Option<MetricsKey>) {
+    fn evaluated(&mut self, key: &Key, follows: Follows) {
         let (period_ms, now_ms) = (self.period_ms(key), self.shared.steady_ms());
-        if let Some(unused) = self.queue.evaluated(key, metrics_key, period_ms, now_ms) {
-            self.forget(&unused);
-        }
+        let unused = self.queue.evaluated(key, follows, period_ms, now_ms);
+        self.forget(&unused);
     }
 
     /// A panic is one HPA's evaluation; the others go on.
     fn panicked(&mut self, key: &Key, why: &str) {
         self.shared.metrics.panicked();
         tracing::error!(namespace = key.0, name = key.1, why, "an evaluation panicked");
-        self.evaluated(key, None);
+        self.evaluated(key, Follows::default());
     }
 
     fn finished(&mut self, done: Result<(Id, Finished), tokio::task::JoinError>) {
         let now_ms = self.shared.steady_ms();
         match done {
-            Ok((id, Finished::Evaluated { key, metrics_key })) => {
+            Ok((id, Finished::Evaluated { key, follows })) => {
                 self.evaluating.remove(&id);
-                self.evaluated(&key, metrics_key);
+                self.evaluated(&key, follows);
+            }
+            Ok((id, Finished::Told { question, times_ms, is_news })) => {
+                self.asking_values.remove(&id);
+                if !self.queue.told(&question, times_ms, is_news, now_ms) {
+                    self.shared.values.forget(&question);
+                }
             }
             Ok((id, Finished::Asked(news))) => {
                 news.into_iter().for_each(|news| self.learn(news));
@@ -458,12 +499,15 @@ impl Controller {
             Err(error) => {
                 let evaluated = self.evaluating.remove(&error.id());
                 match evaluated {
-                    Some(key) if error.is_panic() => self.panicked(&key, &error.to_string()),
-                    Some(key) => self.evaluated(&key, None),
+                    Some((key, _)) if error.is_panic() => self.panicked(&key, &error.to_string()),
+                    Some((key, _)) => self.evaluated(&key, Follows::default()),
                     None if error.is_panic() => self.shared.metrics.panicked(),
                     None => {}
                 }
                 self.answered(error.id());
+                if let Some((question, _)) = self.asking_values.remove(&error.id()) {
+                    self.queue.untold(&question);
+                }
             }
         }
     }
@@ -476,8 +520,9 @@ impl Controller {
     }
 
     async fn stop(mut self) {
-        // A watch of samples would go on.
+        // A watch of samples would go on, and nobody waits for values any more.
         self.asking.values().for_each(|question| question.task.abort());
+        self.asking_values.values().for_each(|(_, task)| task.abort());
         let drained = async { while self.tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(DRAIN, drained).await.is_err() {
             tracing::warn!("evaluations in progress are broken off");

@@ -3,14 +3,13 @@
 use super::Shared;
 use super::state::HpaState;
 use crate::cluster::FIELD_MANAGER;
+use crate::sentinel::CONTROLLER_MANAGER;
 use crate::watch::{HpaEntry, Watched, Writer};
 
 /// A count of ours that is replaced this often is someone else's to write. Once may be a person.
 const OFTEN: u32 = 2;
 /// What is older than this was something else.
 const MEMORY_MS: i64 = 600_000;
-/// The built-in loop's manager; it writes scales for no other purpose.
-const CONTROLLER_MANAGER: &str = "kube-controller-manager";
 /// KEDA writes zero and one by itself, and leaves the rest to us.
 const KEDA: &str = "keda";
 
@@ -21,9 +20,8 @@ pub(super) fn overwriter(
     state: &mut HpaState,
     now_ms: i64,
 ) -> Option<String> {
-    let reference = &entry.hpa.spec.scale_target_ref;
-    let kind = Watched::of(reference.api_version.split_once('/')?.0, &reference.kind)?;
-    let target = shared.targets.get(kind, &entry.key.0, &reference.name)?;
+    let (group, kind) = entry.target_kind.as_ref()?;
+    let target = shared.targets.get(Watched::of(group, kind)?, &entry.target)?;
     judge(state, target.writer.as_ref()?, now_ms)
 }
 
@@ -44,6 +42,7 @@ fn judge(state: &mut HpaState, writer: &Writer, now_ms: i64) -> Option<String> {
     let (count, last_ms) = state.overwritten;
     let count = if now_ms - last_ms > MEMORY_MS { 1 } else { count + 1 };
     state.overwritten = (count, now_ms);
+    // It writes scales for no other purpose.
     let is_loop = writer.by_scale && writer.manager == CONTROLLER_MANAGER;
     (is_loop || count >= OFTEN).then(|| writer.manager.clone())
 }

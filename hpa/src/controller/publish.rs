@@ -60,19 +60,78 @@ fn is_worth_writing(
     age_ms: i64,
     sync_period_ms: i64,
 ) -> bool {
-    old != new && (age_ms >= sync_period_ms || outline(old) != outline(new))
+    old != new && (age_ms >= sync_period_ms || !is_outline_same(old, new))
 }
 
-/// A status without measured values, reasons and messages.
-fn outline(status: &v2::HorizontalPodAutoscalerStatus) -> v2::HorizontalPodAutoscalerStatus {
-    let bare = |condition: &v2::HorizontalPodAutoscalerCondition| v2::HorizontalPodAutoscalerCondition {
-        reason: String::new(),
-        message: String::new(),
-        ..condition.clone()
+/// Whether two statuses are the same but for measured values, reasons and messages. Asked at nearly every evaluation.
+fn is_outline_same(old: &v2::HorizontalPodAutoscalerStatus, new: &v2::HorizontalPodAutoscalerStatus) -> bool {
+    let v2::HorizontalPodAutoscalerStatus {
+        observed_generation,
+        last_scale_time,
+        current_replicas,
+        desired_replicas,
+        current_metrics,
+        conditions,
+    } = old;
+    let is_alike = |old: &v2::HorizontalPodAutoscalerCondition,
+                    new: &v2::HorizontalPodAutoscalerCondition| {
+        let v2::HorizontalPodAutoscalerCondition {
+            type_,
+            status,
+            last_transition_time,
+            observed_generation,
+            reason: _,
+            message: _,
+        } = old;
+        *type_ == new.type_
+            && *status == new.status
+            && *last_transition_time == new.last_transition_time
+            && *observed_generation == new.observed_generation
     };
-    v2::HorizontalPodAutoscalerStatus {
-        current_metrics: vec![v2::MetricStatus::default(); status.current_metrics.len()],
-        conditions: status.conditions.iter().map(bare).collect(),
-        ..status.clone()
+    *observed_generation == new.observed_generation
+        && *last_scale_time == new.last_scale_time
+        && (*current_replicas, *desired_replicas) == (new.current_replicas, new.desired_replicas)
+        && current_metrics.len() == new.current_metrics.len()
+        && conditions.len() == new.conditions.len()
+        && conditions.iter().zip(&new.conditions).all(|(old, new)| is_alike(old, new))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_measured_is_written_at_most_once_per_period() {
+        let condition = |status: &str, reason: &str| v2::HorizontalPodAutoscalerCondition {
+            type_: "AbleToScale".into(),
+            status: status.into(),
+            reason: reason.into(),
+            message: reason.into(),
+            ..Default::default()
+        };
+        let old = v2::HorizontalPodAutoscalerStatus {
+            desired_replicas: 3,
+            current_metrics: vec![v2::MetricStatus::default()],
+            conditions: vec![condition("True", "A")],
+            ..Default::default()
+        };
+        type Edit = fn(&mut v2::HorizontalPodAutoscalerStatus);
+        let cases: [(&str, Edit, bool); 8] = [
+            ("a value", |s| s.current_metrics[0].type_ = "Resource".into(), false),
+            ("a reason", |s| s.conditions[0].reason = "B".into(), false),
+            ("a condition's status", |s| s.conditions[0].status = "False".into(), true),
+            ("a condition's time", |s| s.conditions[0].last_transition_time = Some("t".into()), true),
+            ("one condition less", |s| s.conditions.clear(), true),
+            ("a count", |s| s.desired_replicas = 4, true),
+            ("one metric less", |s| s.current_metrics.clear(), true),
+            ("a generation", |s| s.observed_generation = Some(1), true),
+        ];
+        for (what, edit, at_once) in cases {
+            let mut new = old.clone();
+            edit(&mut new);
+            assert_eq!(is_worth_writing(&old, &new, 1_000, 15_000), at_once, "{what}");
+            assert!(is_worth_writing(&old, &new, 15_000, 15_000), "{what}");
+        }
+        assert!(!is_worth_writing(&old, &old.clone(), 99_000, 15_000));
     }
 }

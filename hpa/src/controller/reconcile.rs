@@ -1,8 +1,9 @@
 //! One evaluation of one HPA: read, decide, remember, write, report.
 
-use super::answers::MetricsKey;
+use super::inputs::Gathered;
 use super::overwritten::overwriter;
 use super::publish::publish;
+use super::queue::Follows;
 use super::shared::SECOND_WRITER;
 use super::state::{HpaState, KnownScale};
 use super::{Shared, inputs};
@@ -10,13 +11,14 @@ use crate::checkpoint::{self, Need, Pending, Stored};
 use crate::cluster::{FIELD_MANAGER, Mapping, ScaleObject};
 use crate::config::Mode;
 use crate::controls;
-use crate::decide::{Branch, Decision, History, Rules, SelectorFailure, Source, Trace, branch, decide};
+use crate::decide::{Branch, Decision, History, Rules, SelectorFailure, Trace, branch, decide};
 use crate::decisions::{Evidence, Outcome, Page};
 use crate::error::ApiError;
 use crate::observe::Observation;
-use crate::own_metrics::Action;
+use crate::own_metrics::{Action, Counts};
 use crate::refusal::refusal;
 use crate::report::{self, ErrorClass, Facts, Rescale};
+use crate::sentinel::Written;
 use crate::watch::{HpaEntry, Population, Watched};
 use flyball_model::autoscaling::{condition_type, v2};
 use std::sync::Arc;
@@ -33,14 +35,14 @@ struct Seen {
     evidence: Evidence,
     /// Under the hold of annotations, if there is one.
     decision: Decision,
-    metrics_key: Option<MetricsKey>,
+    follows: Follows,
     newest_sample_ms: Option<i64>,
 }
 
-/// Evaluates an HPA; gives the metrics it follows, if any.
+/// Evaluates an HPA; gives what it follows.
 ///
 /// Nearly all evaluations send nothing. What does is boxed, so that they do not carry its room along.
-pub(super) async fn reconcile(shared: &Shared, entry: &Arc<HpaEntry>) -> Option<MetricsKey> {
+pub(super) async fn reconcile(shared: &Shared, entry: &Arc<HpaEntry>) -> Follows {
     let started = Instant::now();
     let now_ms = shared.now_ms();
     let state = shared.states.of(entry, &shared.config, now_ms);
@@ -49,22 +51,22 @@ pub(super) async fn reconcile(shared: &Shared, entry: &Arc<HpaEntry>) -> Option<
     state.follow_clock(now_ms, steady_ms);
     let hpa = state.newest(entry);
     if shared.acts(&entry.uid) && another_flyball(shared, entry, &mut state) {
-        Box::pin(shared.leave_alone(entry, FIELD_MANAGER)).await;
+        Box::pin(shared.leave_alone(entry, FIELD_MANAGER, Written::Status)).await;
     }
     if !shared.acts(&entry.uid) {
         // What is written meanwhile, by whomever, is learned anew when this is ours again.
         state.own_mark = None;
     } else if let Some(manager) = overwriter(shared, entry, &mut state, now_ms) {
-        Box::pin(shared.leave_alone(entry, &manager)).await;
+        Box::pin(shared.leave_alone(entry, &manager, Written::Replicas)).await;
     }
     if let Some((reason, message)) = refused(shared, entry) {
         shared.book.unreadable(entry, &message, now_ms);
         let report = report::refused(&hpa, reason, &message, now_ms);
         let error = Box::pin(publish(shared, entry, &hpa, &mut state, report)).await;
         shared.metrics.reconciled(Action::None, error, started.elapsed());
-        return None;
+        return Follows::default();
     }
-    let mapping = match target(shared, &hpa).await {
+    let mapping = match target(shared, entry).await {
         Ok(mapping) => mapping,
         Err((text, class)) => {
             return Box::pin(unreadable(shared, entry, &hpa, &mut state, &text, class, started)).await;
@@ -87,9 +89,9 @@ pub(super) async fn reconcile(shared: &Shared, entry: &Arc<HpaEntry>) -> Option<
                 return Box::pin(unreadable(shared, entry, &hpa, &mut state, &text, class, started)).await;
             }
         };
-        let known = state.scale.take()?;
+        let Some(known) = state.scale.take() else { return Follows::default() };
         state.settle(known.scale.counts.spec_replicas);
-        let seen = look(shared, entry, &hpa, &mut state, &known.scale, now_ms).await;
+        let seen = look(shared, entry, &hpa, &state.history, &known.scale, now_ms).await;
         state.scale = Some(known);
         let suspicious = seen.decision.rescales() || !matches!(seen.decision.branch, Branch::Evaluated);
         if is_fresh || !suspicious {
@@ -97,9 +99,7 @@ pub(super) async fn reconcile(shared: &Shared, entry: &Arc<HpaEntry>) -> Option<
         }
         fresh = true;
     };
-    let metrics_key = seen.metrics_key.clone();
-    conclude(shared, entry, &hpa, &mut state, seen, started).await;
-    metrics_key
+    conclude(shared, entry, &hpa, &mut state, seen, started).await
 }
 
 /// Why an autoscaler of our own kind is not acted on. The built-in kind was validated by the API server.
@@ -130,17 +130,12 @@ fn another_flyball(shared: &Shared, entry: &HpaEntry, state: &mut HpaState) -> b
 }
 
 /// The resource behind `scaleTargetRef`.
-async fn target(shared: &Shared, hpa: &v2::HorizontalPodAutoscaler) -> Result<Mapping, (String, ErrorClass)> {
-    let reference = &hpa.spec.scale_target_ref;
-    let group = match reference.api_version.matches('/').count() {
-        0 => "",
-        1 => reference.api_version.split_once('/').map_or("", |(group, _)| group),
-        _ => {
-            let text = format!("unexpected GroupVersion string: {}", reference.api_version);
-            return Err((text, ErrorClass::Spec));
-        }
+async fn target(shared: &Shared, entry: &HpaEntry) -> Result<Arc<Mapping>, (String, ErrorClass)> {
+    let Some(kind) = &entry.target_kind else {
+        let text = format!("unexpected GroupVersion string: {}", entry.hpa.spec.scale_target_ref.api_version);
+        return Err((text, ErrorClass::Spec));
     };
-    let mapping = shared.discovery.mapping(group, &reference.kind).await;
+    let mapping = shared.discovery.mapping(kind).await;
     mapping.map_err(|error| (error.to_string(), ErrorClass::Internal))
 }
 
@@ -173,9 +168,8 @@ async fn scale(
 
 /// The scale of a target that is watched.
 fn watched_scale(shared: &Shared, entry: &HpaEntry, mapping: &Mapping) -> Option<ScaleObject> {
-    let reference = &entry.hpa.spec.scale_target_ref;
-    let kind = Watched::of(&mapping.group, &reference.kind)?;
-    let target = shared.targets.get(kind, &entry.key.0, &reference.name)?;
+    let kind = Watched::of(&mapping.group, &entry.hpa.spec.scale_target_ref.kind)?;
+    let target = shared.targets.get(kind, &entry.target)?;
     Some(ScaleObject::observed(target.scale, target.selector.clone()))
 }
 
@@ -188,7 +182,7 @@ async fn look(
     shared: &Shared,
     entry: &Arc<HpaEntry>,
     hpa: &v2::HorizontalPodAutoscaler,
-    state: &mut HpaState,
+    history: &History,
     scale: &ScaleObject,
     now_ms: i64,
 ) -> Seen {
@@ -198,26 +192,20 @@ async fn look(
         c.type_ == condition_type::SCALED_TO_ZERO && c.status == "True"
     };
     let scaled_to_zero = hpa.status.conditions.iter().any(is_zero);
-    let follows_pods = rules
-        .metrics
-        .iter()
-        .any(|m| matches!(m.source, Source::Resource { .. } | Source::ContainerResource { .. }));
-    let mut seen_inputs = (Vec::new(), None);
+    let mut gathered = Gathered::default();
     let mut population = None;
     let mut selector_failure = None;
-    let mut metrics_key = None;
     if branch(rules, settings, counts.spec_replicas, scaled_to_zero) == Branch::Evaluated {
         match select(shared, entry, &scale.selector) {
             Ok(found) => {
                 let key = (rules.namespace.clone(), scale.selector.to_string());
-                seen_inputs = inputs::gather(shared, rules, state, &key, &found).await;
+                gathered = inputs::gather(shared, entry, key, &found).await;
                 population = Some(found);
-                metrics_key = follows_pods.then_some(key);
             }
             Err(failure) => selector_failure = Some(failure),
         }
     }
-    let (inputs, answer) = seen_inputs;
+    let Gathered { inputs, follows, newest_ms } = gathered;
     let evidence = Evidence {
         entry: entry.clone(),
         at_ms: now_ms,
@@ -228,12 +216,11 @@ async fn look(
         selector_failure,
     };
     let started = Instant::now();
-    let decided = decide(&evidence.snapshot(settings), now_ms, &state.history, &mut Trace::off());
+    let decided = decide(&evidence.snapshot(settings), now_ms, history, &mut Trace::off());
     let decision = entry.controls.apply(decided);
     shared.metrics.decided(started.elapsed());
     count_metrics(shared, hpa, &decision, started);
-    let newest_sample_ms = answer.and_then(|answer| answer.newest_ms());
-    Seen { evidence, decision, metrics_key, newest_sample_ms }
+    Seen { evidence, decision, follows, newest_sample_ms: newest_ms }
 }
 
 fn count_metrics(shared: &Shared, hpa: &v2::HorizontalPodAutoscaler, decision: &Decision, started: Instant) {
@@ -275,7 +262,7 @@ async fn conclude(
     state: &mut HpaState,
     seen: Seen,
     started: Instant,
-) {
+) -> Follows {
     let before = state.history.clone();
     let decision = seen.decision;
     let settings = entry.settings(&shared.config.decide);
@@ -310,13 +297,7 @@ async fn conclude(
         Rescale::Done => Action::between(decision.current, decision.desired),
         _ => Action::None,
     };
-    if !matches!(decision.branch, Branch::SelectorFailed | Branch::MetricsFailed)
-        && report.error_text.is_none()
-    {
-        let desired = if writes { report.status.desired_replicas } else { decision.desired };
-        shared.metrics.desired(&entry.key, desired);
-    }
-    shared.metrics.wanted(&entry.key, decision.raw, decision.desired);
+    tell_counts(shared, entry, state, &decision, &report, writes);
     if !writes {
         compare(shared, hpa, state, &decision);
     }
@@ -324,6 +305,29 @@ async fn conclude(
     remember(shared, seen.evidence, before, decision, &rescale, &report, writes);
     let error = publish(shared, entry, hpa, state, report).await;
     shared.metrics.reconciled(action, error, started.elapsed());
+    seen.follows
+}
+
+/// Counts as metrics, where they changed: labels take longer than a decision.
+fn tell_counts(
+    shared: &Shared,
+    entry: &HpaEntry,
+    state: &mut HpaState,
+    decision: &Decision,
+    report: &report::Report,
+    writes: bool,
+) {
+    let failed = matches!(decision.branch, Branch::SelectorFailed | Branch::MetricsFailed);
+    let desired = if writes { report.status.desired_replicas } else { decision.desired };
+    let counts = Counts {
+        desired: (!failed && report.error_text.is_none()).then_some(desired),
+        wanted: decision.raw,
+        allowed: decision.desired,
+    };
+    // By upstream's forgetting a state outlives its HPA, whose metrics were removed.
+    if state.counts.replace(counts) != Some(counts) || shared.config.compat_upstream {
+        shared.metrics.counts(&entry.key, counts);
+    }
 }
 
 /// Compares a decision that is not ours to carry out with what the other controller wants, once per sync period.
@@ -438,12 +442,12 @@ async fn unreadable(
     text: &str,
     class: ErrorClass,
     started: Instant,
-) -> Option<MetricsKey> {
+) -> Follows {
     shared.book.unreadable(entry, text, shared.now_ms());
     let report = report::scale_unreadable(hpa, text, class, shared.now_ms());
     let error = publish(shared, entry, hpa, state, report).await;
     shared.metrics.reconciled(Action::None, error, started.elapsed());
-    None
+    Follows::default()
 }
 
 fn observe(shared: &Shared, observation: impl FnOnce() -> Observation) {

@@ -2,6 +2,7 @@
 
 use super::answers::Answers;
 use super::state::States;
+use super::values::CustomAnswers;
 use crate::cluster::{
     About, Api, Checkpoints, CustomMetrics, Discovery, Events, ResourceMetrics, Scales, Statuses, Subject,
 };
@@ -12,7 +13,7 @@ use crate::fence::Fence;
 use crate::own_metrics::Metrics;
 use crate::ownership::Ownership;
 use crate::report;
-use crate::sentinel;
+use crate::sentinel::{self, Written};
 use crate::warden::Missing;
 use crate::watch::{HpaEntry, HpaStore, OwnedTargets, PodStore, Selectors, TargetStore};
 use kube::Client;
@@ -44,7 +45,7 @@ pub(crate) struct Shared {
     pub(crate) statuses: Statuses,
     pub(crate) events: Events,
     pub(crate) answers: Answers,
-    pub(crate) custom: CustomMetrics,
+    pub(crate) values: CustomAnswers,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) states: States,
     /// The last decisions, for those who ask about them.
@@ -84,9 +85,9 @@ impl Shared {
             owned: OwnedTargets::default(),
             scales: Scales::new(api.clone()),
             statuses: Statuses::new(api.clone(), config.kind()),
-            events: Events::new(api.clone(), config.kind(), config.sync_period_ms()),
+            events: Events::new(api.clone(), config.kind(), config.sync_period_ms(), config.steady.clone()),
             answers,
-            custom: CustomMetrics::new(api.clone(), discovery.clone()),
+            values: CustomAnswers::new(CustomMetrics::new(api.clone(), discovery.clone())),
             checkpoints: Checkpoints::new(api.clone(), namespace.clone()),
             states: States::default(),
             book: Book::default(),
@@ -138,12 +139,12 @@ impl Shared {
         self.wake.notify_one();
     }
 
-    /// Another controller wrote the status of an HPA: it is left alone from now on.
-    pub(crate) async fn leave_alone(&self, entry: &HpaEntry, manager: &str) {
+    /// Another controller writes what is ours to write of an HPA: it is left alone from now on.
+    pub(crate) async fn leave_alone(&self, entry: &HpaEntry, manager: &str, written: Written) {
         if !self.ownership(|ownership| ownership.marked(&entry.uid, manager, self.uptime())) {
             return;
         }
-        let note = sentinel::left_note(manager);
+        let note = sentinel::left_note(manager, written);
         tracing::warn!(namespace = entry.key.0, name = entry.key.1, "{}", note.message);
         let now_ms = self.now_ms();
         self.events.record(&subject_of(entry), &note, now_ms).await;

@@ -3,7 +3,8 @@
 use crate::checkpoint::{self, Pending, Restored, Stored};
 use crate::cluster::ScaleObject;
 use crate::config::Config;
-use crate::decide::{History, Input};
+use crate::decide::History;
+use crate::own_metrics::Counts;
 use crate::watch::{HpaEntry, Writer};
 use flyball_model::autoscaling::v2::{HorizontalPodAutoscaler, HorizontalPodAutoscalerStatus};
 use std::borrow::Cow;
@@ -41,14 +42,14 @@ pub(super) struct HpaState {
     pub(super) clocks: Option<(i64, i64)>,
     /// When our decision was last compared with another controller's, by the steady clock.
     pub(super) compared_ms: Option<i64>,
+    /// Counts as last told as metrics.
+    pub(super) counts: Option<Counts>,
     /// Who wrote the target's replica count last, as far as it was looked at.
     pub(super) writer: Option<Writer>,
     /// We wrote the scale since.
     pub(super) rescaled: bool,
     /// How often others overwrote our count lately, and when last.
     pub(super) overwritten: (u32, i64),
-    /// Last values of custom and external metrics by position, with their time by the steady clock.
-    pub(super) custom: HashMap<usize, (i64, Input)>,
 }
 
 impl HpaState {

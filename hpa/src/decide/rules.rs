@@ -137,7 +137,7 @@ pub enum Source {
 }
 
 /// `describedObject` of an Object metric.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Described {
     /// Kind, for example `Service`.
     pub kind: String,

@@ -27,6 +27,10 @@ pub(crate) struct HpaEntry {
     /// What its annotations ask for.
     pub(crate) controls: Controls,
     pub(crate) marks: Vec<Mark>,
+    /// Namespace and name of its target.
+    pub(crate) target: Key,
+    /// Group and kind of its target, if the API version is one.
+    pub(crate) target_kind: Option<(String, String)>,
 }
 
 /// A field manager that wrote the status, and when it last did, unix milliseconds by the API server's clock.
@@ -51,7 +55,15 @@ impl HpaEntry {
         let mut hpa: v2::HorizontalPodAutoscaler = serde_json::from_value(serde_json::to_value(object)?)?;
         apply_defaults(&mut hpa);
         let rules = compile(&hpa);
+        let reference = &hpa.spec.scale_target_ref;
+        let group = match reference.api_version.matches('/').count() {
+            0 => Some(""),
+            1 => reference.api_version.split_once('/').map(|(group, _)| group),
+            _ => None,
+        };
         Ok(HpaEntry {
+            target: (hpa.metadata.namespace.clone(), reference.name.clone()),
+            target_kind: group.map(|group| (group.to_owned(), reference.kind.clone())),
             key: (hpa.metadata.namespace.clone(), hpa.metadata.name.clone()),
             uid: hpa.metadata.uid.clone().unwrap_or_default(),
             resource_version: hpa.metadata.resource_version.clone(),

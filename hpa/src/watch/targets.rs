@@ -96,10 +96,10 @@ pub(crate) struct TargetStore(RwLock<HashMap<Watched, Kind>>);
 
 impl TargetStore {
     /// A target, if its kind is watched and the first list has arrived.
-    pub(crate) fn get(&self, kind: Watched, namespace: &str, name: &str) -> Option<Arc<Target>> {
+    pub(crate) fn get(&self, kind: Watched, name: &Name) -> Option<Arc<Target>> {
         let kinds = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let found = kinds.get(&kind).filter(|found| found.synced)?;
-        found.known.get(&(namespace.to_owned(), name.to_owned())).cloned()
+        found.known.get(name).cloned()
     }
 
     /// Whether what is known of a kind is what there is.
@@ -249,9 +249,10 @@ mod tests {
         let (store, kind) = (TargetStore::default(), Watched::Deployment);
         store.apply(kind, Some(Event::Init));
         store.apply(kind, Some(Event::InitApply(deployment("web", 3, &[]))));
-        assert_eq!(store.get(kind, "ns", "web"), None, "not before the list is complete");
+        let web = ("ns".to_owned(), "web".to_owned());
+        assert_eq!(store.get(kind, &web), None, "not before the list is complete");
         assert!(store.apply(kind, Some(Event::InitDone)).is_empty(), "the first list changes nothing");
-        let target = store.get(kind, "ns", "web").unwrap();
+        let target = store.get(kind, &web).unwrap();
         assert_eq!(target.scale, Scale { spec_replicas: 3, status_replicas: 3 });
         assert_eq!(&*target.selector, "app=web,tier=x", "as the API server writes it");
         assert!(
@@ -265,9 +266,9 @@ mod tests {
             std::slice::from_ref(&name)
         );
         store.apply(kind, None);
-        assert_eq!(store.get(kind, "ns", "web"), None, "a watch that fails says nothing");
+        assert_eq!(store.get(kind, &web), None, "a watch that fails says nothing");
         assert_eq!(store.apply(kind, Some(Event::Delete(deployment("web", 4, &[])))), [name]);
-        assert_eq!(store.get(kind, "ns", "web"), None);
+        assert_eq!(store.get(kind, &web), None);
     }
 
     #[test]

@@ -133,7 +133,7 @@ fn replace_is_demoted(stage: &Stage<'_>) {
     place.apply(&workload("Deployment", "web", 1, "140m"));
     place.apply(&autoscaler("apps/v1", "Deployment", "web", 10, 0));
     built_in_answers(&place, "web");
-    hpa.says(MINUTE, "another controller writes this autoscaler's status");
+    hpa.says(MINUTE, "another controller writes");
     let described = place.eventually_prints(MINUTE, &["describe", "hpa", "web"], "AnotherAutoscaler");
     holds(&described, &["kube-controller-manager", "Flyball leaves it alone", "mode shadow"]);
     eventually_replicas(&place, SCALE_LIMIT, "deployment/web", 3);

@@ -11,12 +11,12 @@ use http_body_util::BodyExt;
 use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
 
-const ONE: &str = "/apis/decisions.flyball.io/v1/namespaces/ns/decisions/web";
+pub(super) const ONE: &str = "/apis/decisions.flyball.io/v1/namespaces/ns/decisions/web";
 const ALL: &str = "/apis/decisions.flyball.io/v1/decisions";
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 
 /// Status and body of a GET.
-async fn get(cluster: &Cluster, target: &str, accept: &str) -> (u16, Value) {
+pub(super) async fn get(cluster: &Cluster, target: &str, accept: &str) -> (u16, Value) {
     let request = http::Request::get(target).header("accept", accept).body(()).unwrap();
     let user = User::new("somebody", ["system:authenticated"]);
     let request = Request::new(request.into_parts().0, user, LimitedBody::from_bytes(Vec::new()));

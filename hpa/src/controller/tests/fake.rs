@@ -266,7 +266,7 @@ fn process(fake: &Fake, config: Config) -> Arc<Shared> {
     shared
 }
 
-fn pod(index: u32) -> Value {
+pub(super) fn pod(index: u32) -> Value {
     json!({
         "metadata": { "name": format!("web-{index}"), "namespace": "ns", "labels": { "app": "web" } },
         "spec": { "containers": [{ "name": "c", "resources": { "requests": { "cpu": "100m" } } }] },

@@ -6,6 +6,7 @@ mod fake;
 mod many;
 mod several;
 mod trouble;
+mod values;
 mod watching;
 
 use crate::checkpoint::{shard, shard_name};
@@ -292,6 +293,8 @@ async fn an_hpa_made_again_under_its_name() {
             rules: old.rules.clone(),
             controls: old.controls.clone(),
             marks: Vec::new(),
+            target: old.target.clone(),
+            target_kind: old.target_kind.clone(),
         };
         let state = cluster.shared.states.of(&new, &config, fake::NOW);
         assert_eq!(!state.lock().await.history.recommendations.is_empty(), inherits, "C23");

@@ -9,7 +9,8 @@ use crate::config::{Config, Mode};
 use crate::decide::History;
 use crate::election::Election;
 use crate::elector::Term;
-use crate::watch::Change;
+use crate::sentinel::Written;
+use crate::watch::{Change, Watched};
 use http::Method;
 use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
@@ -37,7 +38,7 @@ async fn watch(cluster: &Cluster, changes: Vec<Change>) {
     for change in changes {
         if let Change::Marked { uid, manager } = change {
             let entry = cluster.shared.hpas.all().into_iter().find(|entry| entry.uid == uid).unwrap();
-            cluster.shared.leave_alone(&entry, &manager).await;
+            cluster.shared.leave_alone(&entry, &manager, Written::Status).await;
         }
     }
 }
@@ -52,15 +53,108 @@ async fn an_hpa_that_another_controller_writes_is_left_alone() {
     assert!(cluster.shared.acts("uid-web"), "our own marks are none");
     watch(&cluster, cluster.hpa_with_marks("web", 502, &[(FIELD_MANAGER, 0), ("keda", 1)])).await;
     assert!(!cluster.shared.acts("uid-web") && cluster.shared.acts("uid-web2"), "this one only");
-    let event = super::body_of(&cluster.fake.take(), EVENTS);
+    let calls = cluster.fake.take();
+    let event = super::body_of(&calls, EVENTS);
     assert_eq!(
         (event["reason"].as_str(), event["type"].as_str()),
         (Some("AnotherAutoscaler"), Some("Warning"))
     );
     assert!(event["message"].as_str().unwrap().contains(r#"field manager "keda""#));
+    let status = super::body_of(&calls, STATUS);
+    assert_eq!(super::conditions(&status), ["SecondWriter=True/AnotherAutoscaler"]);
+    assert_eq!(status["status"]["conditions"][0]["message"], event["message"]);
+    assert_eq!(status["metadata"]["resourceVersion"], "502", "into the version that was seen only");
     watch(&cluster, cluster.hpa_with_marks("web", 503, &[(FIELD_MANAGER, 0), ("keda", 16)])).await;
     assert!(cluster.fake.calls().is_empty(), "told once");
     cluster.reconcile(&key).await;
+    assert_eq!(writes(&cluster), Vec::<String>::new());
+}
+
+/// The Deployment `web` as a watch shows it: its count, and who wrote that at which second, the last one last.
+fn show_target(cluster: &Cluster, replicas: i32, writers: &[(&str, i64)]) {
+    let entry = |(manager, second): &(&str, i64)| {
+        json!({ "manager": manager, "operation": "Update", "subresource": "scale", "fieldsType": "FieldsV1",
+            "time": flyball_model::time::rfc3339_seconds(NOW + second * 1000),
+            "fieldsV1": { "f:spec": { "f:replicas": {} } } })
+    };
+    let fields: Vec<Value> = writers.iter().map(entry).collect();
+    let object = json!({ "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": { "name": "web", "namespace": "ns", "uid": "d", "managedFields": fields },
+        "spec": { "replicas": replicas, "selector": { "matchLabels": { "app": "web" } } },
+        "status": { "replicas": replicas } });
+    let object = serde_json::from_value(object).unwrap();
+    cluster.shared.targets.apply(Watched::Deployment, Some(Event::Apply(object)));
+    cluster.scale(replicas, "app=web");
+}
+
+/// By the count of a target: the built-in loop at the first decision after its write, others at the second.
+#[tokio::test(start_paused = true)]
+async fn who_overwrites_the_count_is_named_within_two_decisions() {
+    for (manager, decisions, mend) in
+        [(KCM, 1, "--controllers=*"), ("argocd-controller", 2, "leave spec.replicas out of what it applies")]
+    {
+        let cluster = cluster(90);
+        let key = cluster.hpa("web", json!({}));
+        show_target(&cluster, 3, &[("kubectl", -60)]);
+        let (mut decided, mut second) = (0, 0);
+        while cluster.shared.acts("uid-web") && decided < 5 {
+            cluster.reconcile(&key).await;
+            show_target(&cluster, 6, &[(FIELD_MANAGER, second)]);
+            cluster.reconcile(&key).await;
+            cluster.fake.take();
+            second += 1;
+            show_target(&cluster, 3, &[(manager, second)]);
+            cluster.advance(1_000);
+            cluster.reconcile(&key).await;
+            decided += 1;
+        }
+        assert_eq!(decided, decisions, "{manager}");
+        let calls = cluster.fake.take();
+        let event = super::body_of(&calls, EVENTS);
+        let message = event["message"].as_str().unwrap();
+        assert_eq!(event["reason"], "AnotherAutoscaler");
+        for part in ["the replica count of this autoscaler's target", manager, mend] {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+        assert_eq!(
+            super::conditions(&super::body_of(&calls, STATUS)),
+            ["SecondWriter=True/AnotherAutoscaler"]
+        );
+        let scaled = calls.iter().any(|(method, path, _)| *method == Method::PUT && path == SCALE);
+        assert!(!scaled, "it is not fought");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shadow_tells_how_often_it_agrees() {
+    let cluster = cluster_with(90, Config { mode: Mode::Shadow, ..Config::default() });
+    let metrics = || {
+        let mut registry = prometheus_client::registry::Registry::default();
+        cluster.shared.metrics.register(&mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let of = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(&format!("flyball_hpa_{name} ")));
+            line.and_then(|value| value.parse::<f64>().ok()).unwrap_or(f64::NAN)
+        };
+        ["shadow_agreed_total", "shadow_differed_total", "shadow_agreement_percent"].map(of)
+    };
+    let conditions = json!([{ "type": "AbleToScale", "status": "True", "reason": "R", "message": "m" }]);
+    let of_others = |desired: i32| json!({ "desiredReplicas": desired, "conditions": conditions });
+    let key = cluster.hpa("web", json!({}));
+    cluster.reconcile(&key).await;
+    assert_eq!(metrics()[..2], [0.0, 0.0], "nobody has decided yet");
+    for (desired, expected) in
+        [(6, [1.0, 0.0, 100.0]), (3, [1.0, 1.0, 50.0]), (6, [2.0, 1.0, 200.0 / 3.0]), (6, [3.0, 1.0, 75.0])]
+    {
+        cluster.hpa("web", of_others(desired));
+        cluster.advance(15_000);
+        cluster.usage(90);
+        cluster.reconcile(&key).await;
+        cluster.advance(1_000);
+        cluster.reconcile(&key).await;
+        assert_eq!(metrics(), expected, "once per sync period");
+    }
     assert_eq!(writes(&cluster), Vec::<String>::new());
 }
 

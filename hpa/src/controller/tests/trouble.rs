@@ -86,3 +86,25 @@ async fn a_target_that_was_made_again_under_its_name() {
     let written = body_of(&cluster.fake.take(), SCALE);
     assert_eq!((&written["metadata"]["uid"], &written["spec"]["replicas"]), (&json!("another"), &json!(6)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn messages_that_differ_each_time_become_one_event() {
+    let cluster = cluster(90);
+    let key = cluster.hpa("web", json!({}));
+    let mut messages = Vec::new();
+    let (mut recorded, mut counted) = (0, 0);
+    for index in 0..12 {
+        cluster.fake.script(Method::GET, SCALE, 404, &format!("no pod {index}"));
+        cluster.reconcile(&key).await;
+        for (method, path, body) in cluster.fake.take() {
+            recorded += usize::from(path == EVENTS && method == Method::POST);
+            counted += usize::from(path.starts_with(EVENTS) && method == Method::PATCH);
+            if path.starts_with(EVENTS) {
+                messages.push(body["message"].as_str().unwrap_or_default().to_owned());
+            }
+        }
+        cluster.advance(16_000);
+    }
+    assert_eq!((recorded, counted), (10, 2), "{messages:?}");
+    assert_eq!(messages.last().unwrap(), "(combined from similar events): no pod 11");
+}

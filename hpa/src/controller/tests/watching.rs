@@ -27,7 +27,7 @@ fn event(kind: &str, pod: u32, percent: u32, second: i64) -> String {
     .to_string()
 }
 
-fn running(cluster: &Cluster) -> (JoinSet<()>, CancellationToken) {
+pub(super) fn running(cluster: &Cluster) -> (JoinSet<()>, CancellationToken) {
     let started = Instant::now();
     let config = Config {
         namespace: Some("flyball".into()),
@@ -41,7 +41,7 @@ fn running(cluster: &Cluster) -> (JoinSet<()>, CancellationToken) {
 }
 
 /// Waits until the fake has seen a call; gives those about metrics and the scale until then.
-async fn until(cluster: &Cluster, wanted: &str) -> Vec<String> {
+pub(super) async fn until(cluster: &Cluster, wanted: &str) -> Vec<String> {
     let mut seen = Vec::new();
     for _ in 0..6_000 {
         seen.extend(
@@ -55,7 +55,7 @@ async fn until(cluster: &Cluster, wanted: &str) -> Vec<String> {
     panic!("no {wanted}: {seen:?}");
 }
 
-fn replicas(cluster: &Cluster) -> Value {
+pub(super) fn replicas(cluster: &Cluster) -> Value {
     cluster.fake.object(SCALE).unwrap()["spec"]["replicas"].clone()
 }
 

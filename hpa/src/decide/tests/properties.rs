@@ -71,6 +71,79 @@ fn decide_cpu(
     decide(&snapshot, now, history, trace)
 }
 
+/// What a metric says.
+#[derive(Debug, Clone)]
+enum Said {
+    Failed,
+    Invalid,
+    PerPod,
+    Object(i64),
+    External(Vec<i64>),
+}
+
+impl Said {
+    fn input(self, cases: &[Case]) -> Input {
+        match self {
+            Said::Failed => Input::Failed("gone".into()),
+            Said::Invalid => Input::Invalid("no selector".into()),
+            Said::PerPod => Input::PerPod(samples_of(cases, &[700])),
+            Said::Object(value) => Input::Object(readings(&[value])[0]),
+            Said::External(values) => Input::External(readings(&values)),
+        }
+    }
+}
+
+fn any_value() -> impl Strategy<Value = i64> {
+    prop_oneof![4 => 0_i64..100_000, 1 => Just(0), 1 => -5_000_i64..0, 1 => Just(i64::MAX), 1 => Just(i64::MIN)]
+}
+
+/// A metric with what it says; both may be of different kinds.
+fn any_metric() -> impl Strategy<Value = (Metric, Said)> {
+    let selector = || serde_json::Value::Null;
+    let source = prop_oneof![
+        Just(Source::Resource { name: "cpu".into() }),
+        Just(Source::Resource { name: "memory".into() }),
+        Just(Source::Pods { name: "rps".into(), selector: selector() }),
+        Just(Source::Object {
+            name: "hits".into(),
+            selector: selector(),
+            described: Described { kind: "Service".into(), name: "web".into(), api_version: "v1".into() }
+        }),
+        Just(Source::External { name: "q".into(), selector: selector(), selector_text: "nil".into() }),
+        Just(Source::Unknown { kind: "Odd".into() }),
+    ];
+    let target = prop_oneof![
+        (1..200_i32).prop_map(Target::Utilization),
+        (1_i64..5_000).prop_map(Target::AverageValue),
+        (1_i64..5_000).prop_map(Target::Value),
+        Just(Target::Absent),
+    ];
+    let said = prop_oneof![
+        1 => Just(Said::Failed),
+        1 => Just(Said::Invalid),
+        4 => Just(Said::PerPod),
+        3 => any_value().prop_map(Said::Object),
+        3 => prop::collection::vec(any_value(), 1..4).prop_map(Said::External),
+    ];
+    (source, target, said)
+        .prop_map(|(source, target, said)| (Metric { source, target, text: "a metric".into() }, said))
+}
+
+/// What a plain average asks for.
+fn plain_replicas(current: i32, target_milli: i64, cases: &[Case]) -> i32 {
+    let (pods, settings) = (pods_of(cases), settings());
+    let frame = Frame {
+        current,
+        pods: &pods,
+        tolerances: TENTH,
+        settings: &settings,
+        scale_target: &ScaleTarget::default(),
+        now_ms: NOW,
+        cpu: false,
+    };
+    replicas::plain(frame, &samples_of(cases, &[]), target_milli, &mut Trace::off()).unwrap().replicas
+}
+
 proptest! {
     #[test]
     fn the_result_stays_in_bounds(
@@ -127,6 +200,84 @@ proptest! {
         let read: Trace = serde_json::from_str(&text).unwrap();
         prop_assert_eq!(read.replay(), Some(decision.desired), "{}", text);
         prop_assert_eq!(serde_json::to_string(&read).unwrap(), text);
+    }
+
+    /// The same for several metrics of all kinds, some of which fail, at zero and with a fallback.
+    #[test]
+    fn traces_of_several_metrics_replay_to_the_same_integer(
+        metrics in prop::collection::vec(any_metric(), 1..5),
+        cases in prop::collection::vec(any_case(), 0..6),
+        behavior in any_behavior(),
+        counts in (0..20_i32, 0..20_i32, 0..3_i32, 1..30_i32),
+        scaled_to_zero in any::<bool>(),
+        fallback in prop::option::of((1..40_i32, 0_i64..60_000)),
+        exact_ceiling in any::<bool>(),
+        history in any_history(),
+    ) {
+        let (spec_replicas, status_replicas, min, max) = counts;
+        let fallback = fallback.map(|(replicas, after_ms)| Fallback { replicas, after_ms });
+        let overrides = Overrides {
+            exact_ceiling: Some(exact_ceiling),
+            fallback: Some(fallback),
+            ..Overrides::default()
+        };
+        let (metrics, inputs): (Vec<Metric>, Vec<_>) = metrics.into_iter().unzip();
+        let inputs: Vec<Input> = inputs.into_iter().map(|values| values.input(&cases)).collect();
+        let rules = Rules { metrics, behavior, min, max: max.max(min), overrides, ..rules(1) };
+        let (pods, settings) = (pods_of(&cases), settings());
+        let scale = Scale { spec_replicas, status_replicas };
+        let snapshot = Snapshot {
+            rules: &rules, settings: &settings, scale, selector: Ok(()), pods: &pods, inputs: &inputs, scaled_to_zero,
+        };
+        let mut trace = Trace::on();
+        let decision = decide(&snapshot, NOW, &history, &mut trace);
+        prop_assert_eq!(trace.replay(), Some(decision.desired), "{:?}", decision);
+        let read: Trace = serde_json::from_str(&serde_json::to_string(&trace).unwrap()).unwrap();
+        prop_assert_eq!(read.replay(), Some(decision.desired));
+        prop_assert_eq!(&decide(&snapshot, NOW, &history, &mut Trace::off()), &decision);
+    }
+
+    /// With as many pods as replicas, all of which count, more usage never asks for fewer.
+    #[test]
+    fn more_usage_never_asks_for_fewer(
+        usages in prop::collection::vec((0_i64..3_000, 0_i64..500), 1..12),
+        target in 1..200_i32,
+        value in any::<bool>(),
+    ) {
+        let current = usages.len() as i32;
+        let ask = |cases: &[Case]| match value {
+            true => plain_replicas(current, i64::from(target) * 10, cases),
+            false => cpu(current, target, cases).0,
+        };
+        let less: Vec<Case> = usages.iter().map(|(usage, _)| pod(*usage)).collect();
+        let more: Vec<Case> = usages.iter().map(|(usage, more)| pod(usage + more)).collect();
+        prop_assert!(ask(&less) <= ask(&more));
+    }
+
+    /// A higher maximum never lowers the result, and a wider tolerance shrinks nothing that a narrower one does not.
+    #[test]
+    fn more_room_never_shrinks(
+        cases in prop::collection::vec(any_case(), 1..12),
+        behavior in any_behavior(),
+        current in 1..20_i32,
+        target in 1..200_i32,
+        more in 1..50_i32,
+        tolerances in (0.0..0.5_f64, 0.0..0.5_f64),
+        history in any_history(),
+    ) {
+        let with_max = |max| {
+            let rules = Rules { behavior: behavior.clone(), max, ..rules(target) };
+            decide_cpu(&rules, &cases, current, &history, NOW, &mut Trace::off()).desired
+        };
+        prop_assert!(with_max(20) <= with_max(20 + more));
+        let within = |tolerance| {
+            let tolerances = Tolerances { down: tolerance, up: tolerance };
+            cpu_within(tolerances, current, target, &cases, &[]).map(|outcome| outcome.replicas)
+        };
+        let (narrow, wide) = (tolerances.0.min(tolerances.1), tolerances.0.max(tolerances.1));
+        if let (Ok(narrow), Ok(wide)) = (within(narrow), within(wide)) {
+            prop_assert!(wide >= current || narrow < current, "{narrow}, {wide} of {current}");
+        }
     }
 
     /// An unready pod may hold back growth; it never causes shrinking.
