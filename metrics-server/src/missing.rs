@@ -70,6 +70,12 @@ pub enum Missing {
         /// Which container; `None` for a node.
         container: Option<String>,
     },
+    /// A container that was found running, a moment ago.
+    #[error("usage needs ten seconds of samples, and there are fewer so far{}", of(container))]
+    ShortWindow {
+        /// Which container; `None` for a node.
+        container: Option<String>,
+    },
     /// The counter or the start time went back.
     #[error("the node's CPU counter went back; the next sample mends it")]
     WentBack,
@@ -83,6 +89,7 @@ impl From<NoUsage> for Missing {
     fn from(reason: NoUsage) -> Missing {
         match reason {
             NoUsage::OneSample => Missing::OneSample { container: None },
+            NoUsage::ShortWindow => Missing::ShortWindow { container: None },
             NoUsage::CounterWentBack | NoUsage::StartWentBack => Missing::WentBack,
         }
     }

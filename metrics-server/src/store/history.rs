@@ -171,9 +171,9 @@ mod tests {
 
     #[test]
     fn another_store_says_the_same_with_what_it_took() {
-        for (sweep, step_ms) in [(None, 15_000), (Some(1000), 1000)] {
+        for (sweep, step_ms, rounds) in [(None, 15_000, 5), (Some(1000), 1000, 12)] {
             let (one, other) = (Store::default(), Store::default());
-            for round in 0..5 {
+            for round in 0..rounds {
                 one.accept(&batch(NOW_MS - 60_000 + round * step_ms, sweep));
             }
             assert_eq!(one.measured_nodes(), ["n1"]);
@@ -182,7 +182,7 @@ mod tests {
             assert_eq!(other.pod("ns", "p", NOW_MS), one.pod("ns", "p", NOW_MS));
             assert!(other.pod("ns", "p", NOW_MS).is_ok());
             // Both go on alike.
-            let next = batch(NOW_MS - 60_000 + 5 * step_ms, sweep);
+            let next = batch(NOW_MS - 60_000 + rounds * step_ms, sweep);
             one.accept(&next);
             other.accept(&next);
             assert_eq!(other.pod("ns", "p", NOW_MS), one.pod("ns", "p", NOW_MS));

@@ -312,6 +312,9 @@ impl Store {
                 Err(NoUsage::OneSample) => {
                     return Err(Missing::OneSample { container: Some(name.to_string()) });
                 }
+                Err(NoUsage::ShortWindow) => {
+                    return Err(Missing::ShortWindow { container: Some(name.to_string()) });
+                }
                 Ok(_) | Err(_) => {}
             }
         }

@@ -28,6 +28,9 @@ pub const STEADY_WINDOWS: [(f64, i64); 4] = [(0.06, 15), (0.15, 30), (0.25, 60),
 /// A window longer than the shortest leaves out this much after a container's start: an autoscaler does not count a pod
 /// whose window reaches back to before it was ready, and must not be blind to a pod for as long as its noise is averaged.
 pub const START_LEFT_OUT_NS: i64 = 15 * SECOND_NS;
+/// The first window of a container that was found running is at least this long: of what it did a second ago nobody can
+/// tell whether it is usual, and after a start of the server that would be so for all pods at once.
+pub const FIRST_WINDOW_NS: i64 = 10 * SECOND_NS;
 /// Points kept of one series at most.
 pub const MAX_POINTS: usize = 92;
 /// A sample may come this much early or late and still belong to the window.
@@ -89,6 +92,8 @@ pub struct Usage {
 pub enum NoUsage {
     /// A rate needs two samples.
     OneSample,
+    /// A container that was found running needs more ([`FIRST_WINDOW_NS`]).
+    ShortWindow,
     /// The CPU counter went back without a newer start time.
     CounterWentBack,
     /// The start time went back.
@@ -193,6 +198,9 @@ impl Series {
     /// Usage over the window that ends at the newest point.
     pub fn usage(&self) -> Result<Usage, NoUsage> {
         let (from, start_ns) = self.window_start().ok_or(NoUsage::OneSample)?;
+        if self.is_too_short(from) {
+            return Err(NoUsage::ShortWindow);
+        }
         if let (Some(old), Some(new)) = (start_ns, self.last.start_ns)
             && new < old
         {
@@ -207,6 +215,13 @@ impl Series {
             timestamp_ns: last.timestamp_ns,
             window_ns,
         })
+    }
+
+    /// Whether the window of a container that was found running has only just begun.
+    fn is_too_short(&self, from: Counter) -> bool {
+        let Before::Window(window) = &self.before else { return false };
+        let was_found_running = self.last.start_ns.is_some_and(|start_ns| start_ns.get() < from.timestamp_ns);
+        was_found_running && window.is_too_short(from, self.last.counter)
     }
 
     /// Where the window begins, with the start of the container at that time.
@@ -331,6 +346,12 @@ impl Window {
         self.earlier.iter().find(|point| point.timestamp_ns >= oldest).or(self.earlier.back()).copied()
     }
 
+    /// Whether it has only just begun.
+    fn is_too_short(&self, from: Counter, last: Counter) -> bool {
+        let least_ns = FIRST_WINDOW_NS.min(self.window_ns) - SAMPLE_JITTER_NS;
+        self.level_from_ns == i64::MIN && last.timestamp_ns - from.timestamp_ns < least_ns
+    }
+
     /// Takes the point that was the last one until `last` came.
     fn push(&mut self, policy: Policy, old: Counter, last: &Point) {
         self.earlier.push_back(old);
@@ -349,8 +370,10 @@ impl Window {
         let count = self.rates(last, &mut buffer);
         let rates = &buffer[..count];
         let in_level = self.points_in_level();
-        let Some((newest, before)) = rates.split_last() else { return };
-        self.noise.learn(&before[before.len() - (in_level - 1)..], *newest);
+        if rates.is_empty() {
+            return;
+        }
+        self.noise.learn(&rates[count - in_level..]);
         if let Some(new_level) = shift::detect(rates, in_level, self.noise) {
             let first = self.earlier.len() - new_level;
             self.level_from_ns = self.earlier[first].timestamp_ns;

@@ -212,6 +212,52 @@ fn steady_noise_keeps_the_average() {
     }
 }
 
+/// One sample in some hours lies anywhere: beside one that is only high it is noise, beside another such it is a step.
+#[test]
+fn a_tail_of_noise_is_no_step() {
+    for (older, newer, follows) in [(1.35, 3.5, false), (2.6, 3.5, true)] {
+        for seed in [42, 43, 44] {
+            let mut noise = Noise(seed);
+            let mut feed = Feed::new(Policy::ChangeAware);
+            for _ in 0..120 {
+                feed.second(0.3 * noise.factor(0.2));
+            }
+            feed.second(0.3 * older);
+            let cores = feed.second(0.3 * newer);
+            assert_eq!(cores > 0.3 * 1.8, follows, "{older}, {newer}, seed {seed}: {cores}");
+        }
+    }
+}
+
+/// And real steps of noisy series show before pods have started, upward and downward.
+#[test]
+fn steps_of_noisy_series_show_soon() {
+    let (low, high) = (0.05, 0.2);
+    for (cv, from, to, most) in [
+        (0.1, low, high, (2, 4)),
+        (0.15, low, high, (3, 8)),
+        (0.2, low, high, (4, 12)),
+        (0.1, high, low, (3, 8)),
+        (0.15, high, low, (6, 10)),
+        (0.2, high, low, (6, 10)),
+    ] {
+        let mut noise = Noise(31 + (cv * 1e4) as u64);
+        let mut needed: Vec<usize> = (0..200)
+            .map(|_| {
+                let mut feed = Feed::new(Policy::ChangeAware);
+                for _ in 0..90 {
+                    feed.second(from * noise.factor(cv));
+                }
+                let seconds = (1..60).find(|_| (feed.second(to * noise.factor(cv)) - to).abs() <= 0.0375);
+                seconds.unwrap_or(60)
+            })
+            .collect();
+        needed.sort_unstable();
+        let (median, p90) = (needed[100], needed[180]);
+        assert!(median <= most.0 && p90 <= most.1, "cv {cv}, {from} to {to}: median {median}, p90 {p90}");
+    }
+}
+
 #[test]
 fn noisy_series_get_longer_windows() {
     let window_s = |cv: f64| {
@@ -331,7 +377,17 @@ fn collector_rules() {
     for (id, points, expected) in [
         ("start is a point", vec![point(2.0, 0.2, Some(0.0))], Ok(2.0)),
         ("too young", vec![point(0.5, 0.2, Some(0.0))], Err(NoUsage::OneSample)),
-        ("repeated sample", vec![point(0.0, 1.0, old), point(1.0, 2.0, old), point(1.0, 2.0, old)], Ok(1.0)),
+        (
+            "repeated sample",
+            vec![point(0.0, 1.0, None), point(1.0, 2.0, None), point(1.0, 2.0, None)],
+            Ok(1.0),
+        ),
+        (
+            "found running 9 s ago",
+            vec![point(0.0, 1.0, old), point(9.0, 2.0, old)],
+            Err(NoUsage::ShortWindow),
+        ),
+        ("found running 10 s ago", vec![point(0.0, 1.0, old), point(9.8, 2.0, old)], Ok(9.8)),
         (
             "clock set back",
             vec![point(0.0, 1.0, old), point(1.0, 2.0, old), point(-3600.0, 3.0, old)],
