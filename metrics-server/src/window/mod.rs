@@ -217,11 +217,12 @@ impl Series {
         })
     }
 
-    /// Whether the window of a container that was found running has only just begun.
+    /// Whether the window of a container that was found running has only just begun. One that is seen soon after its start, too
+    /// young to have that for a first point, was not found running.
     fn is_too_short(&self, from: Counter) -> bool {
         let Before::Window(window) = &self.before else { return false };
-        let was_found_running = self.last.start_ns.is_some_and(|start_ns| start_ns.get() < from.timestamp_ns);
-        was_found_running && window.is_too_short(from, self.last.counter)
+        let was_running = |start_ns: NonZeroI64| from.timestamp_ns - start_ns.get() > START_LEFT_OUT_NS;
+        self.last.start_ns.is_some_and(was_running) && window.is_too_short(from, self.last.counter)
     }
 
     /// Where the window begins, with the start of the container at that time.

@@ -377,6 +377,7 @@ fn collector_rules() {
     for (id, points, expected) in [
         ("start is a point", vec![point(2.0, 0.2, Some(0.0))], Ok(2.0)),
         ("too young", vec![point(0.5, 0.2, Some(0.0))], Err(NoUsage::OneSample)),
+        ("seen young", vec![point(0.5, 0.2, Some(0.0)), point(1.5, 0.4, Some(0.0))], Ok(1.0)),
         (
             "repeated sample",
             vec![point(0.0, 1.0, None), point(1.0, 2.0, None), point(1.0, 2.0, None)],
