@@ -289,14 +289,9 @@ impl Block {
                     }
                     let Some((_, points)) = &mut current else { continue };
                     let before = points.len();
-                    if chunk::decode_into(entry.bytes, points).is_err() {
+                    if chunk::decode_range_into(entry.bytes, &(start_ms..=end_ms), points).is_err() {
                         points.truncate(before);
                         self.note_damage(key);
-                    }
-                    let inside = |point: &Point| (start_ms..=end_ms).contains(&point.timestamp_ms);
-                    if entry.first_ms < start_ms || entry.last_ms > end_ms {
-                        let kept: Vec<Point> = points.drain(before..).filter(inside).collect();
-                        points.extend(kept);
                     }
                 }
                 // The last series may go on in the next value.

@@ -21,13 +21,30 @@ pub(super) fn value(mantissa: i64, exponent: u8) -> f64 {
 /// The mantissa of a float, if it has one.
 #[inline]
 pub(super) fn mantissa(float: f64, exponent: u8) -> Option<i64> {
-    let scaled = (float * POWERS[usize::from(exponent)]).round_ties_even();
+    let scaled = float * POWERS[usize::from(exponent)];
     // Not a number is neither.
     if scaled.is_nan() || scaled.abs() > MANTISSA_MAX {
         return None;
     }
-    let mantissa = scaled as i64;
+    if exponent == 0 {
+        let mantissa = float as i64;
+        return ((mantissa as f64).to_bits() == float.to_bits()).then_some(mantissa);
+    }
+    let mantissa = nearest(scaled);
     (value(mantissa, exponent).to_bits() == float.to_bits()).then_some(mantissa)
+}
+
+/// The nearest whole number of a float that is not above [`MANTISSA_MAX`]; of two the even one.
+#[inline]
+fn nearest(float: f64) -> i64 {
+    /// Added, it leaves no digits behind the point.
+    const SHIFT: f64 = 6_755_399_441_055_744.0;
+    /// As long as it is larger than the float.
+    const SHIFTED_MAX: f64 = 2_251_799_813_685_248.0;
+    if float.abs() < SHIFTED_MAX {
+        return ((float + SHIFT) - SHIFT) as i64;
+    }
+    float.round_ties_even() as i64
 }
 
 /// The smallest exponent from `at_least` on that fits a float.
@@ -38,6 +55,27 @@ pub(super) fn exponent(float: f64, at_least: u8) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_nearest_whole_number_is_that_of_the_library() {
+        for float in [
+            0.0,
+            -0.0,
+            0.5,
+            -0.5,
+            1.5,
+            2.5,
+            -2.5,
+            0.499_999_999_999_999_94,
+            2_251_799_813_685_247.5,
+            9e15,
+            -9e15,
+        ] {
+            for float in [float, float * 1.000_000_1, -float / 3.0] {
+                assert_eq!(nearest(float), float.round_ties_even() as i64, "{float}");
+            }
+        }
+    }
 
     #[test]
     fn decimals_are_found_and_others_refused() {

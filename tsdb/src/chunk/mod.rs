@@ -12,6 +12,8 @@ mod times;
 mod values;
 pub(crate) mod xor;
 
+use std::ops::RangeInclusive;
+
 use crate::series::Point;
 use bits::{Reader, put_varint};
 
@@ -62,21 +64,46 @@ pub fn encode_xor(points: &[Point]) -> Vec<u8> {
 /// # Errors
 /// Bytes that are no chunk; `points` may then have got some samples.
 pub fn decode_into(bytes: &[u8], points: &mut Vec<Point>) -> Result<(), Damaged> {
+    decode_range_into(bytes, &(i64::MIN..=i64::MAX), points)
+}
+
+/// Appends those of a chunk's samples that are in a range of time. What stands before and behind them costs less than they.
+///
+/// # Errors
+/// As [`decode_into`]; damage outside of the range may go unnoticed.
+pub(crate) fn decode_range_into(
+    bytes: &[u8],
+    range: &RangeInclusive<i64>,
+    points: &mut Vec<Point>,
+) -> Result<(), Damaged> {
     let mut reader = Reader::new(bytes);
+    let from = points.len();
     match reader.byte() {
-        Some(XOR) => xor::decode_into(reader.rest(), points),
+        Some(XOR) => xor::decode_into(reader.rest(), points)?,
         Some(COLUMNS) => {
             let count = reader.small().ok_or(Damaged)? as usize;
             if !(1..=CHUNK_SAMPLES_MAX).contains(&count) {
                 return Err(Damaged);
             }
-            let from = points.len();
             points.reserve(count);
-            times::read(&mut reader, count, points)?;
-            values::read(&mut reader, &mut points[from..])
+            let skipped = times::read(&mut reader, count, range, points)?;
+            if points.len() > from {
+                values::read(&mut reader, &values::Part { count, skipped }, &mut points[from..])?;
+            }
         }
-        _ => Err(Damaged),
+        _ => return Err(Damaged),
     }
+    keep_inside(points, from, range);
+    Ok(())
+}
+
+/// Keeps of the points from a position on, which are in order, those in the range.
+fn keep_inside(points: &mut Vec<Point>, from: usize, range: &RangeInclusive<i64>) {
+    let fresh = &points[from..];
+    let end = fresh.partition_point(|point| point.timestamp_ms <= *range.end());
+    let start = fresh.partition_point(|point| point.timestamp_ms < *range.start());
+    points.truncate(from + end);
+    points.drain(from..(from + start).min(points.len()));
 }
 
 #[cfg(test)]

@@ -43,46 +43,48 @@ fn zeros(run: usize) -> Token {
     Token { class: (RUN_CLASS_BASE + log as usize) as u8, extra_bits: log, extra: run as u64 }
 }
 
+/// Calls `visit` with the tokens of some numbers.
+#[inline]
+fn tokens(numbers: impl Iterator<Item = u64>, mut visit: impl FnMut(Token)) {
+    let mut run = 0usize;
+    for value in numbers {
+        if value == 0 && run < (1 << RUN_BITS_MAX) {
+            run += 1;
+            continue;
+        }
+        if run > 0 {
+            visit_zeros(std::mem::take(&mut run), &mut visit);
+        }
+        visit(number(value));
+    }
+    visit_zeros(run, &mut visit);
+}
+
+fn visit_zeros(run: usize, visit: &mut impl FnMut(Token)) {
+    match run {
+        0 => {}
+        1 => visit(number(0)),
+        _ => visit(zeros(run)),
+    }
+}
+
 /// A column that was counted and not yet written.
-pub(crate) struct Column {
-    tokens: Vec<Token>,
+pub(crate) struct Column<N> {
+    numbers: N,
     counts: [u32; CLASSES],
 }
 
-impl Column {
+impl<N: Iterator<Item = u64> + Clone> Column<N> {
     /// Counts a column of numbers.
-    pub(crate) fn new(numbers: impl Iterator<Item = u64>) -> Column {
-        let mut column = Column { tokens: Vec::with_capacity(numbers.size_hint().0), counts: [0; CLASSES] };
-        let mut run = 0usize;
-        for value in numbers {
-            if value == 0 && run < (1 << RUN_BITS_MAX) {
-                run += 1;
-                continue;
-            }
-            column.push_zeros(run);
-            run = 0;
-            column.push(number(value));
-        }
-        column.push_zeros(run);
-        column
-    }
-
-    fn push_zeros(&mut self, run: usize) {
-        match run {
-            0 => {}
-            1 => self.push(number(0)),
-            _ => self.push(zeros(run)),
-        }
-    }
-
-    fn push(&mut self, token: Token) {
-        self.counts[usize::from(token.class)] += 1;
-        self.tokens.push(token);
+    pub(crate) fn new(numbers: N) -> Column<N> {
+        let mut counts = [0; CLASSES];
+        tokens(numbers.clone(), |token| counts[usize::from(token.class)] += 1);
+        Column { numbers, counts }
     }
 
     /// About how many bits the column takes.
     pub(crate) fn cost_bits(&self) -> u64 {
-        let total = self.tokens.len() as f32;
+        let total = self.counts.iter().sum::<u32>() as f32;
         let used = self.counts.iter().enumerate().filter(|&(_, &count)| count > 0);
         let bits = used.map(|(class, &count)| {
             let extra = if class < LENGTH_CLASSES { class.saturating_sub(1) } else { class - RUN_CLASS_BASE };
@@ -103,47 +105,63 @@ impl Column {
             bits.write(class as u64, CLASS_BITS);
             bits.write(u64::from(lengths[class]), LENGTH_BITS);
         }
-        for token in &self.tokens {
+        tokens(self.numbers.clone(), |token| {
             let class = usize::from(token.class);
             bits.write(u64::from(codes[class]), lengths[class]);
             bits.write(token.extra, token.extra_bits);
-        }
+        });
         bits.into_bytes()
     }
 }
 
-/// Calls `visit` with each of `count` numbers; `None` when the bytes are no such column.
-pub(crate) fn each(bytes: &[u8], count: usize, mut visit: impl FnMut(u64)) -> Option<()> {
+/// Calls `visit` with each of the first `wanted` of `count` numbers; `None` when the bytes are no such column, which may
+/// turn out at the end.
+pub(crate) fn each(bytes: &[u8], count: usize, wanted: usize, mut visit: impl FnMut(u64)) -> Option<()> {
     let mut bits = BitReader::new(bytes);
     let table = Table::read(&mut bits)?;
-    let mut left = count;
+    let mut left = wanted.min(count);
+    // A run may go on behind what is wanted.
+    let behind = count - left;
+    // What was looked at stands in the window, left-aligned; `taken` bits of it are gone.
+    let (mut window, mut taken) = (bits.window(), 0);
     while left > 0 {
-        let window = bits.window();
+        if taken + CODE_BITS_MAX > WINDOW_BITS {
+            bits.skip(std::mem::take(&mut taken))?;
+            window = bits.window();
+        }
         let (class, length) = table.entries[(window >> (64 - table.bits)) as usize];
         let (class, length) = (usize::from(class), u32::from(length));
-        if class < LENGTH_CLASSES {
+        let extra = match class {
             // The highest bit is the class itself.
-            let extra = (class as u32).saturating_sub(1);
-            let below = if length + extra > WINDOW_BITS {
-                bits.skip(length)?;
-                bits.read(extra)?
-            } else {
-                bits.skip(length + extra)?;
-                (window << length).checked_shr(64 - extra).unwrap_or(0)
-            };
-            visit(if class == 0 { 0 } else { (1 << extra) | below });
-            left -= 1;
-        } else if class < CLASSES {
-            bits.skip(length)?;
-            let log = (class - RUN_CLASS_BASE) as u32;
-            let run = (1usize << log) | bits.read(log)? as usize;
-            left = left.checked_sub(run)?;
-            (0..run).for_each(|_| visit(0));
+            0..LENGTH_CLASSES => (class as u32).saturating_sub(1),
+            LENGTH_CLASSES..CLASSES => (class - RUN_CLASS_BASE) as u32,
+            _ => return None,
+        };
+        let below = if taken + length + extra <= WINDOW_BITS {
+            let below = (window << length).checked_shr(64 - extra).unwrap_or(0);
+            window <<= length + extra;
+            taken += length + extra;
+            below
         } else {
-            return None;
+            bits.skip(std::mem::take(&mut taken) + length)?;
+            let below = bits.read(extra)?;
+            window = bits.window();
+            below
+        };
+        if class < LENGTH_CLASSES {
+            visit(u64::from(class != 0) << extra | below);
+            left -= 1;
+        } else {
+            let run = (1usize << extra) | below as usize;
+            if run > left + behind {
+                return None;
+            }
+            let run = run.min(left);
+            (0..run).for_each(|_| visit(0));
+            left -= run;
         }
     }
-    Some(())
+    bits.skip(taken)
 }
 
 /// For every possible sequence of the next bits: the class, and the length of its code. Those that are no code have no class.
@@ -198,10 +216,16 @@ impl Table {
 /// Codes in order of their length, then class.
 fn canonical_codes(lengths: &[u32; CLASSES]) -> [u16; CLASSES] {
     let mut codes = [0u16; CLASSES];
+    let mut used = [0usize; CLASSES];
+    let mut count = 0;
+    for class in (0..CLASSES).filter(|&class| lengths[class] > 0) {
+        used[count] = class;
+        count += 1;
+    }
     let mut code = 0u16;
     for length in 1..=CODE_BITS_MAX {
         code <<= 1;
-        for class in (0..CLASSES).filter(|&class| lengths[class] == length) {
+        for &class in used[..count].iter().filter(|&&class| lengths[class] == length) {
             codes[class] = code;
             code += 1;
         }
@@ -265,7 +289,10 @@ mod tests {
 
     fn read(bytes: &[u8], count: usize) -> Option<Vec<u64>> {
         let mut numbers = Vec::new();
-        each(bytes, count, |number| numbers.push(number))?;
+        each(bytes, count, count, |number| numbers.push(number))?;
+        let mut half = Vec::new();
+        each(bytes, count, count / 2, |number| half.push(number))?;
+        assert_eq!(half, numbers[..count / 2]);
         Some(numbers)
     }
 

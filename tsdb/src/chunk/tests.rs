@@ -15,6 +15,24 @@ fn check(points: &[Point]) -> usize {
     let mut read = Vec::new();
     decode_into(&bytes, &mut read).unwrap();
     assert_eq!(bits(&read), bits(points));
+    for (from, to) in [
+        (points.len() / 3, points.len() * 2 / 3),
+        (0, points.len() / 2),
+        (points.len() / 2, points.len() - 1),
+    ] {
+        let range = points[from].timestamp_ms..=points[to].timestamp_ms;
+        let mut read = vec![points[0]];
+        decode_range_into(&bytes, &range, &mut read).unwrap();
+        assert_eq!(bits(&read[1..]), bits(&points[from..=to]));
+        // Between two samples, and beside all.
+        let (before, behind) = (range.start().saturating_sub(1), range.end().saturating_add(1));
+        for (start, end) in [(before, before), (behind, i64::MAX), (i64::MIN, behind)] {
+            let mut read = Vec::new();
+            decode_range_into(&bytes, &(start..=end), &mut read).unwrap();
+            let inside = points.iter().filter(|point| (start..=end).contains(&point.timestamp_ms)).copied();
+            assert_eq!(bits(&read), bits(&inside.collect::<Vec<_>>()));
+        }
+    }
     let mut open = XorChunk::new(points[0]);
     points[1..].iter().for_each(|&point| open.push(point));
     let mut read = Vec::new();

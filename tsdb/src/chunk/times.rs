@@ -1,5 +1,7 @@
 //! Times of a chunk: first time and step when the step never changes, else second differences.
 
+use std::ops::RangeInclusive;
+
 use super::Damaged;
 use super::bits::{Reader, put_counted, put_signed, put_varint, unzigzag, zigzag};
 use super::residuals::{self, Column};
@@ -23,29 +25,54 @@ pub(super) fn write(bytes: &mut Vec<u8>, points: &[Point]) {
     }
 }
 
-/// Appends `count` points with their times, each later than the one before, and without their values.
-pub(super) fn read(reader: &mut Reader<'_>, count: usize, points: &mut Vec<Point>) -> Result<(), Damaged> {
-    read_times(reader, count, points).ok_or(Damaged)
+/// Appends those of `count` points whose times may be in the range, each later than the one before, and without their
+/// values; answers how many before them were left out.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    count: usize,
+    range: &RangeInclusive<i64>,
+    points: &mut Vec<Point>,
+) -> Result<usize, Damaged> {
+    read_times(reader, count, range, points).ok_or(Damaged)
 }
 
-fn read_times(reader: &mut Reader<'_>, count: usize, points: &mut Vec<Point>) -> Option<()> {
+/// How many of `count` times (the first, and each a step after the one before) are before a time.
+fn before(time_ms: i64, (first_ms, step_ms, count): (i64, i64, usize)) -> usize {
+    let distance = i128::from(time_ms) - i128::from(first_ms);
+    match distance {
+        ..=0 => 0,
+        // A single one has no step.
+        _ => ((distance - 1) / i128::from(step_ms.max(1)) + 1).min(count as i128) as usize,
+    }
+}
+
+fn read_times(
+    reader: &mut Reader<'_>,
+    count: usize,
+    range: &RangeInclusive<i64>,
+    points: &mut Vec<Point>,
+) -> Option<usize> {
     let kind = reader.byte()?;
     let mut time_ms = reader.signed()?;
     let mut step_ms = i64::try_from(reader.varint()?).ok()?;
     let mut push = |timestamp_ms| points.push(Point { timestamp_ms, value: 0.0 });
-    push(time_ms);
     match kind {
         REGULAR => {
             if count > 1 && step_ms <= 0 {
                 return None;
             }
             time_ms.checked_add(step_ms.checked_mul(count as i64 - 1)?)?;
-            for _ in 1..count {
-                time_ms += step_ms;
-                push(time_ms);
-            }
+            let of = (time_ms, step_ms, count);
+            let from = before(*range.start(), of);
+            let to = match range.end().checked_add(1) {
+                Some(behind_ms) => before(behind_ms, of),
+                None => count,
+            };
+            (from..to).for_each(|index| push(time_ms + step_ms * index as i64));
+            Some(from)
         }
         IRREGULAR => {
+            push(time_ms);
             // Of two points there is one step, which is the first; the column has the changes from then on.
             let changes = count.checked_sub(2)?;
             let mut sound = step_ms > 0;
@@ -57,12 +84,9 @@ fn read_times(reader: &mut Reader<'_>, count: usize, points: &mut Vec<Point>) ->
                 push(time_ms);
             };
             step(0);
-            residuals::each(reader.counted()?, changes, |change| step(unzigzag(change)))?;
-            if !sound {
-                return None;
-            }
+            residuals::each(reader.counted()?, changes, changes, |change| step(unzigzag(change)))?;
+            sound.then_some(0)
         }
-        _ => return None,
+        _ => None,
     }
-    Some(())
 }

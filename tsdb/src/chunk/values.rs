@@ -72,7 +72,7 @@ fn unordered(integer: i64) -> u64 {
 }
 
 /// How integers become small numbers.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Order {
     /// Above the smallest.
     Plain = 0,
@@ -100,34 +100,37 @@ fn write_integers(mut bytes: Vec<u8>, integers: &[i64]) -> Vec<u8> {
         differences.iter().map(|step| divide(*step, factor)).collect()
     };
     let smallest = monotonic(&steps);
-    let mut best = match smallest {
-        Some(least) => {
-            (Order::Monotonic, first, Column::new(steps.iter().map(|step| step.wrapping_sub(least) as u64)))
-        }
-        None => (Order::First, first, Column::new(steps.iter().map(|&step| zigzag(step)))),
+    let in_order = Column::new(steps.iter().map(move |step| match smallest {
+        Some(least) => step.wrapping_sub(least) as u64,
+        None => zigzag(*step),
+    }));
+    let second = Column::new(
+        std::iter::once(zigzag(steps[0]))
+            .chain(steps.windows(2).map(|pair| zigzag(pair[1].wrapping_sub(pair[0])))),
+    );
+    let above = above_smallest(integers, factor).map(|(base, above)| (base, Column::new(above)));
+    let (first_bits, second_bits) = (in_order.cost_bits(), second.cost_bits());
+    let mut head = |order: Order, base| {
+        bytes.push(order as u8);
+        put_signed(&mut bytes, base);
+        put_varint(&mut bytes, factor);
     };
-    let mut best_cost = best.2.cost_bits();
-    let second = std::iter::once(zigzag(steps[0]))
-        .chain(steps.windows(2).map(|pair| zigzag(pair[1].wrapping_sub(pair[0]))));
-    let mut consider = |order, base, column: Column| {
-        let cost = column.cost_bits();
-        if cost < best_cost {
-            best_cost = cost;
-            best = (order, base, column);
-        }
-    };
-    consider(Order::Second, first, Column::new(second));
-    if let Some((base, above)) = above_smallest(integers, factor) {
-        consider(Order::Plain, base, Column::new(above));
+    if let Some((base, above)) = above
+        && above.cost_bits() < first_bits.min(second_bits)
+    {
+        head(Order::Plain, base);
+        above.write(bytes)
+    } else if second_bits < first_bits {
+        head(Order::Second, first);
+        second.write(bytes)
+    } else if let Some(least) = smallest {
+        head(Order::Monotonic, first);
+        put_signed(&mut bytes, least);
+        in_order.write(bytes)
+    } else {
+        head(Order::First, first);
+        in_order.write(bytes)
     }
-    let (order, base, column) = best;
-    bytes.push(order as u8);
-    put_signed(&mut bytes, base);
-    put_varint(&mut bytes, factor);
-    if order == Order::Monotonic {
-        put_signed(&mut bytes, smallest.unwrap_or(0));
-    }
-    column.write(bytes)
 }
 
 /// The smallest of steps that all have one sign.
@@ -164,18 +167,31 @@ fn divide(integer: i64, factor: u64) -> i64 {
 }
 
 /// Each integer above the smallest, in units of the factor; `None` where the distance does not fit.
-fn above_smallest(integers: &[i64], factor: u64) -> Option<(i64, impl Iterator<Item = u64> + '_)> {
+fn above_smallest(integers: &[i64], factor: u64) -> Option<(i64, impl Iterator<Item = u64> + Clone + '_)> {
     let smallest = *integers.iter().min()?;
     integers.iter().max()?.checked_sub(smallest)?;
-    Some((smallest, integers.iter().map(move |integer| (integer - smallest) as u64 / factor)))
+    let above = integers.iter().map(move |integer| {
+        let above = (integer - smallest) as u64;
+        // A division takes as long as everything else here.
+        if factor == 1 { above } else { above / factor }
+    });
+    Some((smallest, above))
+}
+
+/// Which values of a chunk are read: those of the points, which stand in it after some others.
+pub(super) struct Part {
+    /// Values of the chunk.
+    pub(super) count: usize,
+    /// Those before the first point.
+    pub(super) skipped: usize,
 }
 
 /// Reads the values of points that have their times.
-pub(super) fn read(reader: &mut Reader<'_>, points: &mut [Point]) -> Result<(), Damaged> {
-    read_values(reader, points).ok_or(Damaged)
+pub(super) fn read(reader: &mut Reader<'_>, part: &Part, points: &mut [Point]) -> Result<(), Damaged> {
+    read_values(reader, part, points).ok_or(Damaged)
 }
 
-fn read_values(reader: &mut Reader<'_>, points: &mut [Point]) -> Option<()> {
+fn read_values(reader: &mut Reader<'_>, part: &Part, points: &mut [Point]) -> Option<()> {
     match reader.byte()? {
         DECIMAL => {
             let exponent = reader.byte()?;
@@ -187,24 +203,53 @@ fn read_values(reader: &mut Reader<'_>, points: &mut [Point]) -> Option<()> {
             let mut next = 0usize;
             for _ in 0..odd_count {
                 let index = next.checked_add(usize::try_from(reader.varint()?).ok()?)?;
-                if index >= points.len() {
+                if index >= part.count {
                     return None;
                 }
                 odd.push((index, f64::from_bits(reader.word()?)));
                 next = index + 1;
             }
-            read_integers(reader, points, |mantissa| decimal::value(mantissa, exponent))?;
+            match exponent {
+                // Whole numbers need no division.
+                0 => read_integers(reader, part, points, |mantissa| mantissa as f64)?,
+                _ => read_integers(reader, part, points, |mantissa| decimal::value(mantissa, exponent))?,
+            }
             for (index, value) in odd {
-                points[index].value = value;
+                if let Some(point) = index.checked_sub(part.skipped).and_then(|at| points.get_mut(at)) {
+                    point.value = value;
+                }
             }
             Some(())
         }
-        FLOAT_BITS => read_integers(reader, points, |integer| f64::from_bits(unordered(integer))),
+        FLOAT_BITS => read_integers(reader, part, points, |integer| f64::from_bits(unordered(integer))),
         _ => None,
     }
 }
 
-fn read_integers(reader: &mut Reader<'_>, points: &mut [Point], value: impl Fn(i64) -> f64) -> Option<()> {
+/// Takes integers in order, leaves out the first ones, and puts the others into points as values.
+struct Placing<'p, V> {
+    skipped: usize,
+    points: std::slice::IterMut<'p, Point>,
+    value: V,
+}
+
+impl<V: Fn(i64) -> f64> Placing<'_, V> {
+    #[inline]
+    fn put(&mut self, integer: i64) {
+        if self.skipped > 0 {
+            self.skipped -= 1;
+        } else if let Some(point) = self.points.next() {
+            point.value = (self.value)(integer);
+        }
+    }
+}
+
+fn read_integers(
+    reader: &mut Reader<'_>,
+    part: &Part,
+    points: &mut [Point],
+    value: impl Fn(i64) -> f64,
+) -> Option<()> {
     let order = reader.byte()?;
     let base = reader.signed()?;
     let factor = reader.varint()?;
@@ -214,33 +259,29 @@ fn read_integers(reader: &mut Reader<'_>, points: &mut [Point], value: impl Fn(i
         return Some(());
     }
     let scale = |number: i64| number.wrapping_mul(factor as i64);
+    let (count, wanted) = (part.count, part.skipped + points.len());
+    let mut to = Placing { skipped: part.skipped, points: points.iter_mut(), value };
     if order == Order::Plain as u8 {
-        let mut to = points.iter_mut();
-        return residuals::each(reader.rest(), to.len(), |number| {
-            if let Some(point) = to.next() {
-                point.value = value(base.wrapping_add(scale(number as i64)));
-            }
+        return residuals::each(reader.rest(), count, wanted, |number| {
+            to.put(base.wrapping_add(scale(number as i64)));
         });
     }
     let least = if order == Order::Monotonic as u8 { reader.signed()? } else { 0 };
-    let (first, rest) = points.split_first_mut()?;
-    first.value = value(base);
+    to.put(base);
+    let (count, wanted) = (count.checked_sub(1)?, wanted.checked_sub(1)?);
     let (mut integer, mut step) = (base, 0i64);
-    let (steps, count) = (reader.rest(), rest.len());
-    let mut to = rest.iter_mut();
+    let steps = reader.rest();
     let mut take = |step: i64| {
         integer = integer.wrapping_add(scale(step));
-        if let Some(point) = to.next() {
-            point.value = value(integer);
-        }
+        to.put(integer);
     };
     match order {
-        1 => residuals::each(steps, count, |number| take(unzigzag(number))),
-        2 => residuals::each(steps, count, |number| {
+        1 => residuals::each(steps, count, wanted, |number| take(unzigzag(number))),
+        2 => residuals::each(steps, count, wanted, |number| {
             step = step.wrapping_add(unzigzag(number));
             take(step);
         }),
-        3 => residuals::each(steps, count, |number| take(least.wrapping_add(number as i64))),
+        3 => residuals::each(steps, count, wanted, |number| take(least.wrapping_add(number as i64))),
         _ => None,
     }
 }
