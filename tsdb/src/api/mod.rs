@@ -9,6 +9,7 @@ mod error;
 pub mod facts;
 mod json;
 mod labels;
+mod page;
 mod params;
 mod query;
 pub mod serve;
@@ -84,6 +85,11 @@ impl Api<'_> {
             request.path,
             "/query" | "/query_range" | "/query_exemplars" | "/format_query" | "/labels" | "/series"
         );
+        if request.path == page::PATH && request.method == "GET" {
+            let only = request.params.first("scrapePool");
+            let body = page::targets(&self.facts.targets(), &self.facts.dropped(), only);
+            return Answer { code: 200, is_json: false, body: body.into_bytes() };
+        }
         let Some(outcome) = self.route(request.path, &request.params) else {
             return Answer { code: 404, is_json: false, body: b"404 page not found\n".to_vec() };
         };
@@ -113,8 +119,10 @@ impl Api<'_> {
             "/metadata" => Box::new(move || self.metadata(params)),
             "/targets" => Box::new(move || self.targets(params)),
             "/targets/metadata" => Box::new(move || self.targets_metadata(params)),
+            // Nobody but GET gets here.
+            page::PATH => Box::new(|| Ok(Data::default())),
             "/scrape_pools" => Box::new(move || self.scrape_pools()),
-            "/rules" => Box::new(|| Ok(Data::of(r#"{"groups":[]}"#))),
+            "/rules" => Box::new(|| status::rules(params)),
             "/alerts" => Box::new(|| Ok(Data::of(r#"{"alerts":[]}"#))),
             "/alertmanagers" => {
                 Box::new(|| Ok(Data::of(r#"{"activeAlertmanagers":[],"droppedAlertmanagers":[]}"#)))

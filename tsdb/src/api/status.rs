@@ -20,6 +20,15 @@ const DEFAULT_STATISTICS: usize = 10;
 /// Most that may be asked for.
 const MAX_STATISTICS: usize = 10_000;
 
+/// `/rules`: there are none, but the request has to be one.
+pub(super) fn rules(params: &Params) -> Outcome {
+    let kind = params.first("type").to_ascii_lowercase();
+    match kind.as_str() {
+        "" | "alert" | "record" => Ok(Data::of(r#"{"groups":[]}"#)),
+        _ => Err(ApiError::parameter("type", format!("not supported value {kind:?}"))),
+    }
+}
+
 /// Facts are plain data, whose JSON cannot fail.
 fn written(value: &impl Serialize) -> Data {
     Data::of(serde_json::to_string(value).unwrap_or_else(|_| "null".into()))
@@ -93,6 +102,8 @@ impl Api<'_> {
         #[derive(Serialize)]
         struct Entry {
             target: BTreeMap<String, String>,
+            /// Left out where one metric is asked for.
+            #[serde(skip_serializing_if = "String::is_empty")]
             metric: String,
             #[serde(flatten)]
             metadata: super::facts::Metadata,
@@ -108,7 +119,7 @@ impl Api<'_> {
             .flat_map(|(name, entries)| {
                 entries.into_iter().map(move |metadata| Entry {
                     target: BTreeMap::new(),
-                    metric: name.clone(),
+                    metric: if wanted.is_empty() { name.clone() } else { String::new() },
                     metadata,
                 })
             })

@@ -124,6 +124,9 @@ fn save_and_test() {
 #[test]
 fn on_load() {
     get("/rules", "", r#"{"groups":[]}"#);
+    get("/rules", "type=Alert", r#"{"groups":[]}"#);
+    refused("/rules", "type=x", 400, "bad_data", r#"invalid parameter \"type\": not supported value \"x\""#);
+    get("/targets/metadata", "metric=up", r#"[{"target":{},"type":"gauge","help":"Up.","unit":""}]"#);
     get("/alerts", "", r#"{"alerts":[]}"#);
     get("/query_exemplars", "query=test&start=1&end=2", "[]");
     refused(
@@ -309,6 +312,9 @@ fn the_status_pages() {
     );
     get("/targets", "scrapePool=x", r#"{"activeTargets":[],"droppedTargets":[],"droppedTargetCounts":{}}"#);
     get("/scrape_pools", "", r#"{"scrapePools":["pods"]}"#);
+    let (code, page) = ask("GET", "/targets/page", "", "");
+    assert!(code == 200 && page.starts_with("pods: 1 of 1 up, 3 dropped\nSTATE"), "{page}");
+    assert_eq!(ask("POST", "/targets/page", "", "").0, 405);
     get("/status/flags", "", r#"{"query.timeout":"2m"}"#);
     get("/status/config", "", r#"{"yaml":"scrape_configs: []\n"}"#);
     get(

@@ -2,7 +2,7 @@
 
 use super::ast::{At, Card, Expr, Grouping, Matching, Node, Selector, When};
 use super::number::write_short;
-use crate::series::{METRIC_NAME, MatchOp, Matcher};
+use crate::series::{MatchOp, Matcher};
 
 /// Longest line that is not broken.
 const MAX_LINE: usize = 100;
@@ -148,6 +148,7 @@ fn head(selector: &Selector) -> String {
     for matcher in matchers {
         conditions.push(condition(matcher));
     }
+    conditions.sort_unstable();
     match (name.is_empty(), conditions.is_empty()) {
         (false, true) => name,
         _ => format!("{name}{{{}}}", conditions.join(",")),
@@ -161,9 +162,6 @@ fn condition(matcher: &Matcher) -> String {
         MatchOp::Matches => "=~",
         MatchOp::NotMatches => "!~",
     };
-    if matcher.name == METRIC_NAME && matcher.op == MatchOp::Equal && !is_plain(&matcher.value, true) {
-        return quote(&matcher.value);
-    }
     format!("{}{op}{}", label_name(&matcher.name), quote(&matcher.value))
 }
 
@@ -196,8 +194,9 @@ mod tests {
             ("a+on(b)group_left(c)d", "a + on (b) group_left (c) d"),
             ("a==bool 1e3", "a == bool 1000"),
             ("x[1h:30s]offset 90s@5", "x[1h:30s] @ 5.000 offset 1m30s"),
-            ("{__name__=~'a',b!='c'}", "{__name__=~\"a\",b!=\"c\"}"),
-            ("{\"a.b\",'c.d'=\"e\"}", "{\"a.b\",\"c.d\"=\"e\"}"),
+            ("{b!='c',__name__=~'a',A='d'}", "{A=\"d\",__name__=~\"a\",b!=\"c\"}"),
+            ("{\"a.b\",'c.d'=\"e\"}", "{\"c.d\"=\"e\",__name__=\"a.b\"}"),
+            ("x{\"z\"=\"1\",a=\"2\"}", "x{a=\"2\",z=\"1\"}"),
             ("-(topk(3,x))", "-(topk(3, x))"),
             ("sum without() (x offset -1w)", "sum without () (x offset -1w)"),
         ] {

@@ -57,8 +57,10 @@ pub fn parse(text: &str) -> Result<Expr, ParseError> {
     }
     check::depth(text, &tokens)?;
     let slots = slots::take_out(text, &tokens)?;
-    let parsed = promql_parser::parser::parse(&slots.text)
-        .map_err(|message| ParseError::at(text, slots::place(text, &tokens), clean(&message)))?;
+    let parsed = promql_parser::parser::parse(&slots.text).map_err(|message| {
+        let message = clean(&message);
+        ParseError::at(text, slots::place(text, &tokens, &message), message)
+    })?;
     let mut expr = convert::convert(text, &parsed, &slots)?;
     spans::locate(&tokens, &mut expr);
     check::types(text, &expr)?;

@@ -86,9 +86,42 @@ pub(super) fn take_out(text: &str, tokens: &[Token<'_>]) -> Result<Slots, ParseE
     Ok(slots)
 }
 
-/// Where the parser's message shall point to: it tells no place itself, so to the last token.
-pub(super) fn place(text: &str, tokens: &[Token<'_>]) -> usize {
-    tokens.last().map_or(text.len(), |token| token.span.start)
+/// Where the parser's message (in our words) shall point to. It tells no place itself, so what it speaks of is looked for, as
+/// far as that is one of a kind; else it is the last token.
+pub(super) fn place(text: &str, tokens: &[Token<'_>], message: &str) -> usize {
+    let quoted = |before: &str| {
+        let (_, behind) = message.split_once(before)?;
+        behind.strip_prefix('"')?.split_once('"').map(|(name, _)| name)
+    };
+    let start = |at: usize| tokens.get(at).map(|token| token.span.start);
+    let called = |name: &str| {
+        tokens
+            .windows(2)
+            .position(|pair| pair[0].text == name && pair[0].kind == Kind::Word && pair[1].is("("))
+    };
+    let comparison = |token: &Token<'_>| {
+        token.kind == Kind::Mark && ["==", "!=", "<", "<=", ">", ">="].contains(&token.text)
+    };
+    let found = if let Some(name) = quoted("in call to function ") {
+        // Its first argument.
+        called(name).and_then(|at| start(at + 2))
+    } else if let Some(name) = quoted("in call to ").or_else(|| quoted("unknown function with name ")) {
+        called(name).and_then(start)
+    } else if message.starts_with("comparisons between scalars") {
+        tokens.iter().position(comparison).and_then(start)
+    } else if message.starts_with("set operator") || message.starts_with("binary expression must contain") {
+        start(0)
+    } else if message.starts_with("vector selector must contain") {
+        // The braces, or the name before them.
+        let braces = tokens.iter().position(|token| token.is("{"));
+        let named = |at: &usize| tokens[*at - 1].kind == Kind::Word;
+        braces.map(|at| Some(at).filter(|at| *at > 0).filter(named).map_or(at, |at| at - 1)).and_then(start)
+    } else if message.starts_with("unclosed") || message.starts_with("unexpected end of input inside") {
+        Some(text.len())
+    } else {
+        None
+    };
+    found.or_else(|| tokens.last().map(|token| token.span.start)).unwrap_or(text.len())
 }
 
 fn follows_value(tokens: &[Token<'_>], at: usize) -> bool {
