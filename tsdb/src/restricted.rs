@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use flyball_model::labels::Labels;
 
-use crate::series::{By, MatchOp, Matcher, Point, ReadError, ReadLimits, Series, SeriesSource};
+use crate::series::{By, GroupVisitor, MatchOp, Matcher, Point, ReadError, ReadLimits, Series, SeriesSource};
 
 /// The label that says to which namespace a series belongs.
 const NAMESPACE: &str = "namespace";
@@ -71,12 +71,12 @@ impl SeriesSource for Restricted {
         start_ms: i64,
         end_ms: i64,
         limits: ReadLimits,
-        visit: &mut dyn FnMut(usize, &[Point]) -> ControlFlow<()>,
+        visitors: &mut [Box<GroupVisitor<'_>>],
     ) -> Result<Option<Vec<Labels>>, ReadError> {
         if self.shows_nothing() {
             return Ok(Some(Vec::new()));
         }
-        self.inner.scan_groups(&self.and(matchers), by, start_ms, end_ms, limits, visit)
+        self.inner.scan_groups(&self.and(matchers), by, start_ms, end_ms, limits, visitors)
     }
 
     fn label_names(

@@ -114,6 +114,9 @@ impl By<'_> {
     }
 }
 
+/// Is shown the samples of one series after the other, each with the number of its group, and may end the reading.
+pub type GroupVisitor<'a> = dyn FnMut(usize, &[Point]) -> ControlFlow<()> + Send + 'a;
+
 /// Groups that came up so far.
 #[derive(Debug, Default)]
 struct Groups {
@@ -138,7 +141,6 @@ impl Groups {
 }
 
 /// [`SeriesSource::scan_groups`] by [`SeriesSource::scan`].
-#[allow(clippy::type_complexity, reason = "as the methods of the trait")]
 pub(crate) fn group_scanned<S: SeriesSource + ?Sized>(
     source: &S,
     matchers: &[Matcher],
@@ -146,9 +148,10 @@ pub(crate) fn group_scanned<S: SeriesSource + ?Sized>(
     start_ms: i64,
     end_ms: i64,
     limits: ReadLimits,
-    visit: &mut dyn FnMut(usize, &[Point]) -> ControlFlow<()>,
+    visitors: &mut [Box<GroupVisitor<'_>>],
 ) -> Result<Vec<Labels>, ReadError> {
     let mut groups = Groups::default();
+    let Some(visit) = visitors.first_mut() else { return Ok(Vec::new()) };
     source.scan(matchers, start_ms, end_ms, limits, &mut |labels, points| {
         visit(groups.number(by, labels), points)
     })?;
@@ -193,12 +196,13 @@ pub trait SeriesSource: Send + Sync {
 
     /// The same series one by one in any order, each with the number of its group: series are in one group whose labels
     /// that count by `by` are the same. Numbers count from 0; the answer is what each group has in
-    /// common, and may name further groups of which nothing was visited. `None`: the store changed meanwhile, what was visited is void, and [`SeriesSource::scan`] is to
-    /// be asked instead.
+    /// common, and may name further groups of which nothing was visited. Series are shared out among the visitors, each of
+    /// which may be called on a thread of its own; the first gets all where that is not worth it. `None`: the store changed meanwhile,
+    /// what was visited is void, and [`SeriesSource::scan`] is to be asked instead.
     ///
     /// # Errors
     /// See [`ReadError`].
-    #[allow(clippy::too_many_arguments, clippy::type_complexity, reason = "as `scan`, and by what to group")]
+    #[allow(clippy::too_many_arguments, reason = "as `scan`, and by what to group")]
     fn scan_groups(
         &self,
         matchers: &[Matcher],
@@ -206,9 +210,9 @@ pub trait SeriesSource: Send + Sync {
         start_ms: i64,
         end_ms: i64,
         limits: ReadLimits,
-        visit: &mut dyn FnMut(usize, &[Point]) -> ControlFlow<()>,
+        visitors: &mut [Box<GroupVisitor<'_>>],
     ) -> Result<Option<Vec<Labels>>, ReadError> {
-        group_scanned(self, matchers, by, start_ms, end_ms, limits, visit).map(Some)
+        group_scanned(self, matchers, by, start_ms, end_ms, limits, visitors).map(Some)
     }
 
     /// Names of labels on series that match and have a sample in the range, sorted.

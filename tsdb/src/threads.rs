@@ -7,6 +7,8 @@ use std::io;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
+use crate::series::ReadError;
+
 /// By how much they are nicer than the rest of the process: with 10, a thread gets about a tenth of what one of the others
 /// gets that wants the same processor, and all of one that nobody wants.
 const NICENESS: i32 = 10;
@@ -50,6 +52,36 @@ impl Drop for QueryThreads {
     }
 }
 
+/// Does all of some work: the first piece here, each of the others on a thread of its own, as nice as this one. The first failure
+/// is answered when all are done.
+pub(crate) fn share_out<W: Send, V: Send>(
+    pieces: impl Iterator<Item = (W, V)>,
+    work: impl Fn(W, V) -> Result<(), ReadError> + Sync,
+) -> Result<(), ReadError> {
+    let mut pieces = pieces;
+    let first = pieces.next();
+    std::thread::scope(|scope| {
+        let mut outcome = Ok(());
+        let mut others = Vec::new();
+        for (piece, of) in pieces {
+            let work = &work;
+            let thread = std::thread::Builder::new().name("tsdb-query".to_owned());
+            match thread.spawn_scoped(scope, move || work(piece, of)) {
+                Ok(thread) => others.push(thread),
+                Err(error) => outcome = Err(ReadError::Store(format!("no thread can be started: {error}"))),
+            }
+        }
+        if let Some((piece, of)) = first {
+            outcome = outcome.and(work(piece, of));
+        }
+        for thread in others {
+            let done = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            outcome = outcome.and(done);
+        }
+        outcome
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +97,21 @@ mod tests {
         let (priority, name) = asked.unwrap().await.unwrap();
         assert_eq!((priority, name.as_deref()), (NICENESS.max(own), Some("tsdb-query")));
         assert_eq!(rustix::process::getpriority_process(None).unwrap(), own);
+    }
+
+    #[test]
+    fn all_of_shared_work_is_done_and_a_failure_is_told() {
+        let done = std::sync::Mutex::new(Vec::new());
+        let work = |piece: u32, _: ()| {
+            done.lock().unwrap().push(piece);
+            if piece == 2 { Err(ReadError::Store("two".to_owned())) } else { Ok(()) }
+        };
+        let outcome = share_out((0..4).map(|piece| (piece, ())), work);
+        assert_eq!(outcome, Err(ReadError::Store("two".to_owned())));
+        let mut done = done.into_inner().unwrap();
+        done.sort_unstable();
+        assert_eq!(done, [0, 1, 2, 3]);
+        assert_eq!(share_out(std::iter::empty::<((), ())>(), |(), ()| Ok(())), Ok(()));
     }
 
     #[tokio::test]

@@ -40,6 +40,9 @@ pub struct HistoryArgs {
     /// Bytes that the store may take on the disk (B, KB, MB, GB, TB, PB, EB by powers of two): the oldest blocks go. 0: any.
     #[arg(long = "storage.tsdb.retention.size", default_value = "0", value_parser = size, value_name = "SIZE")]
     pub retention_size: u64,
+    /// How often what was appended goes to the disk: what `kill -9` may cost.
+    #[arg(long = "storage.tsdb.flush-interval", default_value = "1s", value_parser = positive, value_name = "DURATION")]
+    pub flush_interval: Duration,
     /// What to do when the disk is full: take no more samples, or remove the oldest blocks.
     #[arg(long = "storage.tsdb.on-full", value_enum, default_value_t = OnFull::Stop, value_name = "WHAT")]
     pub on_full: OnFull,
@@ -121,6 +124,7 @@ impl HistoryArgs {
             ("storage.tsdb.path", self.path.display().to_string()),
             ("storage.tsdb.retention.time", self.keeps().map(write_span).unwrap_or_else(|| "0s".to_owned())),
             ("storage.tsdb.retention.size", write_size(self.retention_size)),
+            ("storage.tsdb.flush-interval", write_span(self.flush_interval)),
             ("storage.tsdb.on-full", on_full.unwrap_or_default()),
             ("storage.tsdb.max-series", self.max_series.to_string()),
             ("storage.tsdb.max-series-per-target", self.max_series_per_target.to_string()),
@@ -300,6 +304,7 @@ mod tests {
             "--storage.tsdb.path=/data",
             "--storage.tsdb.retention.time=30d",
             "--storage.tsdb.retention.size=10GB",
+            "--storage.tsdb.flush-interval=500ms",
             "--query.timeout=30s",
             "--query.max-samples=1000",
             "--query.max-concurrency=4",
@@ -311,6 +316,8 @@ mod tests {
         assert_eq!(args.keeps(), Some(Duration::from_secs(30 * 86_400)));
         assert_eq!((args.retention_size, args.retention().as_str()), (10 << 30, "30d or 10GB"));
         assert_eq!(args.shown()["query.timeout"], "30s");
+        assert_eq!(args.shown()["storage.tsdb.flush-interval"], "500ms");
+        assert_eq!(history(&[]).unwrap().flush_interval, flyball_tsdb::store::FLUSH_INTERVAL);
         assert_eq!(args.query_lookback_delta, Duration::from_secs(60));
     }
 
@@ -328,6 +335,7 @@ mod tests {
             ("--storage.tsdb.retention.size=10", "512MB"),
             ("--storage.tsdb.retention.size=99999999999EB", "512MB"),
             ("--scrape-interval=0s", "longer than nothing"),
+            ("--storage.tsdb.flush-interval=0s", "longer than nothing"),
             ("--query.max-concurrency=0", "1..=1000"),
         ] {
             let error = history(&[flag]).unwrap_err().to_string();

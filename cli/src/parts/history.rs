@@ -39,6 +39,9 @@ use crate::flags::{HistoryArgs, OnFull, write_span};
 /// A query has to be over so long before its request is.
 const ANSWER_TIME: Duration = Duration::from_secs(1);
 
+/// Most threads that one query may take, on machines with more processors.
+const QUERY_THREADS_MAX: usize = 4;
+
 /// How often a store that could not hear which nodes there are is told again.
 const TELL_AGAIN: Duration = Duration::from_secs(5);
 
@@ -46,6 +49,7 @@ const TELL_AGAIN: Duration = Duration::from_secs(5);
 pub struct HistorySetup {
     dir: PathBuf,
     store: Settings,
+    flush_interval: Duration,
     scrape_interval: Duration,
     options: Options,
     limits: Limits,
@@ -98,10 +102,12 @@ impl HistorySetup {
         Ok(HistorySetup {
             dir: args.path.clone(),
             store,
+            flush_interval: args.flush_interval,
             scrape_interval: args.scrape_interval,
             options: Options {
                 lookback_ms: milliseconds(args.query_lookback_delta),
                 max_samples: args.query_max_samples,
+                threads: std::thread::available_parallelism().map_or(1, usize::from).min(QUERY_THREADS_MAX),
                 ..Options::default()
             },
             limits: Limits {
@@ -146,6 +152,7 @@ impl HistorySetup {
         let setup = Setup {
             dir: self.dir,
             store: self.store,
+            flush_interval: self.flush_interval,
             scrape_interval: self.scrape_interval,
             options: self.options,
             limits: self.limits,

@@ -211,20 +211,29 @@ impl HeadIndex {
         let mut numbers: HashMap<Box<[(u32, u32)]>, u32> = HashMap::new();
         let mut labels = Vec::new();
         let mut key = Vec::new();
+        // Neighbours mostly are in one group.
+        let mut before: Option<(Vec<(u32, u32)>, u32)> = None;
         let number_of = |slot: &u32| {
             let pairs = self.entries[*slot as usize].as_ref().map_or(&[][..], |entry| &entry.labels);
             key.clear();
             key.extend(pairs.iter().copied().filter(|&(name, value)| {
                 names.contains(&name) != by.without && !self.symbols.text(value).is_empty()
             }));
-            if let Some(&number) = numbers.get(&*key) {
-                return number;
+            if let Some((known, number)) = &before
+                && *known == key
+            {
+                return *number;
             }
-            let kept = key.iter().map(|&(name, value)| (self.symbols.text(name), self.symbols.text(value)));
-            // Labels of one series: a set of labels.
-            labels.push(Labels::from_pairs(kept).unwrap_or_default());
-            let number = (labels.len() - 1) as u32;
-            numbers.insert(key.as_slice().into(), number);
+            let number = numbers.get(&*key).copied().unwrap_or_else(|| {
+                let texts =
+                    key.iter().map(|&(name, value)| (self.symbols.text(name), self.symbols.text(value)));
+                // Labels of one series: a set of labels.
+                labels.push(Labels::from_pairs(texts).unwrap_or_default());
+                let number = (labels.len() - 1) as u32;
+                numbers.insert(key.as_slice().into(), number);
+                number
+            });
+            before = Some((key.clone(), number));
             number
         };
         let of_slot = slots.iter().map(number_of).collect();

@@ -36,7 +36,7 @@ const fn of_series(resource: &'static str, kind: &'static str, posted: bool, abo
 }
 
 /// Everything behind both doors.
-pub(super) const ENTRIES: [Entry; 20] = [
+pub(super) const ENTRIES: [Entry; 21] = [
     of_series("query", "Query", true, "evaluate a query at one time"),
     of_series("query_range", "QueryRange", true, "evaluate a query over a range of time"),
     of_series("query_exemplars", "QueryExemplars", true, "exemplars of a query; none are kept"),
@@ -50,6 +50,7 @@ pub(super) const ENTRIES: [Entry; 20] = [
     entry("metadata", "Metadata", "", "what the targets say about their metrics"),
     entry("targets", "Targets", "", "everything that is scraped"),
     entry("targets", "Targets", "metadata", "what the targets say about their metrics"),
+    entry("targets", "Targets", "page", "everything that is scraped, as a text to read"),
     entry("scrape_pools", "ScrapePools", "", "names of the scrape jobs"),
     entry("status", "Status", "buildinfo", "the program"),
     entry("status", "Status", "runtimeinfo", "the process"),
@@ -154,6 +155,7 @@ mod tests {
             ("/label/pod/values", "/label/pod/values"),
             ("/label/a%2eb/values", "/label/a.b/values"),
             ("/status/tsdb", "/status/tsdb"),
+            ("/targets/page", "/targets/page"),
             ("/namespaces/shop/query_range", "/query_range of shop"),
             ("/namespaces/shop/label/pod/values", "/label/pod/values of shop"),
             // Kubernetes takes this for the status of the Namespace.

@@ -19,7 +19,7 @@ mod snapshot;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -33,8 +33,8 @@ use crate::api::ErrorType;
 use crate::api::serve::{Limits, QueryServer, refused};
 use crate::ingest::{NodeSink, Worker};
 use crate::promql::engine::Options;
-use crate::series::{By, Matcher, Point, ReadError, ReadLimits, Series, SeriesSource};
-use crate::store::{FLUSH_INTERVAL, Service, Settings, Store, StoreReport, now_ms};
+use crate::series::{By, GroupVisitor, Matcher, Point, ReadError, ReadLimits, Series, SeriesSource};
+use crate::store::{Service, Settings, Store, StoreReport, now_ms};
 use crate::threads::step_back;
 
 pub use doors::{GROUP, VERSION};
@@ -44,12 +44,20 @@ pub use snapshot::FOLDER as SNAPSHOTS_FOLDER;
 /// How long a store that cannot be opened is left alone.
 const RETRY: Duration = Duration::from_secs(5);
 
+/// How long who reads or appends in this process waits for the first try to open the store, which mostly takes moments.
+const FIRST_TRY: Duration = Duration::from_secs(5);
+
+/// Why the store is not open before the first try is over.
+const BEING_OPENED: &str = "the store is being opened";
+
 /// What history is started with.
 pub struct Setup {
     /// The store's folder.
     pub dir: PathBuf,
     /// Bounds of the store.
     pub store: Settings,
+    /// How often everything appended goes to the disk: what a crash may cost.
+    pub flush_interval: Duration,
     /// Time between two stored samples of a series of a node.
     pub scrape_interval: Duration,
     /// How queries are evaluated.
@@ -71,8 +79,10 @@ pub(crate) struct Shared {
     setup: Setup,
     sink: Arc<NodeSink>,
     open: OnceLock<Open>,
-    /// Why it is not open.
-    closed: Mutex<String>,
+    /// Why it is not open; `None` until the first try to open it is over.
+    closed: Mutex<Option<String>>,
+    /// Is told when that is known.
+    tried: Condvar,
     report: Mutex<Option<Arc<StoreReport>>>,
     /// One snapshot at a time.
     snapshots: Arc<Semaphore>,
@@ -86,6 +96,33 @@ struct Open {
 impl Shared {
     fn store(&self) -> Option<Arc<Store>> {
         Some(self.open.get()?.store.clone())
+    }
+
+    /// Why the store is not open.
+    fn reason(&self) -> String {
+        let closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        closed.clone().unwrap_or_else(|| BEING_OPENED.to_owned())
+    }
+
+    fn not_open(&self, reason: &str) {
+        *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+        self.tried.notify_all();
+    }
+
+    fn opened(&self, open: Open) {
+        // Under the lock, so that nobody looks before and waits after.
+        let closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = self.open.set(open);
+        drop(closed);
+        self.tried.notify_all();
+    }
+
+    /// Waits until the first try to open the store is over, or for so long.
+    fn wait_for_first_try(&self, patience: Duration) {
+        let closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        let trying = |closed: &mut Option<String>| closed.is_none() && self.open.get().is_none();
+        let waited = self.tried.wait_timeout_while(closed, patience, trying);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
     fn last_report(&self) -> Option<Arc<StoreReport>> {
@@ -110,7 +147,8 @@ impl History {
             setup,
             sink,
             open: OnceLock::new(),
-            closed: Mutex::new("the store is being opened".to_owned()),
+            closed: Mutex::default(),
+            tried: Condvar::new(),
             report: Mutex::default(),
             snapshots: Arc::new(Semaphore::new(1)),
         });
@@ -159,19 +197,23 @@ impl Drop for History {
     }
 }
 
-/// The store, once it is open.
+/// The store, once it is open, for who may wait: the first try to open it is waited for, so that nobody has to be told at
+/// every start that the store is not there yet.
 #[derive(Clone)]
 pub struct Appender(Arc<Shared>);
 
 impl Appender {
-    /// The store; before it is open, why it is not.
+    /// The store; when it is not open, why.
     ///
     /// # Errors
     /// Why it is not open.
     pub fn store(&self) -> Result<&Store, String> {
+        if self.0.open.get().is_none() {
+            self.0.wait_for_first_try(FIRST_TRY);
+        }
         match self.0.open.get() {
             Some(open) => Ok(&open.store),
-            None => Err(self.0.closed.lock().unwrap_or_else(PoisonError::into_inner).clone()),
+            None => Err(self.0.reason()),
         }
     }
 }
@@ -206,9 +248,9 @@ impl SeriesSource for Appender {
         start_ms: i64,
         end_ms: i64,
         limits: ReadLimits,
-        visit: &mut dyn FnMut(usize, &[Point]) -> ControlFlow<()>,
+        visitors: &mut [Box<GroupVisitor<'_>>],
     ) -> Result<Option<Vec<Labels>>, ReadError> {
-        self.readable()?.scan_groups(matchers, by, start_ms, end_ms, limits, visit)
+        self.readable()?.scan_groups(matchers, by, start_ms, end_ms, limits, visitors)
     }
 
     fn label_names(
@@ -248,14 +290,14 @@ impl Appender {
 
 fn run(shared: &Arc<Shared>, facts: facts::ProcessFacts) {
     step_back();
-    let Some(store) = open(shared) else { return };
+    let Some(store) = open(shared) else { return shared.not_open("the server is being stopped") };
     let (options, limits) = (shared.setup.options, shared.setup.limits);
     let queries = QueryServer::new(store.clone(), Arc::new(facts), options, limits);
-    let service = Service::start(&store, FLUSH_INTERVAL);
+    let service = Service::start(&store, shared.setup.flush_interval);
     match (queries, service) {
         (Ok(queries), Ok(service)) => {
             look(shared, &store);
-            let _ = shared.open.set(Open { store: store.clone(), queries });
+            shared.opened(Open { store: store.clone(), queries });
             tracing::info!(dir = %shared.setup.dir.display(), "history is open");
             let worker = Worker::new(store.clone(), shared.sink.counts());
             worker.run(&shared.sink, || look(shared, &store));
@@ -289,7 +331,7 @@ fn open(shared: &Shared) -> Option<Arc<Store>> {
 fn not_open(shared: &Shared, reason: &str) {
     let finding = format!("no history is kept or served, it is tried again: {reason}");
     shared.setup.advice.set("history", Some(finding));
-    *shared.closed.lock().unwrap_or_else(PoisonError::into_inner) = reason.to_owned();
+    shared.not_open(reason);
 }
 
 /// Looks at the store, for `/metrics` and for findings.
@@ -329,7 +371,7 @@ impl Handler for Api {
                 return request.respond().status(&Status::unknown_resource());
             };
             let Some(open) = self.0.open.get() else {
-                let reason = self.0.closed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let reason = self.0.reason();
                 return refused(ErrorType::Unavailable, &format!("history is not available: {reason}"));
             };
             if route.path == snapshot::PATH {

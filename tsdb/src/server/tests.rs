@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::api::facts::{Dropped, Metadata, Target};
+use crate::store::FLUSH_INTERVAL;
 
 struct NoTargets;
 
@@ -46,6 +47,7 @@ fn start_with(dir: &Path, store: Settings, change: impl FnOnce(&mut Setup)) -> (
     let mut setup = Setup {
         dir: dir.to_owned(),
         store,
+        flush_interval: FLUSH_INTERVAL,
         scrape_interval: Duration::from_secs(15),
         options: Options::default(),
         limits: Limits::default(),
@@ -156,6 +158,19 @@ async fn a_node_that_is_gone_ends_and_what_was_flushed_is_there_after_a_restart(
     let (history, advice) = start(dir.path(), Settings::default());
     eventually(&history, "/api/v1/query?query=x", |answer| results(answer) == 1).await;
     assert_eq!(advice.all(), []);
+}
+
+#[test]
+fn who_may_wait_finds_the_store_open_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (history, advice) = start(dir.path(), Settings::default());
+    let appender = history.appender();
+    assert!(appender.store().is_ok(), "{:?}", appender.store().err());
+    assert_eq!(advice.all(), []);
+    // Nobody waits for long where it cannot be opened.
+    let (second, _) = start(dir.path(), Settings::default());
+    let reason = second.appender().store().err().unwrap();
+    assert!(reason.contains("in use by another process"), "{reason}");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Reads everything that is kept, says exactly what is lost, and mends what can be mended.
 
 use super::recover::{LOG_END, describe, hex, lost_by};
-use super::{Store, StoreError, lock};
+use super::{Store, StoreError, lock, place_of};
 use crate::block::reader::BlockError;
 use crate::disk::{DiskError, Write};
 use crate::frame;
@@ -46,7 +46,7 @@ impl Store {
         let _turn = lock(&self.maintenance);
         for (name, meta) in self.block_metas() {
             report.blocks += 1;
-            let place = format!("block {name:016x}");
+            let place = place_of(name);
             match self.open_block(name) {
                 Ok(block) => {
                     let sound = *block.meta() == meta && block.verify()?;

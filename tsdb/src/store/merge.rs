@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Settings, Store, StoreError, lock};
+use super::{Settings, Store, StoreError, lock, place_of};
 use crate::block;
 use crate::block::builder::BlockBuilder;
 use crate::block::meta::BlockMeta;
@@ -22,16 +22,30 @@ const BATCH_SERIES: u32 = 64;
 
 impl Store {
     /// Merges the blocks of every stretch of time that is over.
-    pub(super) fn merge_due(&self) -> Result<(), StoreError> {
+    pub(super) fn merge_due(&self, now_ms: i64) -> Result<(), StoreError> {
         let _turn = lock(&self.maintenance);
-        while let Some(group) = due(&self.block_metas()) {
+        while let Some(group) = due(&self.mergeable(), now_ms) {
             if !self.has_room_for(&group) {
                 tracing::warn!("blocks are not merged: the disk has too little room for it");
                 return Ok(());
             }
-            self.merge(&group)?;
+            match self.merge(&group) {
+                // One of them cannot be opened: that is told, and the others are merged without it.
+                Err(_)
+                    if self.mergeable().iter().filter(|(name, _)| group.contains(name)).count()
+                        < group.len() => {}
+                outcome => drop(outcome?),
+            }
         }
         Ok(())
+    }
+
+    /// All blocks but those that cannot be opened, as far as is known.
+    fn mergeable(&self) -> Vec<(u64, BlockMeta)> {
+        let mut blocks = self.block_metas();
+        let damage = lock(&self.damage);
+        blocks.retain(|(name, _)| !damage.contains_key(&place_of(*name)));
+        blocks
     }
 
     /// The new block stands beside the old ones for a while.
@@ -90,9 +104,12 @@ impl Store {
         let mut cursors: Vec<Cursor> = Vec::new();
         for &source in group {
             match self.open_block(source) {
-                Ok(block) => cursors.push(Cursor { block, next: 0, batch: VecDeque::new() }),
-                Err(BlockError::Disk(error)) => return Err(error.into()),
-                Err(other) => return Err(DiskError::Corrupt(format!("block {source:016x}: {other}")).into()),
+                Ok(block) => cursors.push(Cursor { name: source, block, next: 0, batch: VecDeque::new() }),
+                Err(BlockError::Disk(error @ DiskError::Io(_))) => return Err(error.into()),
+                Err(other) => {
+                    self.note_damage(place_of(source), other.to_string());
+                    return Err(DiskError::Corrupt(format!("{}: {other}", place_of(source))).into());
+                }
             }
         }
         cursors.sort_unstable_by_key(|cursor| cursor.block.meta().origin);
@@ -102,6 +119,9 @@ impl Store {
         while let Some((labels, points)) = next_series(&mut cursors)? {
             empty = false;
             builder.add(pairs(&labels), &points)?;
+        }
+        for cursor in &cursors {
+            self.note_block_damage(cursor.name, &cursor.block);
         }
         if empty {
             drop(builder);
@@ -113,8 +133,9 @@ impl Store {
 }
 
 /// The blocks to merge next: all that lie in one stretch of time, if it is over and they are more than one.
-fn due(blocks: &[(u64, BlockMeta)]) -> Option<Vec<u64>> {
-    let newest_ms = blocks.iter().map(|(_, meta)| meta.last_ms).max()?;
+fn due(blocks: &[(u64, BlockMeta)], now_ms: i64) -> Option<Vec<u64>> {
+    // A block of a time when the clock was ahead ends nothing.
+    let newest_ms = blocks.iter().map(|(_, meta)| meta.last_ms).max()?.min(now_ms);
     for length_ms in Settings::MERGED_MS {
         for (_, first) in blocks {
             let start_ms = first.first_ms.div_euclid(length_ms) * length_ms;
@@ -141,6 +162,7 @@ fn pairs(labels: &[(String, String)]) -> impl Iterator<Item = (&str, &str)> + Cl
 
 /// Walks one block in order.
 struct Cursor {
+    name: u64,
     block: Arc<Block>,
     next: u32,
     batch: VecDeque<(OwnedLabels, Vec<Point>)>,

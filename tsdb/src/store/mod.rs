@@ -133,6 +133,11 @@ pub struct Store {
     counts: report::Counts,
 }
 
+/// A block as the place of a loss.
+fn place_of(block: u64) -> String {
+    format!("block {block:016x}")
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -183,7 +188,7 @@ impl Store {
     pub fn maintain(&self, now_ms: i64) -> Result<(), StoreError> {
         let flushed = self.flush();
         let sealed = self.seal_due(now_ms);
-        let merged = self.merge_due();
+        let merged = self.merge_due(now_ms);
         let removed = self.apply_retention(now_ms);
         let checkpointed = self.checkpoint_if_due(now_ms);
         if self.threw_away.swap(false, Ordering::AcqRel) {
@@ -229,6 +234,13 @@ impl Store {
 
     fn with_blocks<T>(&self, change: impl FnOnce(&mut BTreeMap<u64, BlockMeta>) -> T) -> T {
         change(&mut self.blocks.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Notes what turned out to be unreadable in a block.
+    fn note_block_damage(&self, name: u64, block: &Block) {
+        for damage in block.damage() {
+            self.note_damage(format!("{}: {damage}", place_of(name)), damage);
+        }
     }
 
     fn note_damage(&self, what: impl Into<String>, lost: impl Into<String>) {

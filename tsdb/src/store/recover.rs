@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Store, StoreError, Writer};
+use super::{Store, StoreError, Writer, place_of};
 use crate::block::meta::BlockMeta;
 use crate::block::reader::{Block, BlockError};
 use crate::disk::DiskError;
@@ -142,7 +142,7 @@ impl Store {
             } else if lost_log || damaged.contains(&block) {
                 let place = self.disk.set_aside_block(block)?;
                 let lost = format!("unfinished or damaged, moved to {place}");
-                self.note_damage(format!("block {block:016x}"), lost);
+                self.note_damage(place_of(block), lost);
             } else {
                 self.disk.remove_block(block)?;
             }
@@ -151,10 +151,7 @@ impl Store {
             self.disk.write(&adopted)?;
         }
         for (&block, meta) in markers.iter().filter(|(block, _)| !present.contains(block)) {
-            self.note_damage(
-                format!("block {block:016x}"),
-                format!("its folder is gone: {}", describe(meta)),
-            );
+            self.note_damage(place_of(block), format!("its folder is gone: {}", describe(meta)));
         }
         markers.retain(|block, _| present.contains(block));
         self.with_blocks(|blocks| *blocks = markers);

@@ -1,4 +1,7 @@
 //! What is too old, or too much, goes: whole blocks, whose space is free at once.
+//!
+//! A sample is old against the newest block, as in Prometheus, and never against the clock alone: one that is set ahead for a
+//! while would else cost everything that there is.
 
 use super::{Store, StoreError, Writer, lock};
 use crate::disk::{DiskError, Write};
@@ -8,9 +11,11 @@ impl Store {
     pub(super) fn apply_retention(&self, now_ms: i64) -> Result<(), StoreError> {
         let _turn = lock(&self.maintenance);
         if let Some(retention_ms) = self.settings.retention_ms {
-            let oldest_ms = now_ms.saturating_sub(retention_ms);
-            let old: Vec<u64> = self
-                .block_metas()
+            let blocks = self.block_metas();
+            let newest_ms = blocks.iter().map(|(_, meta)| meta.last_ms).max();
+            let present_ms = newest_ms.map_or(now_ms, |newest_ms| newest_ms.min(now_ms));
+            let oldest_ms = present_ms.saturating_sub(retention_ms);
+            let old: Vec<u64> = blocks
                 .into_iter()
                 .filter(|(_, meta)| meta.last_ms < oldest_ms)
                 .map(|(name, _)| name)

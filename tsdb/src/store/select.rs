@@ -1,21 +1,24 @@
 //! Samples are asked for: head and blocks together.
 
 use std::collections::{BTreeSet, HashMap};
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use flyball_model::labels::Labels;
 
-use super::Store;
+use super::{Store, place_of};
 use crate::block::reader::{Block, BlockError};
 use crate::disk::DiskError;
 use crate::head::series::put_in_order;
 use crate::matchers::{Compiled, compile, select};
-use crate::series::{By, Matcher, Point, ReadError, ReadLimits, Series, SeriesSource, group_scanned};
+use crate::series::{By, GroupVisitor, Matcher, ReadError, ReadLimits, Series, SeriesSource, group_scanned};
+use crate::threads::share_out;
 
 /// How often a reading begins anew because a block went away under it.
 const TRIES: usize = 5;
+
+/// Series for which a thread of their own is worth it.
+const SHARE_SERIES_MIN: usize = 4096;
 
 /// Is shown the labels of one series after the other.
 type LabelsVisitor<'a> = dyn FnMut(&[(&str, &str)]) + 'a;
@@ -114,9 +117,7 @@ impl Store {
         let outcome = self.open_block(name).and_then(|block| Ok((read(&block)?, block)));
         match outcome {
             Ok((result, block)) => {
-                for damage in block.damage() {
-                    self.note_damage(format!("block {name:016x}: {damage}"), damage);
-                }
+                self.note_block_damage(name, &block);
                 Ok(result?)
             }
             Err(error) => {
@@ -127,7 +128,7 @@ impl Store {
                 if let BlockError::Disk(DiskError::Io(reason)) = error {
                     return Err(Failed::Read(ReadError::Store(reason)));
                 }
-                self.note_damage(format!("block {name:016x}"), error.to_string());
+                self.note_damage(place_of(name), error.to_string());
                 Ok(())
             }
         }
@@ -184,6 +185,29 @@ impl Store {
             result.is_ok()
         })?;
         Ok(result)
+    }
+
+    /// Reads some series of the head, each with its group.
+    fn read_share(
+        &self,
+        slots: &[u32],
+        groups: &[u32],
+        (start_ms, end_ms): (i64, i64),
+        samples_max: usize,
+        visit: &mut GroupVisitor<'_>,
+    ) -> Result<(), ReadError> {
+        let mut points = Vec::new();
+        for (&slot, &group) in slots.iter().zip(groups) {
+            points.clear();
+            self.head.read_into(slot, start_ms, end_ms, &mut points);
+            if points.len() > samples_max {
+                return Err(ReadError::TooMuch { what: "samples", limit: samples_max });
+            }
+            if !points.is_empty() && visit(group as usize, &points).is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Calls `visit` with the labels of every series that matches and has a sample in the range; some come more than once.
@@ -258,11 +282,11 @@ impl SeriesSource for Store {
         start_ms: i64,
         end_ms: i64,
         limits: ReadLimits,
-        visit: &mut dyn FnMut(usize, &[Point]) -> ControlFlow<()>,
+        visitors: &mut [Box<GroupVisitor<'_>>],
     ) -> Result<Option<Vec<Labels>>, ReadError> {
         let sealings = self.sealings.load(Ordering::Acquire);
         if !self.blocks_in(start_ms, end_ms).is_empty() {
-            return group_scanned(self, matchers, by, start_ms, end_ms, limits, visit).map(Some);
+            return group_scanned(self, matchers, by, start_ms, end_ms, limits, visitors).map(Some);
         }
         let matchers = compile(matchers)?;
         let (slots, groups, labels) = {
@@ -275,17 +299,13 @@ impl SeriesSource for Store {
             return Err(ReadError::TooMuch { what: "series", limit: limits.series });
         }
         // The index is free again: a query that takes its time keeps no new series waiting.
-        let mut points = Vec::new();
-        for (slot, group) in slots.into_iter().zip(groups) {
-            points.clear();
-            self.head.read_into(slot, start_ms, end_ms, &mut points);
-            if points.len() > limits.samples {
-                return Err(ReadError::TooMuch { what: "samples", limit: limits.samples });
-            }
-            if !points.is_empty() && visit(group as usize, &points).is_break() {
-                break;
-            }
-        }
+        let range = (start_ms, end_ms);
+        let shares = visitors.len().min(slots.len() / SHARE_SERIES_MIN).max(1);
+        let size = slots.len().div_ceil(shares).max(1);
+        let read = |(slots, groups), visit: &mut Box<GroupVisitor<'_>>| {
+            self.read_share(slots, groups, range, limits.samples, &mut **visit)
+        };
+        share_out(slots.chunks(size).zip(groups.chunks(size)).zip(visitors), read)?;
         let unchanged = self.sealings.load(Ordering::Acquire) == sealings;
         Ok(unchanged.then_some(labels))
     }

@@ -1,6 +1,7 @@
 //! The threads that keep a store durable and tidy.
 #![allow(clippy::disallowed_methods, reason = "edge: threads and the clock of a store that runs")]
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
@@ -69,10 +70,17 @@ impl Service {
         run: impl Fn() + Send + 'static,
     ) -> std::io::Result<()> {
         let stop = self.stop.clone();
+        let work = name.to_owned();
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
             step_back();
             while stop.pause(interval) {
-                run();
+                // A panic costs this turn: without later ones nothing would be durable any more.
+                if catch_unwind(AssertUnwindSafe(&run)).is_err() {
+                    tracing::error!(
+                        work,
+                        "a turn of the store's work failed unexpectedly; it is tried again"
+                    );
+                }
             }
         })?;
         self.threads.push(thread);
@@ -92,5 +100,30 @@ impl Drop for Service {
         if let Err(error) = self.store.flush() {
             tracing::error!(%error, "the last samples are lost");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::disk::memory::MemoryDisk;
+    use crate::store::Settings;
+
+    #[test]
+    fn a_panic_costs_one_turn() {
+        let store = Store::open_in_memory(MemoryDisk::default(), Settings::default(), 0).unwrap();
+        let mut service = Service { store: Arc::new(store), stop: Arc::default(), threads: Vec::new() };
+        let (turns, taken) = mpsc::channel();
+        let run = move || {
+            turns.send(()).unwrap();
+            panic!("on purpose");
+        };
+        service.every("test", Duration::from_millis(1), run).unwrap();
+        for turn in 0..3 {
+            taken.recv_timeout(Duration::from_secs(120)).unwrap_or_else(|_| panic!("no turn {turn}"));
+        }
+        drop(taken);
     }
 }

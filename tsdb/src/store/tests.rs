@@ -52,8 +52,13 @@ fn read(store: &Store) -> Content {
 
 /// Fills some hours, maintaining as a service would.
 fn fill(store: &Store, series: u32, hours: i64) -> i64 {
+    fill_from(store, series, 0, hours)
+}
+
+/// As [`fill`], from an hour to an hour.
+fn fill_from(store: &Store, series: u32, from: i64, to: i64) -> i64 {
     let mut now_ms = START_MS;
-    for step in 0..hours * 60 {
+    for step in from * 60..to * 60 {
         now_ms = START_MS + step * 60_000;
         let batch: Vec<Incoming> = (0..series)
             .map(|number| Incoming {
@@ -253,6 +258,56 @@ fn selections() {
 }
 
 #[test]
+fn shared_out_aggregations_are_those_of_one_thread() {
+    use crate::promql::engine::{Options, Unwatched, Value, range};
+    let store = open(&MemoryDisk::default(), START_MS);
+    // More than two threads' worth.
+    for number in 0..10_000 {
+        for minute in 0..4 {
+            put(
+                &store,
+                START_MS + 180_000,
+                number,
+                START_MS + minute * 60_000,
+                f64::from(number % 97) + minute as f64 / 3.0,
+            );
+        }
+    }
+    let numbers = |text: &str, threads: usize| {
+        let expr = crate::promql::parse(text).unwrap();
+        let options = Options { threads, max_samples: 2_000, ..Options::default() };
+        let times = (START_MS, START_MS + 180_000, 60_000);
+        let Value::Matrix(series) = range(&store, &expr, times, &options, &Unwatched).unwrap().value else {
+            panic!()
+        };
+        let values = |one: &crate::promql::engine::ResultSeries| {
+            ((*one.labels).clone(), one.points.iter().map(|point| point.value).collect::<Vec<f64>>())
+        };
+        series.iter().map(values).collect::<Vec<_>>()
+    };
+    for query in [
+        "sum by (even) ({__name__=~\"metric_.*\"})",
+        "avg without (pod) (rate(metric_1[3m]))",
+        "stddev(metric_0)",
+        "max by (even) (metric_2)",
+        "count({even=\"true\"})",
+        // Too much for each of several threads, not for one.
+        "min by (pod) (metric_0{pod=~\"pod-[0-9]{1,3}\"})",
+    ] {
+        let (one, several) = (numbers(query, 1), numbers(query, 3));
+        assert!(!one.is_empty() && one.len() == several.len(), "{query}");
+        for ((labels, one), (others, several)) in one.iter().zip(&several) {
+            assert_eq!(labels, others, "{query}");
+            let close = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-9 * a.abs();
+            assert!(
+                one.len() == several.len() && one.iter().zip(several).all(close),
+                "{query}: {one:?} {several:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn too_many_series_are_refused_and_who_brings_them_is_named() {
     let settings = Settings { series_per_source: 3, series_total: 5, ..lasting() };
     let store = Store::open_in_memory(MemoryDisk::default(), settings, START_MS).unwrap();
@@ -314,6 +369,29 @@ fn a_clock_that_is_set_back_loses_nothing() {
     store.maintain(ahead_ms + PARTITION_MS * 2).unwrap();
     assert_eq!(read(&store)[&labels(1)].len(), 3);
     assert_eq!(read(&open(&disk, START_MS))[&labels(1)].len(), 3);
+}
+
+#[test]
+fn a_clock_that_is_far_ahead_for_a_while_costs_no_history() {
+    let disk = MemoryDisk::default();
+    let short = Settings { retention_ms: Some(24 * 60 * 60 * 1000), ..lasting() };
+    let store = Store::open_in_memory(disk, short, START_MS).unwrap();
+    let now_ms = fill(&store, 3, 10);
+    let before = read(&store);
+    // A year, for some minutes, in which samples come.
+    let ahead_ms = now_ms + 365 * 24 * 60 * 60 * 1000;
+    for minute in 0..10 {
+        let at_ms = ahead_ms + minute * 60_000;
+        assert_eq!(put(&store, at_ms, 1, at_ms, 5.0).stored, 1);
+        store.maintain(at_ms).unwrap();
+    }
+    store.maintain(now_ms + 600_000).unwrap();
+    let after = read(&store);
+    assert!(
+        before.iter().all(|(labels, samples)| samples.iter().all(|(at, bits)| after[labels][at] == *bits))
+    );
+    // Right again: what comes is taken, and what is too old goes as ever.
+    assert_eq!(put(&store, now_ms + 660_000, 2, now_ms + 660_000, 6.0).stored, 1);
 }
 
 #[test]
@@ -408,6 +486,38 @@ fn damage_costs_what_it_holds_and_is_told_and_mended() {
     let store = open(&disk, START_MS);
     assert!(store.check(false).unwrap().losses.is_empty());
     assert_eq!(read(&store), left);
+}
+
+#[test]
+fn what_merging_finds_damaged_is_told() {
+    let disk = MemoryDisk::default();
+    // Twelve hours are merged when the two after them are sealed.
+    let now_ms = fill(&open(&disk, START_MS), 3, 14);
+    let blocks = disk.blocks().unwrap();
+    assert!(disk.damage(Some(blocks[2]), |key| key[0] == b'C'));
+    let store = open(&disk, now_ms);
+    assert!(store.report().unwrap().damage.is_empty(), "nobody has looked into it");
+    fill_from(&store, 3, 14, 15);
+    let report = store.report().unwrap();
+    assert!(report.blocks.len() < blocks.len(), "merged: {:?}", report.blocks);
+    let told: Vec<&str> = report.damage.values().map(String::as_str).collect();
+    assert_eq!(told, ["samples of the series from number 0 on"]);
+    assert!(read(&store).values().all(|samples| samples.len() == 13 * 60));
+}
+
+#[test]
+fn a_block_that_cannot_be_opened_keeps_no_others_from_being_merged() {
+    let disk = MemoryDisk::default();
+    let now_ms = fill(&open(&disk, START_MS), 3, 14);
+    let blocks = disk.blocks().unwrap();
+    assert!(disk.damage(Some(blocks[2]), |key| key[0] == b'M'));
+    let store = open(&disk, now_ms);
+    fill_from(&store, 3, 14, 15);
+    let report = store.report().unwrap();
+    assert!(report.blocks.len() < blocks.len(), "merged: {:?}", report.blocks);
+    assert_eq!(report.damage.len(), 1, "{:?}", report.damage);
+    assert!(report.blocks.iter().any(|block| block.block == blocks[2]), "a person may look at it");
+    assert!(read(&store).values().all(|samples| samples.len() == 13 * 60));
 }
 
 #[test]

@@ -84,14 +84,35 @@ impl Fold {
                     spread.add(value);
                 }
             }),
-            State::Nothing => match self.op {
-                AggregateOp::Min => better(values, row, |best, value| value < best || best.is_nan()),
-                AggregateOp::Max => better(values, row, |best, value| value > best || best.is_nan()),
-                AggregateOp::Count => bare(values, row, |count, _, first| {
-                    *count = if first { 1.0 } else { *count + 1.0 };
-                }),
-                _ => bare(values, row, |one, _, _| *one = 1.0),
-            },
+            State::Nothing if self.op == AggregateOp::Count => bare(values, row, |count, _, first| {
+                *count = if first { 1.0 } else { *count + 1.0 };
+            }),
+            State::Nothing => best(self.op, values, row),
+        }
+    }
+
+    /// Takes in what was folded of other series.
+    pub fn join(&mut self, other: Fold) {
+        self.reserve(other.values.len() / self.steps.max(1));
+        let (values, row) = (&mut self.values[..], &other.values[..]);
+        match (&mut self.state, &other.state) {
+            (State::Compensations(mine), State::Compensations(theirs)) => {
+                pairs(values, mine, row, theirs, |sum, lost, other, other_lost| {
+                    let mut joined = Sum { sum: *sum, compensation: *lost };
+                    joined.join(Sum { sum: other, compensation: other_lost });
+                    (*sum, *lost) = (joined.sum, joined.compensation);
+                });
+            }
+            (State::Means(mine), State::Means(theirs)) => {
+                pairs(values, mine, row, theirs, |_, mean, _, other| mean.join(other));
+            }
+            (State::Spreads(mine), State::Spreads(theirs)) => {
+                pairs(values, mine, row, theirs, |_, spread, _, other| spread.join(other));
+            }
+            _ if self.op == AggregateOp::Count => bare(values, row, |count, other, first| {
+                *count = if first { other } else { *count + other };
+            }),
+            _ => best(self.op, values, row),
         }
     }
 
@@ -130,6 +151,33 @@ fn each<T>(
             let first = !is_present(*to);
             add(to, state, *value, first);
         }
+    }
+}
+
+/// Puts two folds together, place by place.
+fn pairs<T: Copy>(
+    values: &mut [f64],
+    state: &mut [T],
+    others: &[f64],
+    their_state: &[T],
+    join: impl Fn(&mut f64, &mut T, f64, T),
+) {
+    let mine = values.iter_mut().zip(state);
+    for ((value, state), (other, theirs)) in mine.zip(others.iter().zip(their_state)) {
+        match (is_present(*value), is_present(*other)) {
+            (true, true) => join(value, state, *other, *theirs),
+            (false, true) => (*value, *state) = (*other, *theirs),
+            _ => {}
+        }
+    }
+}
+
+/// The smallest, the largest, or that there is one.
+fn best(op: AggregateOp, values: &mut [f64], row: &[f64]) {
+    match op {
+        AggregateOp::Min => better(values, row, |best, value| value < best || best.is_nan()),
+        AggregateOp::Max => better(values, row, |best, value| value > best || best.is_nan()),
+        _ => bare(values, row, |one, _, _| *one = 1.0),
     }
 }
 
@@ -181,7 +229,63 @@ impl Spread {
         self.squares += delta * (value - self.mean);
     }
 
+    /// Those of its values and of another one's (Chan).
+    fn join(&mut self, other: Spread) {
+        let count = self.count + other.count;
+        let delta = other.mean - self.mean;
+        self.squares += other.squares + delta * delta * (self.count * other.count / count);
+        self.mean += delta * (other.count / count);
+        self.count = count;
+    }
+
     fn variance(self) -> f64 {
         self.squares / self.count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Values of one group at one step, folded in one go and in two halves.
+    fn both_ways(op: AggregateOp, values: &[f64]) -> (f64, f64) {
+        let fold = |values: &[f64]| {
+            let mut fold = Fold::new(op, 1);
+            values.iter().for_each(|value| fold.add(1, &[*value]));
+            fold
+        };
+        let mut joined = fold(&values[..values.len() / 2]);
+        joined.join(fold(&values[values.len() / 2..]));
+        (fold(values).finish()[1], joined.finish()[1])
+    }
+
+    #[test]
+    fn halves_make_the_whole() {
+        use AggregateOp::{Avg, Count, Group, Max, Min, Stddev, Stdvar, Sum};
+        let huge = f64::MAX;
+        let cases: [&[f64]; 9] = [
+            &[1.0, 2.0, 4.0, 8.5],
+            &[1e16, 1.0, -1e16, 1.0],
+            &[f64::NAN, 1.0, 3.0],
+            &[f64::NAN, f64::NAN],
+            &[huge, huge, huge, -huge],
+            &[f64::INFINITY, 1.0, 2.0],
+            &[f64::INFINITY, 1.0, f64::NEG_INFINITY],
+            &[7.0],
+            &[ABSENT, 2.0, ABSENT, 5.0],
+        ];
+        for op in [Sum, Avg, Min, Max, Count, Group, Stddev, Stdvar] {
+            for values in cases {
+                // Differences that are too large for a number make no variance in either way.
+                if matches!(op, Stddev | Stdvar) && values.contains(&huge) {
+                    continue;
+                }
+                let (whole, joined) = both_ways(op, values);
+                let noise = 1e-12 * whole.abs();
+                let same =
+                    whole == joined || (whole.is_nan() && joined.is_nan()) || (whole - joined).abs() <= noise;
+                assert!(same, "{op:?} of {values:?}: {whole}, in halves {joined}");
+            }
+        }
     }
 }

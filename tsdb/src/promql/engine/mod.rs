@@ -51,6 +51,8 @@ pub struct Options {
     pub type_and_unit_labels: bool,
     /// Functions that Prometheus calls experimental may be called.
     pub experimental_functions: bool,
+    /// Threads that one aggregation of many series may take.
+    pub threads: usize,
 }
 
 impl Default for Options {
@@ -63,6 +65,7 @@ impl Default for Options {
             delayed_name_removal: false,
             type_and_unit_labels: false,
             experimental_functions: true,
+            threads: 1,
         }
     }
 }

@@ -22,6 +22,12 @@ impl Sum {
         self.sum = total;
     }
 
+    /// Adds all that another one has added.
+    pub fn join(&mut self, other: Sum) {
+        self.add(other.sum);
+        self.compensation += other.compensation;
+    }
+
     pub fn total(self) -> f64 {
         self.sum + self.compensation
     }
@@ -57,6 +63,22 @@ impl Mean {
         self.sum.sum *= weight;
         self.sum.compensation *= weight;
         self.sum.add(value / self.count);
+    }
+
+    /// The mean of its values and those of another one.
+    pub fn join(&mut self, other: Mean) {
+        let count = self.count + other.count;
+        if !self.incremental && !other.incremental {
+            let mut sum = self.sum;
+            sum.join(other.sum);
+            if !sum.sum.is_infinite() {
+                *self = Mean { sum, count, incremental: false };
+                return;
+            }
+        }
+        let mut sum = Sum { sum: self.get() * (self.count / count), compensation: 0.0 };
+        sum.add(other.get() * (other.count / count));
+        *self = Mean { sum, count, incremental: true };
     }
 
     pub fn get(self) -> f64 {

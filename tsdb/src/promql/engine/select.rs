@@ -11,10 +11,10 @@ use super::{Error, ResultSeries};
 use crate::promql::ast::{Expr, Node, Selector, When};
 use crate::promql::duration::DurationExpr;
 use crate::promql::labelset::Labelset;
-use crate::series::{By, Point, ReadError, ReadLimits, is_stale};
+use crate::series::{Point, ReadError, ReadLimits, is_stale};
 
 /// How many series are read between two looks at the clock.
-const SERIES_PER_CHECK: usize = 256;
+pub(super) const SERIES_PER_CHECK: usize = 256;
 
 impl Eval<'_> {
     /// The latest value at each step, or its time in seconds.
@@ -63,44 +63,7 @@ impl Eval<'_> {
         outcome.map_err(|error| self.read_error(error))
     }
 
-    /// As [`Eval::scan`], by groups; `None` when the source cannot say it like this.
-    #[allow(clippy::type_complexity, reason = "the visitor stands here and nowhere else")]
-    pub fn scan_groups(
-        &mut self,
-        selector: &Selector,
-        by: &By<'_>,
-        (start_ms, end_ms): (i64, i64),
-        visit: &mut dyn FnMut(&mut Self, usize, &[Point]) -> Result<(), Error>,
-    ) -> Result<Option<Vec<Labels>>, Error> {
-        let limits = ReadLimits { series: self.options.max_series, samples: self.room() };
-        let source = self.source;
-        let mut failed = None;
-        let mut seen = 0_usize;
-        let read_before = self.read;
-        let matchers = &selector.matchers;
-        let outcome = source.scan_groups(matchers, by, start_ms, end_ms, limits, &mut |group, points| {
-            seen += 1;
-            self.read += points.len();
-            let step = if seen.is_multiple_of(SERIES_PER_CHECK) { self.check() } else { Ok(()) };
-            match step.and_then(|()| visit(self, group, points)) {
-                Ok(()) => std::ops::ControlFlow::Continue(()),
-                Err(error) => {
-                    failed = Some(error);
-                    std::ops::ControlFlow::Break(())
-                }
-            }
-        });
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        let groups = outcome.map_err(|error| self.read_error(error))?;
-        if groups.is_none() {
-            self.read = read_before;
-        }
-        Ok(groups)
-    }
-
-    fn read_error(&self, error: ReadError) -> Error {
+    pub(super) fn read_error(&self, error: ReadError) -> Error {
         match error {
             ReadError::TooMuch { what: "samples", .. } => {
                 Error::TooManySamples { limit: self.options.max_samples }

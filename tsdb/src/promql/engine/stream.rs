@@ -1,20 +1,24 @@
 //! Aggregations of what a selector finds, as in `sum by (pod) (rate(x[2m]))`: each series is folded into its group
-//! while it is read, and neither its labels nor its values are kept.
+//! while it is read, and neither its labels nor its values are kept. Many series are shared out among threads, whose results are
+//! put together.
 //!
 //! Promise: the same result as the general way, for those queries for which [`Plan::of`] says that it is.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use flyball_model::labels::Labels;
 
 use super::Error;
-use super::eval::Eval;
+use super::eval::{Eval, Moments};
 use super::fold::Fold;
 use super::matrix::{ABSENT, Matrix, Steps, is_present};
-use super::select::{fill, fill_latest, without_stale};
+use super::select::{SERIES_PER_CHECK, fill, fill_latest, without_stale};
 use super::window::{self, WindowFunction};
 use crate::promql::ast::{AggregateOp, Expr, Grouping, Node, Selector};
 use crate::promql::duration::DurationExpr;
 use crate::promql::labelset::{Labelset, is_metadata};
-use crate::series::{By, METRIC_NAME, MatchOp};
+use crate::series::{By, GroupVisitor, METRIC_NAME, MatchOp, Point, ReadLimits};
 
 /// What is folded.
 struct Plan<'a> {
@@ -93,10 +97,14 @@ impl Eval<'_> {
             names.extend(plan.gone());
         }
         let by = By { names, without: grouping.without };
-        let mut fold = Fold::new(op, steps.count);
-        let mut any = false;
-        let groups = self.fold_series(&plan, &by, steps, &mut fold, &mut any)?;
-        let Some(groups) = groups else { return Ok(None) };
+        let folded = match self.fold_series(&plan, op, &by, steps, self.options.threads.max(1)) {
+            // Each thread holds values of its own; one alone may do with the room there is.
+            Err(Error::TooManySamples { .. }) if self.options.threads > 1 => {
+                self.fold_series(&plan, op, &by, steps, 1)
+            }
+            other => other,
+        };
+        let Some((groups, fold, any)) = folded? else { return Ok(None) };
         if let Some(Over { name: "rate" | "increase", range_vector, .. }) = plan.over
             && any
             && let Some(metric) = one_name(plan.selector)
@@ -116,35 +124,115 @@ impl Eval<'_> {
         Ok(Some(out))
     }
 
-    /// Labels of the groups; `any` says whether there was any value at all.
+    /// Labels of the groups, what was folded into them, and whether there was any value at all.
     fn fold_series(
         &mut self,
         plan: &Plan<'_>,
+        op: AggregateOp,
         by: &By<'_>,
         steps: &Steps,
-        fold: &mut Fold,
-        any: &mut bool,
-    ) -> Result<Option<Vec<Labels>>, Error> {
+        threads: usize,
+    ) -> Result<Option<(Vec<Labels>, Fold, bool)>, Error> {
         let moments = self.moments(&plan.selector.when, steps)?;
         let back_ms = match &plan.over {
             Some(over) => self.positive_ms(over.range)?,
             None => self.options.lookback_ms,
         };
         let from_ms = moments.first().saturating_sub(back_ms).saturating_add(1);
-        let mut row = vec![ABSENT; steps.count];
-        let mut live = Vec::new();
-        self.scan_groups(plan.selector, by, (from_ms, moments.last()), &mut |eval, group, points| {
-            row.fill(ABSENT);
-            match &plan.over {
-                Some(over) => {
-                    let points = without_stale(points, &mut live);
-                    fill(&mut row, points, over.function, &[], &moments, back_ms, steps);
-                }
-                None => fill_latest(&mut row, points, &moments, back_ms, false),
+        let mut shares: Vec<Share> = (0..threads).map(|_| Share::new(op, steps.count)).collect();
+        let function = plan.over.as_ref().map(|over| over.function);
+        let values_max = self.room() / threads;
+        let stop = AtomicBool::new(false);
+        let reading = Reading { eval: self, function, moments, back_ms, steps: *steps, values_max, stop };
+        let limits = ReadLimits { series: self.options.max_series, samples: self.room() };
+        let mut visitors: Vec<Box<GroupVisitor<'_>>> = Vec::new();
+        for share in &mut shares {
+            let reading = &reading;
+            visitors.push(Box::new(move |group, points: &[Point]| share.take(reading, group, points)));
+        }
+        let matchers = &plan.selector.matchers;
+        let scanned = self.source.scan_groups(matchers, by, from_ms, moments.last(), limits, &mut visitors);
+        drop(visitors);
+        let mut fold: Option<Fold> = None;
+        let (mut any, mut read) = (false, 0);
+        for share in shares {
+            if let Some(error) = share.failed {
+                return Err(error);
             }
-            *any |= row.iter().copied().any(is_present);
-            fold.add(group, &row);
-            eval.room_for(fold.size())
-        })
+            any |= share.any;
+            read += share.read;
+            match &mut fold {
+                Some(fold) => fold.join(share.fold),
+                None => fold = Some(share.fold),
+            }
+        }
+        let groups = scanned.map_err(|error| self.read_error(error))?;
+        let (Some(groups), Some(fold)) = (groups, fold) else { return Ok(None) };
+        self.read += read;
+        self.room_for(fold.size())?;
+        Ok(Some((groups, fold, any)))
+    }
+}
+
+/// What all threads know that read series for one aggregation.
+struct Reading<'a> {
+    eval: &'a Eval<'a>,
+    /// Over a range; without one the latest value counts.
+    function: Option<WindowFunction>,
+    moments: Moments,
+    back_ms: i64,
+    steps: Steps,
+    /// Most values that one of them may hold.
+    values_max: usize,
+    /// One has failed: the others need not go on.
+    stop: AtomicBool,
+}
+
+/// What one thread makes of its share of the series.
+struct Share {
+    fold: Fold,
+    row: Vec<f64>,
+    live: Vec<Point>,
+    any: bool,
+    seen: usize,
+    read: usize,
+    failed: Option<Error>,
+}
+
+impl Share {
+    fn new(op: AggregateOp, steps: usize) -> Share {
+        let (fold, row) = (Fold::new(op, steps), vec![ABSENT; steps]);
+        Share { fold, row, live: Vec::new(), any: false, seen: 0, read: 0, failed: None }
+    }
+
+    fn take(&mut self, reading: &Reading<'_>, group: usize, points: &[Point]) -> ControlFlow<()> {
+        if let Err(error) = self.add(reading, group, points) {
+            self.failed = Some(error);
+            reading.stop.store(true, Ordering::Relaxed);
+        }
+        if reading.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn add(&mut self, reading: &Reading<'_>, group: usize, points: &[Point]) -> Result<(), Error> {
+        let Reading { eval, moments, back_ms, steps, .. } = reading;
+        self.seen += 1;
+        self.read += points.len();
+        if self.seen.is_multiple_of(SERIES_PER_CHECK) {
+            eval.check()?;
+        }
+        self.row.fill(ABSENT);
+        match reading.function {
+            Some(function) => {
+                let points = without_stale(points, &mut self.live);
+                fill(&mut self.row, points, function, &[], moments, *back_ms, steps);
+            }
+            None => fill_latest(&mut self.row, points, moments, *back_ms, false),
+        }
+        self.any |= self.row.iter().copied().any(is_present);
+        self.fold.add(group, &self.row);
+        if self.fold.size() > reading.values_max {
+            return Err(Error::TooManySamples { limit: eval.options.max_samples });
+        }
+        Ok(())
     }
 }
