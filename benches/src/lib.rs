@@ -26,6 +26,7 @@ pub mod served;
 pub mod server;
 pub mod simulation;
 pub mod sweep;
+pub mod tsdb_bodies;
 pub mod tsdb_load;
 
 use serde::Serialize;

@@ -2,6 +2,7 @@
 //!
 //! ```sh
 //! cargo run --release -p flyball-benches --bin tsdb -- bytes|block|bulk|scrape|resident|select|query|churn|ready [--series N] [--steps N]
+//! cargo run --release -p flyball-benches --bin tsdb -- block --bodies DIR
 //! ```
 
 #![allow(
@@ -17,6 +18,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
+use flyball_benches::tsdb_bodies::Bodies;
 use flyball_benches::tsdb_load::{MIX, STEP_MS, Walk, labels, request_labels};
 use flyball_model::exposition::Format;
 use flyball_model::labels::Labels;
@@ -26,7 +28,7 @@ use flyball_tsdb::chunk;
 use flyball_tsdb::promql;
 use flyball_tsdb::promql::engine::{Options, Unwatched, Value};
 use flyball_tsdb::series::{MatchOp, Matcher, Point, ReadLimits, SeriesSource};
-use flyball_tsdb::store::{FLUSH_INTERVAL, Incoming, SeriesRef, Service, Settings, Store};
+use flyball_tsdb::store::{FLUSH_INTERVAL, Incoming, SeriesRef, Service, Settings, Store, StoreReport};
 use rustix::time::{ClockId, clock_gettime};
 
 const START_MS: i64 = 1_760_400_000_000 / 86_400_000 * 86_400_000;
@@ -43,6 +45,9 @@ struct Flags {
     /// How many samples of each.
     #[arg(long)]
     steps: Option<i64>,
+    /// Folder of captured bodies, each named by its Unix milliseconds: `block` makes a day of them instead of the mix.
+    #[arg(long)]
+    bodies: Option<PathBuf>,
     /// Be the child that is killed.
     #[arg(long, hide = true)]
     dir: Option<PathBuf>,
@@ -76,7 +81,10 @@ fn main() -> Result<()> {
     let steps = |default| flags.steps.unwrap_or(default);
     match flags.figure {
         Figure::Bytes => bytes(),
-        Figure::Block => block(series(20_000), steps(5760)),
+        Figure::Block => match &flags.bodies {
+            Some(dir) => captured(dir),
+            None => block(series(20_000), steps(5760)),
+        },
         Figure::Bulk => bulk(series(20_000), steps(3000)),
         Figure::Scrape => scrape(series(50_000), steps(40)),
         Figure::Resident => resident(series(100_000), steps(540)),
@@ -229,11 +237,19 @@ fn block(series: u32, steps: i64) -> Result<()> {
         begin.elapsed().as_secs_f64(),
         (cpu_seconds() - cpu) * 1e6 / samples
     );
-    for block in &report.blocks {
+    print_blocks(&report);
+    println!("resident at the end: {:.0} MB", resident_bytes()? / 1e6);
+    Ok(())
+}
+
+fn print_blocks(report: &StoreReport) {
+    // The one sample that ended the day is in a block of its own.
+    for block in report.blocks.iter().filter(|block| block.meta.last_ms - block.meta.first_ms > 3_600_000) {
         let (meta, count) = (&block.meta, block.meta.samples as f64);
         println!(
-            "block of {:.1} h: {count} samples, {:.1} MB payload; chunks {:.3}, with index {:.3} bytes per sample; disk {:.2} x payload",
+            "block of {:.1} h: {} series, {count} samples, {:.1} MB payload; chunks {:.3}, with index {:.3} bytes per sample; disk {:.2} x payload",
             (meta.last_ms - meta.first_ms) as f64 / 3.6e6,
+            meta.series,
             meta.payload_bytes as f64 / 1e6,
             meta.chunk_bytes as f64 / count,
             meta.payload_bytes as f64 / count,
@@ -241,7 +257,58 @@ fn block(series: u32, steps: i64) -> Result<()> {
         );
     }
     println!("log on the disk: {:.1} MB", report.log_disk_bytes as f64 / 1e6);
-    println!("resident at the end: {:.0} MB", resident_bytes()? / 1e6);
+}
+
+/// A day of captured bodies, with the times that they give, played again until it is full.
+fn captured(from: &Path) -> Result<()> {
+    const DAY_MS: i64 = 24 * 3_600_000;
+    const TURN_MS: i64 = 60_000;
+    let bodies = Bodies::read(from)?;
+    let dir = tempfile::tempdir()?;
+    let store = Store::open(dir.path(), settings(), START_MS)?;
+    let resolve = |place: usize| store.series_ref(&bodies.series[place].labels, "captured");
+    let mut refs = (0..bodies.series.len()).map(resolve).collect::<Result<Vec<_>, _>>()?;
+    let mut append = |turn: &[(i64, usize, f64)]| -> Result<()> {
+        let Some(&(last_ms, ..)) = turn.last() else { return Ok(()) };
+        let now_ms = START_MS + last_ms;
+        let mut left: Vec<usize> = (0..turn.len()).collect();
+        while !left.is_empty() {
+            let sample = |&at: &usize| {
+                let (time_ms, place, value) = turn[at];
+                Incoming { series: refs[place], timestamp_ms: START_MS + time_ms, value }
+            };
+            let batch: Vec<Incoming> = left.iter().map(sample).collect();
+            let report = store.append(now_ms, &batch)?;
+            ensure!(report.stored + report.gone.len() == batch.len(), "{report:?}");
+            // Those that had ended, and come again with the next round.
+            left = report.gone.iter().map(|&position| left[position]).collect();
+            for &at in &left {
+                refs[turn[at].1] = resolve(turn[at].1)?;
+            }
+        }
+        store.flush()?;
+        Ok(store.maintain(now_ms)?)
+    };
+    for round in 0..=DAY_MS / bodies.round_ms {
+        let mut all = Vec::new();
+        for (place, series) in bodies.series.iter().enumerate() {
+            let points = series.in_round(round, bodies.round_ms);
+            all.extend(points.map(|(time_ms, value)| (time_ms, place, value)));
+        }
+        all.retain(|(time_ms, ..)| (0..DAY_MS).contains(time_ms));
+        all.sort_by_key(|(time_ms, ..)| *time_ms);
+        all.chunk_by(|a, b| a.0 / TURN_MS == b.0 / TURN_MS).try_for_each(&mut append)?;
+    }
+    // One sample of the next day ends the day before.
+    append(&[(DAY_MS + 2 * 3_600_000, 0, 0.0)])?;
+    store.seal_all()?;
+    store.maintain(START_MS + DAY_MS + 4 * 3_600_000)?;
+    println!(
+        "{} captured series, a round of {:.0} s again and again",
+        bodies.series.len(),
+        bodies.round_ms as f64 / 1e3
+    );
+    print_blocks(&store.report()?);
     Ok(())
 }
 
@@ -467,7 +534,8 @@ fn queries(series: u32, steps: i64) -> Result<()> {
 /// Answers how many series the result has.
 fn evaluate(store: &Store, query: &str, end_ms: i64, steps: i64) -> Result<usize> {
     let expr = promql::parse(query).map_err(|error| anyhow::anyhow!("{error:?}"))?;
-    let options = Options::default();
+    // As many as the server takes on a machine of two cores.
+    let options = Options { threads: 2, ..Options::default() };
     let outcome = if steps == 1 {
         promql::engine::instant(store, &expr, end_ms, &options, &Unwatched)?
     } else {
@@ -502,6 +570,7 @@ fn churn(series: u32, steps: i64) -> Result<()> {
     let mut filler = Filler::new(Store::open(dir.path(), settings, START_MS)?, series)?;
     let mut next = series;
     println!("hour  series in memory  resident MB  disk MB  blocks");
+    let mut hours = Vec::new();
     for step in 0..steps {
         let due = i64::from(series) / 10 * (step + 1) / STEPS_AN_HOUR;
         while i64::from(next - series) < due {
@@ -513,19 +582,36 @@ fn churn(series: u32, steps: i64) -> Result<()> {
         filler.step(step)?;
         filler.store.flush()?;
         filler.store.maintain(time_ms(step))?;
-        if (step + 1) % (6 * STEPS_AN_HOUR) == 0 {
+        if (step + 1) % STEPS_AN_HOUR == 0 {
             let report = filler.store.report()?;
-            println!(
-                "{:>4}  {:>16}  {:>11.0}  {:>7.0}  {:>6}",
-                (step + 1) / STEPS_AN_HOUR,
-                report.head_series,
-                resident_bytes()? / 1e6,
-                report.disk_bytes() as f64 / 1e6,
-                report.blocks.len()
-            );
+            let hour = (step + 1) / STEPS_AN_HOUR;
+            hours.push((resident_bytes()? / 1e6, report.disk_bytes() as f64 / 1e6));
+            if hour % 6 == 0 {
+                println!(
+                    "{hour:>4}  {:>16}  {:>11.0}  {:>7.0}  {:>6}",
+                    report.head_series,
+                    resident_bytes()? / 1e6,
+                    report.disk_bytes() as f64 / 1e6,
+                    report.blocks.len()
+                );
+            }
         }
     }
-    println!("{next} series in all, {} of them at a time", series);
+    println!("{next} series in all, {series} of them at a time");
+    for (third, hours) in ["start", "middle", "end"].iter().zip(hours.chunks(hours.len().div_ceil(3).max(1)))
+    {
+        let of = |pick: fn(&(f64, f64)) -> f64| {
+            let mut all: Vec<f64> = hours.iter().map(pick).collect();
+            all.sort_unstable_by(f64::total_cmp);
+            format!("{:.0} to {:.0}, median {:.0} MB", all[0], all[all.len() - 1], all[all.len() / 2])
+        };
+        println!(
+            "{third:>6} ({} h, hourly): resident {}; disk {}",
+            hours.len(),
+            of(|hour| hour.0),
+            of(|hour| hour.1)
+        );
+    }
     Ok(())
 }
 
