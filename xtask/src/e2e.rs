@@ -90,13 +90,13 @@ pub fn prepare(full: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Builds a program of upstream's beside which figures are taken. `None`, with the reason said, where it cannot be built.
+/// Builds a program of upstream's that something is compared with. `None`, with the reason said, where it cannot be built.
 ///
 /// # Errors
 /// It does not build.
 pub fn peer(name: &'static str, folder: &'static str) -> anyhow::Result<Option<PathBuf>> {
     if let Some(why) = Machine::look().no_go() {
-        println!("{name} is not built: {why}; figures are taken without it");
+        println!("{name} is not built: {why}; what is compared with it is SKIPPED");
         return Ok(None);
     }
     let module = Module { name, folder, file: "go.mod", version_of: None, package: Package::Own };

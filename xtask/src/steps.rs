@@ -34,14 +34,21 @@ const SHORT_E2E: [&str; 11] = [
 /// Cases of the differential at full length.
 const LONG_DIFFERENTIAL: u64 = 1_000_000;
 
+/// How often the writer of history is killed at full length; `cargo test` alone does it 50 times.
+const LONG_CRASHES: &str = "1000";
+
+/// Queries beside Prometheus' engine at full length; 2,000 are asked otherwise.
+const LONG_QUERIES: &str = "20000";
+
 /// What every change must pass. Prints the test totals last.
 pub fn ci() -> anyhow::Result<()> {
     // Minutes the first time, and most tests wait more than they compute.
     let go = std::thread::spawn(|| e2e::prepare(false).and_then(|()| differential::prepare()));
     lints()?;
-    let mut totals = tests(&[])?;
+    let mut totals = tests(&["--workspace"], &[])?;
     go.join().map_err(|_| anyhow!("building the Go programs panicked"))??;
     differential::run(&differential::Options::default())?;
+    totals.add(promql_beside_prometheus(&[])?);
     image()?;
     let filters = SHORT_E2E.map(str::to_owned).to_vec();
     totals.add(e2e::run(&e2e::Options { filters, ..e2e::Options::default() })?);
@@ -54,13 +61,15 @@ pub fn ci() -> anyhow::Result<()> {
 /// `ci` with the long forms of the end-to-end suites, a longer demo, and the figures.
 pub fn full() -> anyhow::Result<()> {
     lints()?;
-    let mut totals = tests(&[("FLYBALL_E2E", "full")])?;
+    let mut totals =
+        tests(&["--workspace"], &[("FLYBALL_E2E", "full"), ("FLYBALL_CRASH_ROUNDS", LONG_CRASHES)])?;
     totals.add(e2e::run(&e2e::Options { full: true, ..e2e::Options::default() })?);
     differential::run(&differential::Options {
         cases: LONG_DIFFERENTIAL,
         coverage: true,
         ..Default::default()
     })?;
+    totals.add(promql_beside_prometheus(&[("FLYBALL_PEER_QUERIES", LONG_QUERIES)])?);
     mutants::run(&mutants::Options::default())?;
     image()?;
     demo(&["--seconds", "180"])?;
@@ -105,12 +114,20 @@ fn demo(arguments: &[&str]) -> anyhow::Result<()> {
     run(&[&["run", "--release", "--", "demo"], arguments].concat())
 }
 
-/// Runs the README's test command, shows its output as it comes and adds up its result lines.
-fn tests(environment: &[(&str, &str)]) -> anyhow::Result<Totals> {
-    let arguments = ["test", "--workspace", "--no-fail-fast"];
+/// PromQL beside Prometheus' own engine: the same data, and generated queries.
+fn promql_beside_prometheus(environment: &[(&str, &str)]) -> anyhow::Result<Totals> {
+    let Some(peer) = e2e::peer("promql", "e2e/peers/prometheus")? else { return Ok(Totals::default()) };
+    let peer = peer.display().to_string();
+    let environment = [&[("FLYBALL_PROMETHEUS_PEER", peer.as_str())][..], environment].concat();
+    tests(&["--package", "flyball-tsdb", "--test", "peer"], &environment)
+}
+
+/// Runs the README's test command on these packages, shows its output as it comes and adds up its result lines.
+fn tests(packages: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<Totals> {
+    let arguments = [&["test"][..], packages, &["--no-fail-fast"]].concat();
     println!("+ cargo {}", arguments.join(" "));
     let mut child = cargo()
-        .args(arguments)
+        .args(&arguments)
         .envs(environment.iter().copied())
         .stdout(Stdio::piped())
         .spawn()
