@@ -224,8 +224,6 @@ fn block(series: u32, steps: i64) -> Result<()> {
         filler.store.flush()?;
         filler.store.maintain(time_ms(step))?;
     }
-    filler.store.seal_all()?;
-    filler.store.maintain(time_ms(steps))?;
     // One sample of the next day ends the day before.
     filler.step(steps + 480)?;
     filler.store.seal_all()?;

@@ -8,6 +8,7 @@
 
 mod exporters;
 
+use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -169,7 +170,18 @@ fn version(peer: Peer, program: &Path) -> String {
         let text = [output.stdout, output.stderr].concat();
         String::from_utf8_lossy(&text).lines().next().unwrap_or_default().to_owned()
     };
-    command.output().map(said).unwrap_or_default()
+    let told = command.output().map(said).unwrap_or_default();
+    if told.is_empty() { packaged(program).unwrap_or_default() } else { told }
+}
+
+/// What Debian's package says, whose VictoriaMetrics does not know its own version: the first line of the changes beside it.
+fn packaged(program: &Path) -> Option<String> {
+    let documents = program.parent()?.parent()?.join("share/doc").join(program.file_name()?);
+    let packed = std::fs::File::open(documents.join("changelog.Debian.amd64.gz"))
+        .or_else(|_| std::fs::File::open(documents.join("changelog.Debian.gz")));
+    let mut first = String::new();
+    BufReader::new(flate2::read::GzDecoder::new(packed.ok()?)).read_line(&mut first).ok()?;
+    Some(first.split(';').next()?.trim().to_owned())
 }
 
 async fn measure(running: &Running, said: String, series: u32) -> anyhow::Result<Vec<Figure>> {
