@@ -86,7 +86,7 @@ fn names_that_need_quotes_get_them() {
     let plan = plan(&catalogue, "http.server.requests", &["a"], "app.kubernetes.io/name=web").unwrap();
     assert_eq!(
         plan.promql,
-        r#"sum by ("k8s.pod") (rate({"app.kubernetes.io/name"="web","k8s.namespace"="shop","k8s.pod"="a","http.server.requests"}[2m]))"#
+        r#"sum by ("k8s.pod") (rate({"app.kubernetes.io/name"="web","k8s.namespace"="shop","k8s.pod"="a",__name__="http.server.requests"}[2m]))"#
     );
     flyball_tsdb::promql::parse(&plan.promql).unwrap();
     assert!(plan.shared.is_some());
