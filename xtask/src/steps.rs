@@ -1,6 +1,7 @@
 //! The steps behind the commands.
 
 use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, anyhow, bail};
@@ -43,12 +44,16 @@ const LONG_QUERIES: &str = "20000";
 /// What every change must pass. Prints the test totals last.
 pub fn ci() -> anyhow::Result<()> {
     // Minutes the first time, and most tests wait more than they compute.
-    let go = std::thread::spawn(|| e2e::prepare(false).and_then(|()| differential::prepare()));
+    let go = std::thread::spawn(|| {
+        e2e::prepare(false)?;
+        differential::prepare()?;
+        promql_peer()
+    });
     lints()?;
     let mut totals = tests(&["--workspace"], &[])?;
-    go.join().map_err(|_| anyhow!("building the Go programs panicked"))??;
+    let peer = go.join().map_err(|_| anyhow!("building the Go programs panicked"))??;
     differential::run(&differential::Options::default())?;
-    totals.add(promql_beside_prometheus(&[])?);
+    totals.add(promql_beside_prometheus(peer.as_deref(), &[])?);
     image()?;
     let filters = SHORT_E2E.map(str::to_owned).to_vec();
     totals.add(e2e::run(&e2e::Options { filters, ..e2e::Options::default() })?);
@@ -69,7 +74,8 @@ pub fn full() -> anyhow::Result<()> {
         coverage: true,
         ..Default::default()
     })?;
-    totals.add(promql_beside_prometheus(&[("FLYBALL_PEER_QUERIES", LONG_QUERIES)])?);
+    totals
+        .add(promql_beside_prometheus(promql_peer()?.as_deref(), &[("FLYBALL_PEER_QUERIES", LONG_QUERIES)])?);
     mutants::run(&mutants::Options::default())?;
     image()?;
     demo(&["--seconds", "180"])?;
@@ -114,9 +120,14 @@ fn demo(arguments: &[&str]) -> anyhow::Result<()> {
     run(&[&["run", "--release", "--", "demo"], arguments].concat())
 }
 
+/// Prometheus' own engine; `None`, with the reason said, where it cannot be built.
+fn promql_peer() -> anyhow::Result<Option<PathBuf>> {
+    e2e::peer("promql", "e2e/peers/prometheus")
+}
+
 /// PromQL beside Prometheus' own engine: the same data, and generated queries.
-fn promql_beside_prometheus(environment: &[(&str, &str)]) -> anyhow::Result<Totals> {
-    let Some(peer) = e2e::peer("promql", "e2e/peers/prometheus")? else { return Ok(Totals::default()) };
+fn promql_beside_prometheus(peer: Option<&Path>, environment: &[(&str, &str)]) -> anyhow::Result<Totals> {
+    let Some(peer) = peer else { return Ok(Totals::default()) };
     let peer = peer.display().to_string();
     let environment = [&[("FLYBALL_PROMETHEUS_PEER", peer.as_str())][..], environment].concat();
     tests(&["--package", "flyball-tsdb", "--test", "peer"], &environment)
