@@ -2,6 +2,7 @@
 //! `cargo test --workspace --test controlplane -- --test-threads=1`.
 
 mod adapters;
+mod applications;
 mod bad_install;
 mod behaviour;
 mod install;
