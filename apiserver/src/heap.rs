@@ -85,6 +85,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_env = "gnu")]
     fn holes_go_back() {
         // Kept and thrown away in turns, each smaller than what the allocator asks the system for by itself.
         let mut blocks: Vec<Vec<u8>> = (0..4_000).map(|_| vec![1; 32 * 1024]).collect();

@@ -232,13 +232,18 @@ impl FsStats {
 
     fn of_runtime(used: RuntimeUse) -> FsStats {
         let RuntimeUse { bytes, inodes, space, unix_ms } = used;
-        FsStats { time: Time(unix_ms), space: fs_space(space), used_bytes: bytes, inodes_used: inodes }
+        FsStats { time: Time(unix_ms), space: fs_space(space), used_bytes: bytes, inodes_used: Some(inodes) }
     }
 
     fn add(&mut self, amount: Amount) {
-        self.used_bytes = Some(self.used_bytes.unwrap_or(0) + amount.bytes);
-        self.inodes_used += amount.inodes;
+        self.used_bytes = both(self.used_bytes, Some(amount.bytes));
+        self.inodes_used = both(self.inodes_used, amount.inodes);
     }
+}
+
+/// The sum, where both parts are known.
+fn both(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    one.zip(other).map(|(one, other)| one + other)
 }
 
 fn fs_space(space: Option<Space>) -> Option<FsSpace> {
@@ -275,8 +280,8 @@ fn ephemeral_storage(
     let sum = parts.reduce(|sum, part| FsStats {
         time: Time(sum.time.0.max(part.time.0)),
         space: sum.space,
-        used_bytes: sum.used_bytes.zip(part.used_bytes).map(|(a, b)| a + b),
-        inodes_used: sum.inodes_used + part.inodes_used,
+        used_bytes: both(sum.used_bytes, part.used_bytes),
+        inodes_used: both(sum.inodes_used, part.inodes_used),
     });
     let mut sum = FsStats { space: fs_space(node_fs), ..sum? };
     if let Some(used) = used {

@@ -224,7 +224,7 @@ mod tests {
     fn the_machines_disks_are_shown_with_it() {
         let disk = MountedDisk {
             device: "/dev/sda1".to_owned(),
-            amount: Amount { bytes: 600, inodes: 30 },
+            amount: Amount { bytes: 600, inodes: Some(30) },
             space: Space { capacity_bytes: 1_000, available_bytes: 300, inodes: 50, inodes_free: 20 },
             unix_ms: 1_700_000_000_000,
         };

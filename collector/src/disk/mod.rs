@@ -326,17 +326,15 @@ fn node(places: &Places, store: &LatestStore) -> NodeUse {
     let kubelet = whole(&places.kubelet());
     let Some(store) = store.get() else {
         let files = places.runtime().and_then(|folder| whole(&folder));
-        let files = files.map(|used| RuntimeUse {
-            bytes: None,
-            inodes: used.amount.inodes,
-            space: used.space,
-            unix_ms: used.unix_ms,
+        let files = files.and_then(|used| {
+            let inodes = used.amount.inodes?;
+            Some(RuntimeUse { bytes: None, inodes, space: used.space, unix_ms: used.unix_ms })
         });
         return NodeUse { kubelet, images: files, containers: files, ..NodeUse::default() };
     };
     let of = |told: &StoreUse| {
         let files = whole(&places.on_host(&told.mountpoint));
-        let inodes = told.inodes.or(files.map(|files| files.amount.inodes))?;
+        let inodes = told.inodes.or(files.and_then(|files| files.amount.inodes))?;
         let space = files.and_then(|files| files.space);
         Some(RuntimeUse { bytes: told.bytes, inodes, space, unix_ms: told.unix_ms })
     };
@@ -347,7 +345,7 @@ fn node(places: &Places, store: &LatestStore) -> NodeUse {
 
 /// What a runtime says of a writable layer.
 fn of_runtime(told: &StoreUse, places: &Places) -> Option<Use> {
-    let amount = Amount { bytes: told.bytes?, inodes: told.inodes.unwrap_or_default() };
+    let amount = Amount { bytes: told.bytes?, inodes: told.inodes };
     let used = in_place(amount, &places.on_host(&told.mountpoint))?;
     Some(Use { unix_ms: told.unix_ms, ..used })
 }
@@ -368,7 +366,7 @@ fn whole(folder: &Path) -> Option<Use> {
     let stat = rustix::fs::statvfs(folder).ok()?;
     let used_blocks = stat.f_blocks.checked_sub(stat.f_bfree)?;
     let bytes = used_blocks.checked_mul(stat.f_frsize)?;
-    let amount = Amount { bytes, inodes: stat.f_files.checked_sub(stat.f_ffree)? };
+    let amount = Amount { bytes, inodes: Some(stat.f_files.checked_sub(stat.f_ffree)?) };
     let device = rustix::fs::stat(folder).ok()?.st_dev;
     let device = (rustix::fs::major(device), rustix::fs::minor(device));
     Some(Use { amount, space: space(folder), device, unix_ms: unix_ms() })
@@ -451,12 +449,12 @@ mod tests {
         let told = StoreUse {
             mountpoint: PathBuf::from("/"),
             bytes: Some(104_857_600),
-            inodes: Some(3),
+            inodes: None,
             unix_ms: 1_700_000_000_000,
         };
         sources.store.put_layers(HashMap::from([("id".to_owned(), told)]));
         let found = root().unwrap();
-        assert_eq!(found.amount, Amount { bytes: 104_857_600, inodes: 3 });
+        assert_eq!(found.amount, Amount { bytes: 104_857_600, inodes: None }, "it said nothing of inodes");
         assert_eq!(found.unix_ms, 1_700_000_000_000);
         assert!(found.space.is_some());
     }

@@ -104,7 +104,7 @@ pub(super) fn sizes(stat: &Stat) -> Option<(Amount, Space)> {
     let whole = |value: f64| (value >= 0.0).then_some(value as u64);
     let amount = Amount {
         bytes: whole(stat.size_bytes - stat.free_bytes)?,
-        inodes: whole(stat.files - stat.files_free)?,
+        inodes: Some(whole(stat.files - stat.files_free)?),
     };
     let space = Space {
         capacity_bytes: whole(stat.size_bytes)?,
@@ -170,7 +170,10 @@ mod tests {
         };
         assert!(found[0].is_ephemeral && found[0].amount.bytes >= 9_000, "{found:?}");
         let expected = Space { capacity_bytes: 1_000, available_bytes: 300, inodes: 50, inodes_free: 20 };
-        assert_eq!((found[1].amount, found[1].space), (Amount { bytes: 600, inodes: 30 }, Some(expected)));
+        assert_eq!(
+            (found[1].amount, found[1].space),
+            (Amount { bytes: 600, inodes: Some(30) }, Some(expected))
+        );
         assert!(!found[1].is_ephemeral);
         drop(hung);
         let started = Instant::now();

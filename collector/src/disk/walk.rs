@@ -2,7 +2,7 @@
 
 use crate::cost;
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Stat};
 use std::collections::HashSet;
 use std::ffi::CString;
 use std::mem::MaybeUninit;
@@ -22,16 +22,26 @@ pub fn file(path: &Path) -> Option<Amount> {
     cost::called(1);
     let stat = rustix::fs::lstat(path).ok()?;
     let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-    is_file.then_some(Amount { bytes: stat.st_blocks as u64 * BLOCK_BYTES, inodes: 1 })
+    is_file.then(|| Amount::NOTHING.and(&stat))
 }
 
 /// What files take.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Amount {
     /// Allocated bytes.
     pub bytes: u64,
-    /// Files and folders.
-    pub inodes: u64,
+    /// Files and folders; absent where a runtime tells of bytes alone.
+    pub inodes: Option<u64>,
+}
+
+impl Amount {
+    const NOTHING: Amount = Amount { bytes: 0, inodes: Some(0) };
+
+    /// With one more file or folder.
+    fn and(self, stat: &Stat) -> Amount {
+        let bytes = self.bytes + stat.st_blocks as u64 * BLOCK_BYTES;
+        Amount { bytes, inodes: self.inodes.map(|inodes| inodes + 1) }
+    }
 }
 
 /// Walks folders, one after the other, with the same buffers.
@@ -57,7 +67,7 @@ impl Walker {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let open = rustix::fs::open(folder, flags, Mode::empty()).ok()?;
         let stat = rustix::fs::fstat(&open).ok()?;
-        let mut amount = Amount { bytes: stat.st_blocks as u64 * BLOCK_BYTES, inodes: 1 };
+        let mut amount = Amount::NOTHING.and(&stat);
         self.descend(open, stat.st_dev, 0, &mut amount)?;
         Some(amount)
     }
@@ -67,7 +77,7 @@ impl Walker {
     pub fn files(&mut self, folder: &Path) -> Option<Amount> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let open = rustix::fs::open(folder, flags, Mode::empty()).ok()?;
-        let mut amount = Amount::default();
+        let mut amount = Amount::NOTHING;
         for (name, is_folder) in self.list(&open)? {
             if is_folder {
                 continue;
@@ -75,8 +85,7 @@ impl Walker {
             cost::called(1);
             let Ok(stat) = rustix::fs::statat(&open, &*name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
             if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
-                amount.bytes += stat.st_blocks as u64 * BLOCK_BYTES;
-                amount.inodes += 1;
+                amount = amount.and(&stat);
             }
         }
         Some(amount)
@@ -101,8 +110,7 @@ impl Walker {
             if several_names && !self.linked.insert(stat.st_ino) {
                 continue;
             }
-            amount.bytes += stat.st_blocks as u64 * BLOCK_BYTES;
-            amount.inodes += 1;
+            *amount = amount.and(&stat);
             if is_folder || FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 match rustix::fs::openat(&folder, &*name, flags, Mode::empty()) {
@@ -152,11 +160,11 @@ mod tests {
         let allocated = |path: &Path| std::fs::symlink_metadata(path).unwrap().blocks() * BLOCK_BYTES;
         let all = ["", "a", "a/b", "a/b/file", "elsewhere"];
         let bytes = all.iter().map(|name| allocated(&path.join(name))).sum();
-        assert_eq!(Walker::default().walk(path), Some(Amount { bytes, inodes: all.len() as u64 }));
+        assert_eq!(Walker::default().walk(path), Some(Amount { bytes, inodes: Some(all.len() as u64) }));
         assert!(bytes >= 100_000);
         std::fs::write(path.join("b.log"), vec![1; 10_000]).unwrap();
         let here = allocated(&path.join("again")) + allocated(&path.join("b.log"));
-        assert_eq!(Walker::default().files(path), Some(Amount { bytes: here, inodes: 2 }));
+        assert_eq!(Walker::default().files(path), Some(Amount { bytes: here, inodes: Some(2) }));
     }
 
     #[test]

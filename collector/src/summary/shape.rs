@@ -93,7 +93,8 @@ pub(super) struct FsStats {
     pub(super) space: Option<FsSpace>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) used_bytes: Option<u64>,
-    pub(super) inodes_used: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) inodes_used: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

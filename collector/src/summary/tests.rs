@@ -82,7 +82,7 @@ fn sweep() -> Sweep {
 /// Of every container of [`sweep`], and one volume.
 fn disk() -> DiskUse {
     let used = |bytes| Use {
-        amount: Amount { bytes, inodes: 2 },
+        amount: Amount { bytes, inodes: Some(2) },
         space: Some(Space { capacity_bytes: 900, available_bytes: 800, inodes: 70, inodes_free: 60 }),
         device: (8, 1),
         unix_ms: 1_767_225_605_000,
@@ -102,8 +102,8 @@ fn disk() -> DiskUse {
             volume("data", 4_000, false, Some("web-data")),
             volume("token", 5_000, false, None),
         ],
-        logs: Some(Amount { bytes: 100, inodes: 1 }),
-        hosts: Some(Amount { bytes: 200, inodes: 1 }),
+        logs: Some(Amount { bytes: 100, inodes: Some(1) }),
+        hosts: Some(Amount { bytes: 200, inodes: Some(1) }),
     };
     let runtime = RuntimeUse { bytes: None, inodes: 2, space: used(0).space, unix_ms: used(0).unix_ms };
     DiskUse {
@@ -116,6 +116,19 @@ fn disk() -> DiskUse {
             containers: Some(RuntimeUse { bytes: None, ..runtime }),
         },
     }
+}
+
+#[test]
+fn inodes_that_nobody_tells_of_are_absent() {
+    let mut disk = disk();
+    let layer = disk.containers.values_mut().find_map(|used| used.root.as_mut()).unwrap();
+    layer.amount.inodes = None;
+    let found = serde_json::to_value(summary(&sweep(), &disk, "node1", None, Extent::All)).unwrap();
+    let pod = &found["pods"][0];
+    for place in [&pod["containers"][0]["rootfs"], &pod["ephemeral-storage"]] {
+        assert!(place["usedBytes"].is_u64() && place.get("inodesUsed").is_none(), "{place}");
+    }
+    assert_eq!(pod["containers"][0]["logs"]["inodesUsed"], 2);
 }
 
 #[test]

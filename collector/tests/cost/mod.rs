@@ -115,7 +115,7 @@ fn sweep() -> Sweep {
 
 fn disk() -> DiskUse {
     let used = Use {
-        amount: Amount { bytes: 1, inodes: 1 },
+        amount: Amount { bytes: 1, inodes: Some(1) },
         space: Some(Space::default()),
         device: (8, 0),
         unix_ms: 1_700_000_000_000,

@@ -44,7 +44,7 @@ pub(super) const FAMILIES: &[Family] = &[
     })
     .labels(DEVICE),
     Family::gauge("container_fs_inodes_total", "Number of Inodes", USED, |s, sink| {
-        file_system(s, sink, |used| Some(used.amount.inodes), |disk| disk.space.inodes)
+        file_system(s, sink, |used| used.amount.inodes, |disk| disk.space.inodes)
     })
     .labels(DEVICE),
     Family::gauge(
