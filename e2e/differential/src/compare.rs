@@ -56,6 +56,7 @@ pub fn compare(case: &Case, ours: &[Ours], theirs: &[Outcome]) -> Verdict {
         return Verdict::Differs { step: 0, what: "number of steps", ours, theirs };
     }
     let mut before = serde_json::to_value(&case.hpa.status).unwrap_or_default();
+    let mut before_as_written = before.clone();
     for (step, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {
         if ours.replay_differs {
             let theirs = "the same as the decision".to_owned();
@@ -67,11 +68,18 @@ pub fn compare(case: &Case, ours: &[Ours], theirs: &[Outcome]) -> Verdict {
             };
         }
         let mut adjusted = theirs.clone();
-        if replace_shown(&ours.outcome.status, &mut adjusted.status) {
+        let is_shown_otherwise = replace_shown(&ours.outcome.status, &mut adjusted.status);
+        if is_shown_otherwise {
             meant = Some(Meant::ShownAverage);
         }
         let unchanged = pruned(&before) == pruned(&adjusted.status);
+        // Two averages beyond the range look the same to upstream, which then writes nothing.
+        let looked_unchanged = pruned(&before_as_written) == pruned(&theirs.status);
+        if is_shown_otherwise && looked_unchanged && !unchanged && !adjusted.wrote {
+            adjusted.wrote = ours.outcome.wrote;
+        }
         before = adjusted.status.clone();
+        before_as_written = theirs.status.clone();
         if unchanged && adjusted.wrote && !ours.outcome.wrote {
             adjusted.wrote = false;
             meant = Some(Meant::SameSecond);
@@ -153,9 +161,16 @@ mod tests {
     }
 
     fn verdict(ours: Outcome, theirs: Outcome, out_of_range: bool) -> Verdict {
+        verdict_of_steps(vec![(ours, theirs)], out_of_range)
+    }
+
+    fn verdict_of_steps(steps: Vec<(Outcome, Outcome)>, out_of_range: bool) -> Verdict {
         let case = crate::random::case(1);
-        let case = Case { steps: case.steps[..1].to_vec(), ..case };
-        compare(&case, &[Ours { outcome: ours, out_of_range, replay_differs: false }], &[theirs])
+        let case = Case { steps: case.steps[..steps.len()].to_vec(), ..case };
+        let (ours, theirs): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
+        let ours: Vec<_> =
+            ours.into_iter().map(|outcome| Ours { outcome, out_of_range, replay_differs: false }).collect();
+        compare(&case, &ours, &theirs)
     }
 
     #[test]
@@ -184,5 +199,18 @@ mod tests {
         let (ours, theirs) = (outcome(status("0")), outcome(status(SMALLEST)));
         assert_eq!(verdict(ours.clone(), theirs, false), Verdict::Meant(Meant::ShownAverage));
         assert!(matches!(verdict(ours, outcome(status("1")), false), Verdict::Differs { .. }));
+    }
+
+    /// Ours went from one average to another; upstream shows the smallest integer for both and so sees no change.
+    #[test]
+    fn averages_beyond_the_range_that_look_the_same_are_not_written() {
+        let status = |shown: &str| json!({ "currentMetrics": [{ "object": { "current": { "averageValue": shown } } }] });
+        let wrote = |shown: &str, wrote| Outcome { wrote, ..outcome(status(shown)) };
+        let first = (wrote("0", true), wrote(SMALLEST, true));
+        let steps = |second| vec![first.clone(), second];
+        let same = verdict_of_steps(steps((wrote(LARGEST, true), wrote(SMALLEST, false))), false);
+        assert_eq!(same, Verdict::Meant(Meant::ShownAverage));
+        let lost = verdict_of_steps(steps((wrote("7", true), wrote("7", false))), false);
+        assert!(matches!(lost, Verdict::Differs { what: "status written", .. }), "{lost:?}");
     }
 }
