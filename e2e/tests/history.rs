@@ -37,6 +37,19 @@ fn number(local: &Local, text: &str) -> Result<f64, String> {
     number.ok_or_else(|| finished.to_string())
 }
 
+/// Asks what each panel of the dashboard of usage asks, as Grafana fills in its variables. Rates need two samples.
+fn every_panel_has_data(local: &Local) {
+    let dashboard: Value =
+        serde_json::from_str(include_str!("../../deploy/dashboards/usage.json")).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let asked = panels.iter().flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
+    for target in asked {
+        let text = target["expr"].as_str().expect("an expression");
+        let text = text.replace("$__rate_interval", "1m").replace("$namespace", ".*").replace("$pod", ".*");
+        assert!(query(local, &[&text]).lines().count() > 1, "nothing comes of {text}");
+    }
+}
+
 fn asked_raw(local: &Local, path: &str) -> Value {
     let text = local.kubectl().ok(&["get", "--raw", &format!("/apis/history.flyball.io/v1/{path}")]);
     serde_json::from_str(&text).expect("JSON")
@@ -118,6 +131,8 @@ fn what_is_measured_can_be_asked_for_later() {
             other => Err(format!("{other:?}")),
         }
     });
+
+    every_panel_has_data(&local);
 
     let table = query(&local, &[CPU]);
     assert!(table.starts_with("SERIES") && table.contains("pod=\"burn-"), "{table}");

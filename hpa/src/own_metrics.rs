@@ -187,6 +187,8 @@ struct ResourceLabels {
     resource: String,
 }
 
+type NoLabels = [(&'static str, &'static str); 0];
+
 /// All metrics of the autoscaler.
 #[derive(Clone)]
 pub struct Metrics {
@@ -213,7 +215,8 @@ pub struct Metrics {
     pub(crate) sample_watches: Gauge,
     agreed: Counter,
     differed: Counter,
-    agreement_percent: Gauge<f64, AtomicU64>,
+    /// Without labels; a family, for it is absent before the first comparison.
+    agreement_percent: Family<NoLabels, Gauge<f64, AtomicU64>>,
 }
 
 /// Upstream's buckets.
@@ -246,7 +249,7 @@ impl Default for Metrics {
             sample_watches: Gauge::default(),
             agreed: Counter::default(),
             differed: Counter::default(),
-            agreement_percent: Gauge::default(),
+            agreement_percent: Family::default(),
         }
     }
 }
@@ -463,7 +466,7 @@ impl Metrics {
     pub(crate) fn compared(&self, agrees: bool) {
         if agrees { &self.agreed } else { &self.differed }.inc();
         let (agreed, differed) = (self.agreed.get() as f64, self.differed.get() as f64);
-        self.agreement_percent.set(100.0 * agreed / (agreed + differed));
+        self.agreement_percent.get_or_create(&[]).set(100.0 * agreed / (agreed + differed));
     }
 
     /// Whether targets of a resource are watched now.
@@ -474,5 +477,59 @@ impl Metrics {
 
     pub(crate) fn missing_permissions(&self, count: usize) {
         self.missing_permissions.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exposed(metrics: &Metrics) -> String {
+        let mut registry = Registry::default();
+        metrics.register(&mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        text
+    }
+
+    #[test]
+    fn no_comparison_is_no_agreement_of_zero_percent() {
+        let metrics = Metrics::default();
+        assert!(!exposed(&metrics).contains("\nflyball_hpa_shadow_agreement_percent"));
+        for agrees in [true, true, true, false] {
+            metrics.compared(agrees);
+        }
+        assert!(exposed(&metrics).contains("\nflyball_hpa_shadow_agreement_percent{} 75.0\n"));
+    }
+
+    /// Each family that the dashboard draws is one of these, by the name under which Prometheus knows it.
+    #[test]
+    fn the_dashboard_draws_what_there_is() {
+        let metrics = Metrics::default();
+        let key = ("ns".to_owned(), "web".to_owned());
+        metrics.counts(&key, Counts { desired: Some(1), wanted: Some(1), allowed: 1 });
+        metrics.reconciled(Action::ScaleUp, ErrorClass::None, Duration::ZERO);
+        metrics.computed(PODS, Action::ScaleUp, ErrorClass::None, Duration::ZERO);
+        metrics.queue(0, 0, std::iter::empty());
+        metrics.compared(true);
+        let text = exposed(&metrics);
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+        let known: Vec<String> = types
+            .map(|(name, kind)| match kind {
+                "counter" => format!("{name}_total"),
+                "histogram" => format!("{name}_bucket"),
+                _ => name.to_owned(),
+            })
+            .collect();
+        let dashboard = include_str!("../../deploy/dashboards/autoscaling.json");
+        let expressions = dashboard.lines().filter_map(|line| line.trim().strip_prefix("\"expr\": "));
+        let words = expressions.flat_map(|text| text.split(|c: char| !c.is_alphanumeric() && c != '_'));
+        let drawn =
+            |word: &&str| ["flyball_", PREFIX, "workqueue_"].iter().any(|start| word.starts_with(start));
+        let drawn: Vec<&str> = words.filter(drawn).collect();
+        assert!(drawn.len() > 15, "{drawn:?}");
+        for name in drawn {
+            assert!(known.iter().any(|known| known == name), "{name} is none of {known:?}");
+        }
     }
 }
