@@ -6,6 +6,8 @@ use flate2::read::GzDecoder;
 use flyball_model::exposition::Format;
 use flyball_model::samples::Samples;
 
+use crate::http1::Framing;
+
 /// Most bytes read of one answer, before and after decompression. A node of 500 pods answers with less than 1 MB.
 pub const BODY_LIMIT_BYTES: usize = 16 * 1024 * 1024;
 
@@ -49,13 +51,14 @@ fn gunzip(body: &[u8], limit_bytes: usize) -> Result<Vec<u8>, AnswerError> {
     if text.len() > limit_bytes { Err(AnswerError::TooLarge) } else { Ok(text) }
 }
 
-/// Reads all samples. The body is taken whole or not at all.
-pub fn parse(body: Vec<u8>, content_type: Option<&str>) -> Result<Samples, AnswerError> {
+/// Reads all samples. The body is taken whole or not at all. A last line without an end is one where the body's end was told;
+/// where it came with the end of the connection, it may be the beginning of a line.
+pub fn parse(body: Vec<u8>, content_type: Option<&str>, framing: Framing) -> Result<Samples, AnswerError> {
     let text = String::from_utf8(body).map_err(|error| {
         AnswerError::Unreadable(format!("byte {} is not UTF-8", error.utf8_error().valid_up_to()))
     })?;
     let format = content_type.and_then(Format::from_content_type).unwrap_or(Format::Text004);
-    if !text.is_empty() && !text.ends_with('\n') {
+    if framing == Framing::Close && !text.is_empty() && !text.ends_with('\n') {
         return Err(AnswerError::Unreadable("it ends within a line, so it was cut off".to_owned()));
     }
     let samples = Samples::read(text, format).map_err(|error| AnswerError::Unreadable(error.to_string()))?;
@@ -70,12 +73,13 @@ mod tests {
     use super::*;
 
     const TEXT: Option<&str> = Some("text/plain; version=0.0.4; charset=utf-8");
+    const TOLD: Framing = Framing::Chunked;
 
     #[test]
     fn parses_what_a_kubelet_says() {
         let body = b"# HELP node_cpu_usage_seconds_total x\n# TYPE node_cpu_usage_seconds_total counter\n\
             node_cpu_usage_seconds_total 12.5 1700000000123\n";
-        let samples = parse(body.to_vec(), TEXT).unwrap();
+        let samples = parse(body.to_vec(), TEXT, TOLD).unwrap();
         assert_eq!(samples.len(), 1);
         let sample = samples.iter().next().unwrap();
         assert_eq!(sample.name, "node_cpu_usage_seconds_total");
@@ -88,16 +92,29 @@ mod tests {
         for (id, body, expected) in [
             ("empty", &b""[..], "it holds no samples"),
             ("only comments", b"# a\n", "it holds no samples"),
-            ("cut off", b"a 1\nb 2", "it ends within a line, so it was cut off"),
             ("not UTF-8", b"a 1\n\xff\n", "byte 4 is not UTF-8"),
         ] {
-            assert_eq!(parse(body.to_vec(), TEXT).unwrap_err().to_string(), expected, "{id}");
+            assert_eq!(parse(body.to_vec(), TEXT, TOLD).unwrap_err().to_string(), expected, "{id}");
         }
-        let html =
-            parse(b"<html><body>hello</body></html>\n".to_vec(), Some("text/html")).unwrap_err().to_string();
+        let html = parse(b"<html><body>hello</body></html>\n".to_vec(), Some("text/html"), TOLD)
+            .unwrap_err()
+            .to_string();
         assert!(html.starts_with("line 1: "), "{html}");
-        let late = parse(b"a 1\nb 2\nc oops\n".to_vec(), TEXT).unwrap_err().to_string();
+        let late = parse(b"a 1\nb 2\nc oops\n".to_vec(), TEXT, TOLD).unwrap_err().to_string();
         assert!(late.starts_with("line 3: "), "{late}");
+    }
+
+    #[test]
+    fn the_last_line_needs_no_end_where_the_body_has_one() {
+        let parse = |framing| parse(b"a 1\nb 2".to_vec(), TEXT, framing);
+        for told in [Framing::Length(7), Framing::Chunked] {
+            assert_eq!(
+                parse(told).unwrap().iter().map(|sample| sample.value).collect::<Vec<_>>(),
+                [1.0, 2.0]
+            );
+        }
+        let cut = parse(Framing::Close).unwrap_err().to_string();
+        assert_eq!(cut, "it ends within a line, so it was cut off");
     }
 
     #[test]
@@ -146,9 +163,9 @@ mod tests {
         #[test]
         fn any_body(bytes in proptest::collection::vec(any::<u8>(), 0..300), text in nearly()) {
             let _ = decode(bytes.clone(), Some("gzip"));
-            let _ = parse(bytes, None);
+            let _ = parse(bytes, None, TOLD);
             for content_type in [None, Some("application/openmetrics-text; version=1.0.0")] {
-                if let Ok(samples) = parse(text.clone().into_bytes(), content_type) {
+                if let Ok(samples) = parse(text.clone().into_bytes(), content_type, TOLD) {
                     prop_assert!(samples.iter().all(|sample| sample.to_sample().is_ok()));
                 }
             }
@@ -160,7 +177,7 @@ mod tests {
             let mut lines: Vec<String> =
                 values.iter().enumerate().map(|(n, value)| format!("m{{n=\"{n}\"}} {value} 5\n")).collect();
             let sorted = |lines: &[String]| {
-                let samples = parse(lines.concat().into_bytes(), None).unwrap();
+                let samples = parse(lines.concat().into_bytes(), None, TOLD).unwrap();
                 let mut shown: Vec<String> = samples.iter().map(|sample| format!("{sample:?}")).collect();
                 shown.sort();
                 shown

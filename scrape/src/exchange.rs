@@ -168,7 +168,7 @@ fn of_exchange(target: &Target, failed: Failed) -> ScrapeError {
 fn read(head: &Head, body: Vec<u8>, target: &Target) -> Result<Answer, ScrapeError> {
     let address = || target.authority();
     let samples = answer::decode(body, head.header("content-encoding"))
-        .and_then(|body| answer::parse(body, head.header("content-type")))
+        .and_then(|body| answer::parse(body, head.header("content-type"), head.body))
         .map_err(|error| match error {
             AnswerError::TooLarge => {
                 ScrapeError::TooLarge { address: address(), limit_bytes: BODY_LIMIT_BYTES }
