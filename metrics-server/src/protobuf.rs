@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use flyball_apiserver::negotiation::MetaVersion;
 use flyball_apiserver::protobuf::{Message, list_meta_of, object_meta, time};
 use flyball_model::quantity::Quantity;
 use flyball_model::resource_metrics::{ContainerMetrics, ListMeta, NodeMetrics, ObjectMeta, PodMetrics};
@@ -20,10 +21,25 @@ pub(crate) fn pod(metrics: &PodMetrics) -> Message {
 
 /// A list of messages: of objects, or of their metadata.
 pub(crate) fn list(metadata: &ListMeta, items: impl IntoIterator<Item = Message>) -> Message {
+    Message::new().message(1, &list_meta(metadata)).messages(2, items)
+}
+
+/// A list of metadata. In v1beta1 its fields have one another's numbers.
+pub(crate) fn partial_list(
+    version: MetaVersion,
+    metadata: &ListMeta,
+    items: impl IntoIterator<Item = Message>,
+) -> Message {
+    match version {
+        MetaVersion::V1 => list(metadata, items),
+        MetaVersion::V1beta1 => Message::new().messages(1, items).message(2, &list_meta(metadata)),
+    }
+}
+
+fn list_meta(metadata: &ListMeta) -> Message {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let (version, token) = (text(&metadata.resource_version), text(&metadata.continue_token));
-    let metadata = list_meta_of(&version, &token, metadata.remaining_item_count);
-    Message::new().message(1, &metadata).messages(2, items)
+    list_meta_of(&version, &token, metadata.remaining_item_count)
 }
 
 /// An object reduced to its metadata.
@@ -121,5 +137,16 @@ mod tests {
                 090a0732303139324b691a002200"
             )
         );
+    }
+
+    /// Recorded from upstream.
+    #[test]
+    fn an_empty_list_of_metadata() {
+        for (version, expected) in
+            [(MetaVersion::V1, "0a060a0012001a00"), (MetaVersion::V1beta1, "12060a0012001a00")]
+        {
+            let list = partial_list(version, &ListMeta::default(), []);
+            assert_eq!(list.into_bytes(), hex(expected), "{version:?}");
+        }
     }
 }

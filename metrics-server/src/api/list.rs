@@ -99,7 +99,7 @@ fn write<T: Listed>(form: &Form, items: Vec<T>, metadata: ListMeta) -> Result<Re
         View::PartialObjectMetadata(_) => Err(refuse_partial_of_list(T::GO_LIST)),
         View::PartialObjectMetadataList(version) if form.is_protobuf() => {
             let items = items.iter().map(|item| protobuf::partial(item.metadata()));
-            let list = protobuf::list(&metadata, items);
+            let list = protobuf::partial_list(version, &metadata, items);
             Ok(form.protobuf(version.api_version(), "PartialObjectMetadataList", &list))
         }
         View::Object if form.is_protobuf() => {
