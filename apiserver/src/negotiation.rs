@@ -95,8 +95,12 @@ impl Offer {
     /// Resources: Table and the two metadata views. Asking for `PartialObjectMetadata` on a list is negotiated
     /// here and refused by [`refuse_partial_of_list`].
     pub const RESOURCE: Self = Self { table: true, partial: true, ..Self::OBJECT };
+    /// Documents of discovery.
+    pub(crate) const SINGLE_DISCOVERY: Self = Self::OBJECT.with_protobuf().routed(false);
     /// `/api` and `/apis`.
-    pub const DISCOVERY: Self = Self { discovery: true, ..Self::OBJECT };
+    pub const DISCOVERY: Self = Self { discovery: true, ..Self::SINGLE_DISCOVERY };
+    /// `/version`.
+    pub(crate) const JSON_ONLY: Self = Self { yaml: false, ..Self::OBJECT.routed(false) };
 }
 
 impl Offer {
@@ -114,7 +118,7 @@ impl Offer {
         self
     }
 
-    /// The same for a resource: upstream's router, which knows no `application/*`, looks at requests for them first. A
+    /// The same behind upstream's router, which knows neither `application/*` nor `*` and looks at requests first. A
     /// collection's watches are among what it lists.
     #[must_use]
     pub const fn routed(mut self, collection: bool) -> Self {
@@ -234,8 +238,8 @@ impl Clause<'_> {
     fn encoding(&self, offer: Offer) -> Option<Encoding> {
         match self.media_type.as_str() {
             crate::protobuf::MEDIA_TYPE if offer.protobuf => Some(Encoding::Protobuf),
-            "application/*" if !offer.subtypes => None,
-            "application/json" | "application/*" | "*/*" => Some(Encoding::Json),
+            "application/*" | "*" if !offer.subtypes => None,
+            "application/json" | "application/*" | "*/*" | "*" => Some(Encoding::Json),
             "application/yaml" if offer.yaml => Some(Encoding::Yaml),
             _ => None,
         }
@@ -272,17 +276,17 @@ impl Clause<'_> {
     /// How specific the type is: more specific clauses go first among equal q.
     fn specificity(&self) -> u8 {
         match self.media_type.as_str() {
-            "*/*" => 0,
+            "*/*" | "*" => 0,
             other if other.ends_with("/*") => 1,
             _ => 2,
         }
     }
 }
 
-/// The clauses in order of preference: by q, then by specificity, else as written. `q=0` means "not this".
+/// The clauses in order of preference: by q, then by specificity, else as written. `q=0`, which should mean "not this", is
+/// to upstream what is liked least, and is served.
 fn parse_accept(text: &str) -> Vec<Clause<'_>> {
-    let mut clauses: Vec<Clause<'_>> =
-        text.split(',').filter_map(parse_clause).filter(|c| c.q > 0.0).collect();
+    let mut clauses: Vec<Clause<'_>> = text.split(',').filter_map(parse_clause).collect();
     clauses.sort_by(|a, b| b.q.total_cmp(&a.q).then(b.specificity().cmp(&a.specificity())));
     clauses
 }

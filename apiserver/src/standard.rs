@@ -10,11 +10,12 @@ use serde::Serialize;
 use crate::body::full;
 use crate::discovery::Discovery;
 use crate::live::Live;
+use crate::negotiation::Offer;
 use crate::openapi::OpenApi;
 use crate::own_metrics::OwnMetrics;
 use crate::probes::Probes;
 use crate::request::{Handler, Request, Response};
-use crate::status::Status;
+use crate::status::{Status, Unserved};
 
 /// What `/version` says. Kubectl parses `gitVersion` and the two numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -73,7 +74,8 @@ fn go_architecture() -> &'static str {
 /// The common paths, and `inner` for everything else.
 ///
 /// `inner` gets every request for a resource, known or not (it answers [`Status::unknown_resource`] itself), and
-/// the plain paths listed in `inner_paths`. Any other path is answered with the index and 404.
+/// the plain paths listed in `inner_paths`. Any other path is answered with 404: below a served group with the Status of an
+/// unknown resource, else with the index.
 pub struct Standard {
     /// Discovery, replaceable while running.
     pub discovery: Arc<Live<Discovery>>,
@@ -108,7 +110,7 @@ impl Standard {
         let found = found.or_else(|| self.openapi.get().respond(method, path, headers, &query));
         let plain = || match path.trim_end_matches('/') {
             "" => Some(self.index(StatusCode::OK)),
-            "/version" => Some(raw_json(StatusCode::OK, &self.version)),
+            "/version" => Some(self.version(request)),
             "/metrics" => Some(self.metrics.respond(headers)),
             _ => self.probes.respond(path, &query),
         };
@@ -116,7 +118,20 @@ impl Standard {
             Some(_) if !reads => Some(Status::method_not_allowed().to_response(headers, &query)),
             Some(response) => Some(response),
             None if self.is_inner(path) => None,
+            // A version that is not served is unknown as a resource is.
+            None if self.discovery.get().is_below_a_group(path) => {
+                Some(Status::unknown_resource().to_response(headers, &query))
+            }
             None => Some(self.index(StatusCode::NOT_FOUND)),
+        }
+    }
+
+    fn version(&self, request: &Request) -> Response {
+        let respond = request.respond();
+        match (request.method(), respond.negotiate(Offer::JSON_ONLY)) {
+            (&Method::GET, Ok(_)) => raw_json(StatusCode::OK, &self.version),
+            (&Method::GET, Err(refusal)) => respond.status(&refusal),
+            _ => respond.status(&Status::method_not_allowed()),
         }
     }
 
@@ -140,7 +155,11 @@ impl Standard {
         paths.extend(self.inner_paths.iter().map(|pattern| pattern.trim_end_matches('*').to_owned()));
         paths.sort_unstable();
         paths.dedup();
-        raw_json(code, &Paths { paths })
+        let mut response = raw_json(code, &Paths { paths });
+        if code == StatusCode::NOT_FOUND {
+            response.extensions_mut().insert(Unserved);
+        }
+        response
     }
 }
 

@@ -39,6 +39,10 @@ pub struct Status {
     code: u16,
 }
 
+/// Marks responses to requests for what the server does not have at all: no resource, no path.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unserved;
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 enum StatusKind {
     #[default]
@@ -295,6 +299,9 @@ impl Status {
             Ok(accepted) => accepted.write(code, self),
             Err(_) => self.raw_response(),
         };
+        if self.code == 404 && *self == Self::unknown_resource() {
+            response.extensions_mut().insert(Unserved);
+        }
         self.set_headers(response.headers_mut());
         response
     }

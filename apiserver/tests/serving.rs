@@ -65,6 +65,19 @@ async fn a_request_that_takes_too_long_is_504() {
     assert_eq!((answer.code, answer.json()["reason"].clone()), (504, "Timeout".into()));
 }
 
+/// A proxy states each group of a user in a header of its own.
+#[tokio::test]
+async fn headers_are_limited_by_their_bytes() {
+    let all = authorities();
+    let (server, admin) = open(&all, Echo, Limits::default()).await;
+    let names: Vec<String> = (0..500).map(|number| format!("x-{number}")).collect();
+    let headers: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "value")).collect();
+    for http2 in [false, true] {
+        let ask = Ask { http2, headers: &headers, ..Ask::get(PATH).identity(&admin) };
+        assert_eq!(server.ask(ask).await.code, 200, "{http2}");
+    }
+}
+
 #[tokio::test]
 async fn a_body_above_the_limit_is_413() {
     let all = authorities();
@@ -240,6 +253,9 @@ async fn the_standard_paths_answer_and_the_rest_goes_on() {
         ("GET", "/api", 404, "\"paths\": ["),
         ("GET", "/apis", 200, "APIGroupList"),
         ("GET", "/apis/metrics.k8s.io/v1", 200, "APIResourceList"),
+        ("GET", "/apis/metrics.k8s.io/v2", 404, "could not find the requested resource"),
+        ("GET", "/apis/other/v1", 404, "\"paths\": ["),
+        ("HEAD", "/version", 405, ""),
         ("GET", "/openapi/v3", 200, "serverRelativeURL"),
         ("GET", "/version", 200, "\"gitVersion\": \"v1.34.0-flyball."),
         ("GET", "/metrics", 200, "# EOF"),

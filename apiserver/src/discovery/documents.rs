@@ -4,6 +4,10 @@ use serde::Serialize;
 
 use super::describe::{Group, Resource, Subresource, Version};
 
+mod protobuf;
+
+pub(super) use protobuf::ToProtobuf;
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ServerAddress {

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use serde::Serialize;
 use sha2::{Digest, Sha512};
 
 use crate::body::{empty, full};
@@ -21,11 +20,14 @@ mod documents;
 
 pub use describe::{Group, Resource, Subresource, Version};
 
-use documents::{ApiGroup, ApiGroupList, ApiResourceList, ApiVersions, DiscoveryList};
+use documents::{ApiGroup, ApiGroupList, ApiResourceList, ApiVersions, DiscoveryList, ToProtobuf};
 
-/// Content type of the aggregated form; clients compare it as text.
+/// Content type of the aggregated form in JSON; clients compare it as text.
 pub const AGGREGATED_CONTENT_TYPE: &str =
     "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+const AGGREGATED_YAML: &str = "application/yaml;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+const AGGREGATED_PROTOBUF: &str =
+    "application/vnd.kubernetes.protobuf;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 /// The discovery documents of a set of groups.
 #[derive(Debug)]
@@ -35,65 +37,74 @@ pub struct Discovery {
     by_path: BTreeMap<String, Document>,
 }
 
-/// An object in both plain encodings.
+/// An object in all encodings.
 #[derive(Debug)]
 struct Document {
-    json: Vec<u8>,
-    pretty: Vec<u8>,
-    yaml: Vec<u8>,
+    json: Bytes,
+    pretty: Bytes,
+    yaml: Bytes,
+    protobuf: Bytes,
 }
 
 impl Document {
-    fn of<T: Serialize>(object: &T) -> Self {
+    fn of<T: ToProtobuf>(object: &T) -> Self {
         let accepted = Accepted { encoding: Encoding::Json, view: View::Object, pretty: false, gzip: false };
         let text = |accepted: Accepted| {
             let encoded = accepted.encode(object);
             debug_assert!(encoded.is_ok(), "discovery documents are plain data");
-            encoded.unwrap_or_default()
+            Bytes::from(encoded.unwrap_or_default())
         };
         Self {
             json: text(accepted),
             pretty: text(Accepted { pretty: true, ..accepted }),
             yaml: text(Accepted { encoding: Encoding::Yaml, ..accepted }),
+            protobuf: object.to_protobuf().into(),
         }
     }
 
-    fn respond(&self, headers: &HeaderMap, query: &Query) -> Response {
-        match negotiate(headers, query, Offer::OBJECT) {
-            Ok(accepted) => {
-                let bytes = match (accepted.encoding, accepted.pretty) {
-                    (Encoding::Yaml, _) => &self.yaml,
-                    (_, true) => &self.pretty,
-                    (_, false) => &self.json,
-                };
-                accepted.write_bytes(StatusCode::OK, bytes.clone())
-            }
+    fn bytes(&self, accepted: &Accepted) -> Bytes {
+        match (accepted.encoding, accepted.pretty) {
+            (Encoding::Yaml, _) => self.yaml.clone(),
+            (Encoding::Protobuf, _) => self.protobuf.clone(),
+            (Encoding::Json, true) => self.pretty.clone(),
+            (Encoding::Json, false) => self.json.clone(),
+        }
+    }
+
+    fn respond(&self, headers: &HeaderMap, query: &Query, offer: Offer) -> Response {
+        match negotiate(headers, query, offer) {
+            Ok(accepted) => accepted.write_bytes(StatusCode::OK, self.bytes(&accepted)),
             Err(status) => status.to_response(headers, query),
         }
     }
 }
 
-/// The aggregated form of `/api` or `/apis`, with its tag.
+/// The aggregated form of `/api` or `/apis`, with its tag, which is that of its JSON in every encoding.
 #[derive(Debug)]
 struct Aggregated {
-    json: Bytes,
+    document: Document,
     etag: HeaderValue,
 }
 
 impl Aggregated {
     fn of(list: &DiscoveryList) -> Self {
-        let mut json = serde_json::to_vec(list).unwrap_or_default();
+        let json = serde_json::to_vec(list).unwrap_or_default();
         let etag = HeaderValue::from_str(&quoted_hash(&json)).unwrap_or(HeaderValue::from_static("\"\""));
-        json.push(b'\n');
-        Self { json: json.into(), etag }
+        Self { document: Document::of(list), etag }
     }
 
-    fn respond(&self, headers: &HeaderMap) -> Response {
+    fn respond(&self, headers: &HeaderMap, accepted: &Accepted) -> Response {
         let same = headers.get(header::IF_NONE_MATCH) == Some(&self.etag);
-        let mut response = http::Response::new(if same { empty() } else { full(self.json.clone()) });
+        let body = if same { empty() } else { full(self.document.bytes(accepted)) };
+        let mut response = http::Response::new(body);
         *response.status_mut() = if same { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
+        let content_type = match accepted.encoding {
+            Encoding::Json => AGGREGATED_CONTENT_TYPE,
+            Encoding::Yaml => AGGREGATED_YAML,
+            Encoding::Protobuf => AGGREGATED_PROTOBUF,
+        };
         let to = response.headers_mut();
-        to.insert(header::CONTENT_TYPE, HeaderValue::from_static(AGGREGATED_CONTENT_TYPE));
+        to.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         to.insert(header::ETAG, self.etag.clone());
         to.insert(header::VARY, HeaderValue::from_static("Accept"));
         to.insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
@@ -145,6 +156,12 @@ impl Discovery {
         roots.chain(self.by_path.keys().cloned()).collect()
     }
 
+    /// Whether a path is below that of a group that is served.
+    pub fn is_below_a_group(&self, path: &str) -> bool {
+        let group = path.strip_prefix("/apis/").and_then(|rest| rest.split_once('/'));
+        group.is_some_and(|(group, _)| self.by_path.contains_key(&format!("/apis/{group}")))
+    }
+
     /// The answer if the path is one of discovery's, else `None`. A trailing slash is accepted.
     pub fn respond(
         &self,
@@ -159,16 +176,17 @@ impl Discovery {
             "/apis" => Found::Root(&self.groups),
             other => Found::Single(self.by_path.get(other)?),
         };
-        if !matches!(*method, Method::GET | Method::HEAD) {
+        if *method != Method::GET {
             return Some(Status::method_not_allowed().to_response(headers, query));
         }
         Some(match document {
-            Found::Single(document) => document.respond(headers, query),
+            Found::Single(document) => document.respond(headers, query, Offer::SINGLE_DISCOVERY),
             Found::Root((document, aggregated)) => {
-                let mut response = match negotiate(headers, query, Offer::DISCOVERY).map(|chosen| chosen.view)
-                {
-                    Ok(View::AggregatedDiscovery) => return Some(aggregated.respond(headers)),
-                    _ => document.respond(headers, query),
+                let mut response = match negotiate(headers, query, Offer::DISCOVERY) {
+                    Ok(accepted) if accepted.view == View::AggregatedDiscovery => {
+                        return Some(aggregated.respond(headers, &accepted));
+                    }
+                    _ => document.respond(headers, query, Offer::SINGLE_DISCOVERY),
                 };
                 response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
                 response

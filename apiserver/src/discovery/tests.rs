@@ -104,3 +104,97 @@ async fn the_core_group_lives_under_api_in_both_forms() {
     assert!(text.contains(r#""name":"apps""#) && !text.contains(r#""name":"""#), "{text}");
     assert_eq!(discovery.paths(), ["/api", "/apis", "/api/v1", "/apis/apps", "/apis/apps/v1"]);
 }
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Recorded from upstream.
+#[tokio::test]
+async fn protobuf_documents_are_upstreams() {
+    let discovery = Discovery::new(&[metrics()], ":7502");
+    let aggregated =
+        "application/vnd.kubernetes.protobuf;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+    let get = async |path: &str, accept: &str| {
+        let headers = HeaderMap::from_iter([(header::ACCEPT, accept.parse().unwrap())]);
+        let response = discovery.respond(&Method::GET, path, &headers, &Query::default()).unwrap();
+        let (parts, body) = response.into_parts();
+        let content_type = parts.headers[header::CONTENT_TYPE].to_str().unwrap().to_owned();
+        assert_eq!((parts.status, content_type.as_str()), (StatusCode::OK, accept), "{path}");
+        body.collect().await.unwrap().to_bytes()
+    };
+    let group = b"\x0a\x0emetrics.k8s.io\x12!\x0a\x16metrics.k8s.io/v1beta1\x12\x07v1beta1\x1a!\x0a\x16metrics.k8s.io/v1beta1\x12\x07v1beta1";
+    let end = b"\x1a\0\"\0";
+    for (path, expected) in [
+        (
+            "/apis",
+            [
+                b"k8s\0\x0a\x10\x0a\0\x12\x0cAPIGroupList\x12l\x0aj".as_slice(),
+                group,
+                b"\"\x12\x0a\x090.0.0.0/0\x12\x05:7502",
+                end,
+            ]
+            .concat(),
+        ),
+        (
+            "/apis/metrics.k8s.io",
+            [b"k8s\0\x0a\x0e\x0a\x02v1\x12\x08APIGroup\x12V".as_slice(), group, end].concat(),
+        ),
+        (
+            "/apis/metrics.k8s.io/v1beta1",
+            [
+                b"k8s\0\x0a\x15\x0a\x02v1\x12\x0fAPIResourceList\x12p\x0a\x16metrics.k8s.io/v1beta1"
+                    .as_slice(),
+                b"\x12+\x0a\x05nodes\x10\0\x1a\x0bNodeMetrics\"\x0b\x0a\x03get\x0a\x04list2\0B\0J\0R\0",
+                b"\x12)\x0a\x04pods\x10\x01\x1a\x0aPodMetrics\"\x0b\x0a\x03get\x0a\x04list2\0B\0J\0R\0",
+                end,
+            ]
+            .concat(),
+        ),
+    ] {
+        assert_eq!(hex(&get(path, crate::protobuf::MEDIA_TYPE).await), hex(&expected), "{path}");
+    }
+    let list = get("/apis", aggregated).await;
+    // Ours tell the kinds' group and version, where upstream's are empty.
+    let kind = b"\x0a\x0emetrics.k8s.io\x12\x07v1beta1\x1a";
+    for part in [
+        b"k8s\0\x0a/\x0a\x16apidiscovery.k8s.io/v2\x12\x15APIGroupDiscoveryList\x12".as_slice(),
+        b"\x0a\x06\x0a\0\x12\0\x1a\0\x12",
+        b"\x0a\x1e\x0a\x0emetrics.k8s.io\x12\0\x1a\0\"\0*\x002\x008\0B\0\x12",
+        &[b"\x0a\x05nodes\x12\x26".as_slice(), kind, b"\x0bNodeMetrics\x1a\x07Cluster\"\0*\x03get*\x04list"]
+            .concat(),
+        &[
+            b"\x0a\x04pods\x12\x25".as_slice(),
+            kind,
+            b"\x0aPodMetrics\x1a\x0aNamespaced\"\0*\x03get*\x04list\x1a\x07Current\x1a\0\"\0",
+        ]
+        .concat(),
+    ] {
+        assert!(list.windows(part.len()).any(|window| window == part), "{} in {}", hex(part), hex(&list));
+    }
+}
+
+#[test]
+fn what_is_below_a_group_that_is_served() {
+    let discovery = Discovery::new(&[metrics()], "");
+    for (path, expected) in [
+        ("/apis/metrics.k8s.io/v2", true),
+        ("/apis/metrics.k8s.io/v1alpha1/", true),
+        ("/apis/metrics.k8s.io", false),
+        ("/apis/metrics.k8s.iox/v1", false),
+        ("/apis/other/v1", false),
+        ("/apis", false),
+    ] {
+        assert_eq!(discovery.is_below_a_group(path), expected, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn discovery_is_got_and_nothing_else() {
+    let discovery = Discovery::new(&[metrics()], "");
+    let headers = HeaderMap::new();
+    for path in ["/apis", "/apis/metrics.k8s.io", "/apis/metrics.k8s.io/v1beta1"] {
+        let refused = discovery.respond(&Method::HEAD, path, &headers, &Query::default()).unwrap();
+        assert_eq!(refused.status(), StatusCode::METHOD_NOT_ALLOWED, "{path}");
+    }
+}

@@ -22,7 +22,9 @@ fn choose(accept: &str, offer: Offer) -> String {
 #[test]
 fn accept_chooses_as_upstream() {
     let unknown_type = format!("406 {}", unknown_type(Offer::OBJECT).message);
+    let unknown_view_of_discovery = format!("406 {}", unknown_view(Offer::DISCOVERY).message);
     let unknown_view = format!("406 {}", unknown_view(Offer::OBJECT).message);
+    let protobuf_discovery = AGGREGATED.replace("application/json", PROTOBUF);
     let kubectl_get = format!("{TABLE},{TABLE_BETA},application/json");
     let kubectl_discovery = format!("{AGGREGATED},{AGGREGATED_BETA},application/json");
     let newest_discovery = format!("{AGGREGATED};profile=nopeer,{AGGREGATED},application/json");
@@ -40,6 +42,8 @@ fn accept_chooses_as_upstream() {
         ("application/json;q=0.4, application/yaml;q=0.5", Offer::OBJECT, "Yaml Object"),
         ("*/*, application/yaml", Offer::OBJECT, "Yaml Object"),
         ("application/json;q=0, application/yaml;q=0.1", Offer::OBJECT, "Yaml Object"),
+        ("application/json;q=0", Offer::OBJECT, "Json Object"),
+        ("text/html, */*;q=0", Offer::OBJECT, "Json Object"),
         ("application/vnd.kubernetes.protobuf, */*", Offer::OBJECT, "Json Object"),
         (PROTOBUF, Offer::OBJECT, &unknown_type),
         ("text/html", Offer::OBJECT, &unknown_type),
@@ -65,7 +69,17 @@ fn accept_chooses_as_upstream() {
         (&kubectl_discovery, Offer::DISCOVERY, "Json AggregatedDiscovery"),
         (&newest_discovery, Offer::DISCOVERY, "Json AggregatedDiscovery"),
         (&kubectl_discovery, Offer::OBJECT, "Json Object"),
-        (AGGREGATED_BETA, Offer::DISCOVERY, &unknown_view),
+        (AGGREGATED_BETA, Offer::DISCOVERY, &unknown_view_of_discovery),
+        (PROTOBUF, Offer::DISCOVERY, "Protobuf Object"),
+        (&protobuf_discovery, Offer::DISCOVERY, "Protobuf AggregatedDiscovery"),
+        ("*", Offer::OBJECT, "Json Object"),
+        ("*/*", Offer::JSON_ONLY, "Json Object"),
+        ("*", Offer::JSON_ONLY, "406 406: Not Acceptable\n\nAvailable representations: application/json"),
+        (
+            PROTOBUF,
+            Offer::JSON_ONLY,
+            "406 406: Not Acceptable\n\nAvailable representations: application/json",
+        ),
         ("application/json;profile=nopeer", Offer::OBJECT, "Json Object"),
         ("application/json;stream=watch", Offer::OBJECT, "Json Object"),
         ("application/json;stream=other", Offer::OBJECT, &unknown_view),
