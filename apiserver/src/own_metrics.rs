@@ -1,21 +1,19 @@
-//! The process's own metrics: what every server counts, and the `/metrics` page.
+//! The process's own metrics: the `/metrics` page, and what every server counts on it.
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use flyball_model::exposition::{Event, Format, MetricType, Reader, Writer};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::attributes::Attributes;
 use crate::body::full;
-use crate::own_process::OwnProcess;
 use crate::request::Response;
+
+mod callers;
+mod served;
+
+pub use served::ServerMetrics;
 
 /// The registry behind `/metrics`. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -54,7 +52,10 @@ impl OwnMetrics {
     }
 }
 
-/// OpenMetrics rewritten in the older format: counters are named with `_total` there.
+/// Counters that upstream has named without `_total`, which OpenMetrics insists on.
+const NAMED_WITHOUT_TOTAL: [&str; 2] = ["authentication_attempts", "authenticated_user_requests"];
+
+/// OpenMetrics rewritten in the older format: counters are named with `_total` there, but for upstream's exceptions.
 fn as_text(open_metrics: &str) -> String {
     let mut writer = Writer::new(Format::Text004);
     let (mut name, mut help) = (String::new(), String::new());
@@ -65,8 +66,8 @@ fn as_text(open_metrics: &str) -> String {
             }
             Event::Type { name: of, kind } => {
                 let text = if name == of { help.as_str() } else { "" };
-                let full_name =
-                    if kind == MetricType::Counter { format!("{of}_total") } else { of.to_owned() };
+                let total = kind == MetricType::Counter && !NAMED_WITHOUT_TOTAL.contains(&of);
+                let full_name = if total { format!("{of}_total") } else { of.to_owned() };
                 writer.family(&full_name, text, kind, None);
             }
             Event::Sample(sample) => {
@@ -74,7 +75,10 @@ fn as_text(open_metrics: &str) -> String {
                     sample.labels.iter().map(|(name, value)| (*name, as_bound(name, value))).collect();
                 let labels: Vec<(&str, &str)> =
                     labels.iter().map(|(name, value)| (*name, value.as_ref())).collect();
-                writer.sample(sample.name, &labels, sample.value, sample.timestamp_ms);
+                let exception = sample.name.strip_suffix("_total");
+                let exception = exception.filter(|name| NAMED_WITHOUT_TOTAL.contains(name));
+                let name = exception.unwrap_or(sample.name);
+                writer.sample(name, &labels, sample.value, sample.timestamp_ms);
             }
             Event::Unit { .. } | Event::Eof => {}
         }
@@ -82,146 +86,34 @@ fn as_text(open_metrics: &str) -> String {
     writer.finish()
 }
 
-/// The bounds of buckets as Go writes them: the shortest text of the number, without a fraction if it is whole.
+/// The bounds of buckets as Go writes them: the shortest text of the number, without a fraction if it is whole, with an
+/// exponent from a million.
 fn as_bound<'a>(name: &str, value: &'a str) -> Cow<'a, str> {
     let number = value.parse().ok().filter(|number: &f64| number.is_finite());
     match number {
-        Some(number) if matches!(name, "le" | "quantile") => Cow::Owned(number.to_string()),
+        Some(number) if matches!(name, "le" | "quantile") => Cow::Owned(as_go(number)),
         _ => Cow::Borrowed(value),
     }
 }
 
-/// What every server counts, under upstream's names.
-///
-/// Labels that a client chooses (group, version, resource) are kept only for requests that succeeded, so that
-/// nobody can fill the page with invented names.
-#[derive(Clone, Debug)]
-pub struct ServerMetrics {
-    requests: Family<RequestLabels, Counter>,
-    durations: Family<DurationLabels, Histogram, fn() -> Histogram>,
-    authentications: Family<ResultLabels, Counter>,
-    handshake_errors: Counter,
-}
-
-/// Upper bounds of the duration histogram in seconds: upstream's range with fewer steps.
-const DURATION_BOUNDS_SECONDS: [f64; 12] =
-    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
-
-impl Default for ServerMetrics {
-    fn default() -> Self {
-        let histogram: fn() -> Histogram = || Histogram::new(DURATION_BOUNDS_SECONDS);
-        Self {
-            requests: Family::default(),
-            durations: Family::new_with_constructor(histogram),
-            authentications: Family::default(),
-            handshake_errors: Counter::default(),
+fn as_go(number: f64) -> String {
+    let text = format!("{number:e}");
+    let parts = text.split_once('e').and_then(|(digits, exponent)| Some((digits, exponent.parse().ok()?)));
+    match parts {
+        Some((digits, exponent)) if !(-4..6_i32).contains(&exponent) => {
+            let sign = if exponent < 0 { '-' } else { '+' };
+            format!("{digits}e{sign}{:02}", exponent.abs())
         }
+        _ => number.to_string(),
     }
-}
-
-impl ServerMetrics {
-    /// Counts into this registry.
-    pub fn register(own: &OwnMetrics) -> Self {
-        let metrics = Self::default();
-        let mut registry = own.registry();
-        registry.register("apiserver_request", "Requests answered", metrics.requests.clone());
-        registry.register(
-            "apiserver_request_duration_seconds",
-            "Time to answer, watches and streams aside",
-            metrics.durations.clone(),
-        );
-        registry.register(
-            "authentication_attempts",
-            "Requests by outcome of authentication",
-            metrics.authentications.clone(),
-        );
-        registry.register(
-            "apiserver_tls_handshake_errors",
-            "Connections that ended in the TLS handshake",
-            metrics.handshake_errors.clone(),
-        );
-        registry.register_collector(Box::new(OwnProcess));
-        drop(registry);
-        metrics
-    }
-
-    pub(crate) fn tls_handshake_failed(&self) {
-        self.handshake_errors.inc();
-    }
-
-    pub(crate) fn authenticated(&self, success: bool) {
-        let result = if success { "success" } else { "failure" };
-        self.authentications.get_or_create(&ResultLabels { result }).inc();
-    }
-
-    pub(crate) fn answered(&self, attributes: &Attributes, code: StatusCode, took: Duration) {
-        let known = code.is_success() && attributes.resource_request;
-        let text = |text: &str| if known { text.to_owned() } else { String::new() };
-        let of = DurationLabels {
-            verb: if attributes.verb.len() > VERB_LIMIT_BYTES {
-                "other".into()
-            } else {
-                attributes.verb.to_uppercase()
-            },
-            group: text(&attributes.group),
-            version: text(&attributes.version),
-            resource: text(&attributes.resource),
-            subresource: text(&attributes.subresource),
-            scope: scope(attributes),
-        };
-        if !attributes.is_long_running() {
-            self.durations.get_or_create(&of).observe(took.as_secs_f64());
-        }
-        let DurationLabels { verb, group, version, resource, subresource, scope } = of;
-        let code = code.as_u16();
-        let labels = RequestLabels { code, verb, group, version, resource, subresource, scope };
-        self.requests.get_or_create(&labels).inc();
-    }
-}
-
-/// HTTP methods may be any word; Kubernetes' longest verb is `deletecollection`.
-const VERB_LIMIT_BYTES: usize = 16;
-
-/// Upstream's scopes: a single object, a namespace, or the cluster; empty for paths.
-fn scope(attributes: &Attributes) -> &'static str {
-    match (attributes.resource_request, attributes.name.is_empty(), attributes.namespace.is_empty()) {
-        (false, ..) => "",
-        (true, false, _) => "resource",
-        (true, true, false) => "namespace",
-        (true, true, true) => "cluster",
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    code: u16,
-    verb: String,
-    group: String,
-    version: String,
-    resource: String,
-    subresource: String,
-    scope: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct DurationLabels {
-    verb: String,
-    group: String,
-    version: String,
-    resource: String,
-    subresource: String,
-    scope: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ResultLabels {
-    result: &'static str,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attributes::Attributes;
     use http_body_util::BodyExt;
+    use std::time::Duration;
 
     async fn page(own: &OwnMetrics, accept: &'static str) -> (String, String) {
         let mut headers = HeaderMap::new();
@@ -238,6 +130,11 @@ mod tests {
             ("le", "1.0", "1"),
             ("le", "2.5377165440000009", "2.5377165440000007"),
             ("le", "0.005", "0.005"),
+            ("le", "604800.0", "604800"),
+            ("le", "2592000.0", "2.592e+06"),
+            ("le", "1e9", "1e+09"),
+            ("le", "0.00001", "1e-05"),
+            ("le", "0.0", "0"),
             ("le", "+Inf", "+Inf"),
             ("code", "1.0", "1.0"),
         ] {
@@ -250,17 +147,11 @@ mod tests {
         let own = OwnMetrics::new();
         let metrics = ServerMetrics::register(&own);
         let attributes = Attributes::resource("list", "metrics.k8s.io", "pods", "", "");
-        metrics.answered(&attributes, StatusCode::OK, Duration::from_millis(2));
-        metrics.answered(
-            &Attributes::resource("list", "nonsense", "x", "", ""),
-            StatusCode::NOT_FOUND,
-            Duration::ZERO,
-        );
+        metrics.answered(&attributes, true, StatusCode::OK, Duration::from_millis(2));
         let (kind, text) = page(&own, "*/*").await;
         assert!(kind.starts_with("text/plain"), "{kind}");
-        let sample = r#"apiserver_request_total{code="200",verb="LIST",group="metrics.k8s.io",version="",resource="pods",subresource="",scope="cluster"} 1"#;
-        assert!(text.contains(sample) && text.contains("# TYPE apiserver_request_total counter"), "{text}");
-        assert!(!text.contains("# EOF") && !text.contains("nonsense"), "{text}");
+        assert!(text.contains("# TYPE apiserver_request_total counter"), "{text}");
+        assert!(!text.contains("# EOF"), "{text}");
         assert!(text.contains("le=\"1\"") && !text.contains("le=\"1.0\""), "{text}");
         let (kind, text) = page(&own, "application/openmetrics-text;version=1.0.0").await;
         assert!(kind.starts_with("application/openmetrics-text"), "{kind}");

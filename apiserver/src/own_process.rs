@@ -46,8 +46,30 @@ impl Collector for OwnProcess {
                 started.map(|(ticks, booted)| booted + ticks / ticks_per_second),
             ),
             ("process_open_fds", "Number of open file descriptors.", open_files()),
-            ("process_max_fds", "Maximum number of open file descriptors.", most_files()),
+            ("process_max_fds", "Maximum number of open file descriptors.", limit("Max open files")),
+            (
+                "process_virtual_memory_max_bytes",
+                "Maximum amount of virtual memory available in bytes.",
+                limit("Max address space"),
+            ),
         ];
+        // Of the whole network namespace, as Prometheus' clients have it.
+        for (name, help, value) in [
+            (
+                "process_network_receive_bytes",
+                "Number of bytes received by the process over the network.",
+                "InOctets",
+            ),
+            (
+                "process_network_transmit_bytes",
+                "Number of bytes sent by the process over the network.",
+                "OutOctets",
+            ),
+        ] {
+            let Some(bytes) = network(value) else { continue };
+            let family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            ConstCounter::new(bytes).encode(family)?;
+        }
         for (name, help, value) in gauges {
             let Some(value) = value else { continue };
             let family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
@@ -74,10 +96,19 @@ fn open_files() -> Option<f64> {
     Some(std::fs::read_dir("/proc/self/fd").ok()?.count().saturating_sub(1) as f64)
 }
 
-fn most_files() -> Option<f64> {
+/// A soft limit of this process; without one, what Prometheus' clients say for it.
+fn limit(name: &str) -> Option<f64> {
     let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    line.split_whitespace().next()?.parse().ok()
+    let soft = limits.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?;
+    if soft == "unlimited" { Some(u64::MAX as f64) } else { soft.parse().ok() }
+}
+
+/// A number of the kernel about all of IP, by its name: the first of two lines has the names.
+fn network(name: &str) -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/self/net/netstat").ok()?;
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix("IpExt: "));
+    let at = lines.next()?.split_whitespace().position(|have| have == name)?;
+    lines.next()?.split_whitespace().nth(at)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -106,6 +137,9 @@ mod tests {
             "process_start_time_seconds",
             "process_open_fds",
             "process_max_fds",
+            "process_virtual_memory_max_bytes",
+            "process_network_receive_bytes_total",
+            "process_network_transmit_bytes_total",
         ] {
             let line = page.lines().find(|line| line.starts_with(&format!("{name} ")));
             let value: f64 = line
@@ -115,7 +149,10 @@ mod tests {
                 .unwrap()
                 .parse()
                 .unwrap();
-            assert!(value >= 0.0 && (value > 0.0 || name.contains("cpu")), "{name} {value}");
+            assert!(
+                value >= 0.0 && (value > 0.0 || name.contains("cpu") || name.contains("network")),
+                "{name} {value}"
+            );
         }
     }
 }

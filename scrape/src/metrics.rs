@@ -37,19 +37,25 @@ pub struct Metrics {
 }
 
 impl Default for Metrics {
+    /// For the time between scrapes of kubelets unless somebody says otherwise.
     fn default() -> Metrics {
-        Metrics {
-            request_duration: Family::new_with_constructor(|| Histogram::new(BUCKETS_S)),
-            requests: Family::default(),
-            last_request_time: Family::default(),
-            tick_duration: Histogram::new(tick_buckets_s(15.0)),
-            interval: Gauge::default(),
-            registered: OnceLock::new(),
-        }
+        Metrics::of_resolution(Duration::from_secs(15))
     }
 }
 
 impl Metrics {
+    /// For scrapes this far apart.
+    pub fn of_resolution(resolution: Duration) -> Metrics {
+        Metrics {
+            request_duration: Family::new_with_constructor(|| Histogram::new(BUCKETS_S)),
+            requests: Family::default(),
+            last_request_time: Family::default(),
+            tick_duration: Histogram::new(tick_buckets_s(resolution.as_secs_f64())),
+            interval: Gauge::default(),
+            registered: OnceLock::new(),
+        }
+    }
+
     /// Registers everything; the second call does nothing, for it would list each family twice.
     pub fn register(&self, registry: &mut Registry) {
         self.registered.get_or_init(|| self.list_in(registry));

@@ -36,6 +36,12 @@ pub(super) fn common_name(der: &[u8]) -> Result<String, String> {
     Ok(subject_name(certificate.subject()))
 }
 
+/// When a certificate ends, in seconds since 1970; `None` if it cannot be read.
+pub(crate) fn ends_seconds(der: &[u8]) -> Option<i64> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    Some(certificate.validity().not_after.timestamp())
+}
+
 /// The common names of a certificate and of its issuer, for texts.
 pub(super) fn who_is_who(der: &[u8]) -> Option<(String, String)> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;

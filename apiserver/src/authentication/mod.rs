@@ -1,7 +1,7 @@
 //! Who is asking: the authenticators of an aggregated server, in upstream's order.
 //!
-//! First the front proxy (kube-apiserver's aggregator), then the client certificate, then the bearer token, then
-//! anonymous. The first success wins. A failure is recorded and the next method is tried; if nothing succeeded and
+//! First the front proxy (kube-apiserver's aggregator), then the client certificate, then the bearer token (of
+//! `Authorization`, then that of a browser's WebSocket), then anonymous. The first success wins. A failure is recorded and the next method is tried; if nothing succeeded and
 //! anything failed, the answer is 401, and the request is not taken for an anonymous one.
 
 #![allow(clippy::disallowed_methods, reason = "certificates are checked at the time of the request")]
@@ -21,9 +21,11 @@ mod client_certificate;
 mod front_proxy;
 pub(crate) mod impersonation;
 mod proxy_observer;
+mod websocket;
 
 pub use bundle::CaBundle;
 pub use client_certificate::ClientCa;
+pub(crate) use client_certificate::ends_seconds;
 pub use front_proxy::FrontProxy;
 pub use proxy_observer::ProxyObserver;
 
@@ -99,11 +101,17 @@ impl Authenticators {
         if let Some(user) = self.identify_by_certificate(headers, peer, SystemTime::now(), &mut failures) {
             return Ok(user.into_authenticated());
         }
-        if let (Some(tokens), Some(token)) = (&self.tokens, bearer_token(headers)) {
-            match tokens.verify(token).await {
-                Ok(Some(user)) => return Ok(user.into_authenticated()),
-                Ok(None) => failures.push("invalid bearer token".to_owned()),
-                Err(error) => failures.push(format!("bearer token could not be checked: {error}")),
+        if let Some(tokens) = &self.tokens {
+            let by_protocol = websocket::token(headers).unwrap_or_else(|failure| {
+                failures.push(failure);
+                None
+            });
+            for token in bearer_token(headers).into_iter().chain(by_protocol.as_deref()) {
+                match tokens.verify(token).await {
+                    Ok(Some(user)) => return Ok(user.into_authenticated()),
+                    Ok(None) => failures.push("invalid bearer token".to_owned()),
+                    Err(error) => failures.push(format!("bearer token could not be checked: {error}")),
+                }
             }
         }
         if failures.is_empty() && self.anonymous { Ok(User::anonymous()) } else { Err(Refused(failures)) }
@@ -135,6 +143,7 @@ impl Authenticators {
 
     fn remove_credentials(&self, headers: &mut HeaderMap) {
         headers.remove(header::AUTHORIZATION);
+        websocket::remove_token(headers);
         match &self.front_proxy {
             Some(proxy) => proxy.remove_headers(headers),
             None => FrontProxy::remove_standard_headers(headers),

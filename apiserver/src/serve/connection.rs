@@ -17,10 +17,12 @@ use tokio_rustls::server::TlsStream;
 use super::pipeline::{Connection, answer};
 use super::tracked::Activity;
 use super::{Limits, Shared};
-use crate::authentication::PeerCertificates;
+use crate::authentication::{PeerCertificates, ends_seconds};
 
 /// How long a connection is silent before the peer is asked for a sign of life.
 const KEEP_ALIVE: Duration = Duration::from_secs(180);
+/// Headers of an HTTP/1.1 request at most. Upstream limits only their bytes; a proxy states each group in a header.
+const HEADERS_LIMIT: usize = 2000;
 /// How often an HTTP/2 peer is asked for a sign of life, and how long it may take.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(15);
@@ -54,6 +56,7 @@ async fn http(shared: Arc<Shared>, limits: Limits, stream: TlsStream<TcpStream>,
     let certificates = session.peer_certificates().unwrap_or_default();
     let connection = Arc::new(Connection {
         peer,
+        certificate_ends_seconds: certificates.first().and_then(|own| ends_seconds(own)),
         certificates: PeerCertificates(certificates.iter().map(|der| der.clone().into_owned()).collect()),
         http2,
         activity: Activity::new(),
@@ -100,7 +103,8 @@ fn builder(limits: &Limits, http2: bool) -> auto::Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_read)
-        .max_buf_size(limits.header_bytes);
+        .max_buf_size(limits.header_bytes)
+        .max_headers(HEADERS_LIMIT);
     builder
         .http2()
         .timer(TokioTimer::new())

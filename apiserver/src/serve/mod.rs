@@ -22,6 +22,7 @@ mod pipeline;
 mod tls;
 mod tls_choice;
 mod tracked;
+mod unread;
 
 pub use tls::ServingTls;
 pub use tls_choice::TlsChoice;
@@ -119,10 +120,13 @@ pub async fn serve(
     let permits = Arc::new(Semaphore::new(limits.connections));
     let connections = TaskTracker::new();
     let mut acceptors = tls::Acceptors::new(&server)?;
+    let reads = Arc::new(Semaphore::new(limits.reads_in_flight));
+    let writes = Arc::new(Semaphore::new(limits.writes_in_flight));
+    server.metrics.serves((&reads, limits.reads_in_flight), (&writes, limits.writes_in_flight));
     let shared = Arc::new(Shared {
         server,
-        reads: Arc::new(Semaphore::new(limits.reads_in_flight)),
-        writes: Arc::new(Semaphore::new(limits.writes_in_flight)),
+        reads,
+        writes,
         shutdown: shutdown.clone(),
         abort: CancellationToken::new(),
     });

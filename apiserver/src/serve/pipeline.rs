@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
@@ -13,21 +14,32 @@ use tokio::time::Instant;
 
 use super::Shared;
 use super::tracked::{Activity, Mark, Tracked};
+use super::unread::Unread;
 use crate::attributes::{self, Attributes};
 use crate::authentication::{PeerCertificates, impersonation};
 use crate::authorization::{Decision, is_master};
 use crate::body::{LimitedBody, empty, full};
 use crate::query::Query;
 use crate::request::{Request, Response};
-use crate::status::Status;
+use crate::status::{Status, Unserved};
 use crate::user::User;
 
 /// What all requests of a connection share.
 pub(super) struct Connection {
     pub(super) peer: SocketAddr,
     pub(super) certificates: PeerCertificates,
+    /// When the client's own certificate ends, in seconds since 1970.
+    pub(super) certificate_ends_seconds: Option<i64>,
     pub(super) http2: bool,
     pub(super) activity: Arc<Activity>,
+}
+
+impl Connection {
+    #[allow(clippy::disallowed_methods, reason = "certificates end by the clock")]
+    fn certificate_remains_seconds(&self) -> Option<f64> {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        Some(self.certificate_ends_seconds? as f64 - now.as_secs_f64())
+    }
 }
 
 static AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
@@ -47,7 +59,7 @@ pub(super) async fn answer(
     let long_running = attributes.is_long_running();
     let limits = &shared.server.limits;
     let mark = connection.activity.begin((!long_running).then(|| started + limits.request + limits.send));
-    let body = LimitedBody::new(body, shared.server.limits.body_bytes);
+    let body = LimitedBody::new(Unread::new(body), shared.server.limits.body_bytes);
 
     let work = pass(&shared, &connection, &attributes, Request::new(parts, User::default(), body), &mark);
     let work = AssertUnwindSafe(work).catch_unwind();
@@ -56,8 +68,12 @@ pub(super) async fn answer(
     } else {
         tokio::time::timeout(shared.server.limits.request, work).await.ok()
     };
+    let mut served = false;
     let mut response = match outcome {
-        Some(Ok(Ok(response))) => response,
+        Some(Ok(Ok(response))) => {
+            served = response.extensions().get::<Unserved>().is_none();
+            response
+        }
         Some(Ok(Err(refusal))) => refusal.into_response(&original_headers, &query),
         Some(Err(panic)) => {
             tracing::error!(path = attributes.path, panic = panic_text(&panic), "handler panicked");
@@ -70,12 +86,12 @@ pub(super) async fn answer(
     let headers = response.headers_mut();
     headers.entry(&AUDIT_ID).or_insert(audit_id);
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
-    shared.server.metrics.answered(&attributes, response.status(), started.elapsed());
+    let size = shared.server.metrics.answered(&attributes, served, response.status(), started.elapsed());
     if is_head {
         response = without_body(response);
     }
     let ends = long_running.then(|| shared.shutdown.clone());
-    response.map(|body| Tracked::new(body, mark, ends).boxed_unsync())
+    response.map(|body| Tracked::new(body, mark, size, ends).boxed_unsync())
 }
 
 /// How a request can end before the handler.
@@ -132,8 +148,13 @@ async fn pass(
     let server = &shared.server;
     let headers = &mut request.parts.headers;
     let authenticators = server.authenticators.get();
+    let began = Instant::now();
     let identified = authenticators.authenticate(headers, &connection.certificates).await;
-    server.metrics.authenticated(identified.is_ok());
+    let (callers, took) = (&server.metrics.callers, began.elapsed());
+    match &identified {
+        Ok(user) => callers.authenticated(&user.name, connection.certificate_remains_seconds(), took),
+        Err(refused) => callers.not_authenticated(!refused.0.is_empty(), took),
+    }
     if connection.http2 && !identified.as_ref().is_ok_and(|user| !user.is_anonymous()) {
         // An unknown client gets one request per HTTP/2 connection: rapid stream resets cost it a handshake each.
         connection.activity.close.cancel();
@@ -178,7 +199,10 @@ async fn authorize(
     attributes: &Attributes,
     uri: &http::Uri,
 ) -> Result<(), Refusal> {
-    match shared.server.authorizer.authorize(user, attributes).await {
+    let began = Instant::now();
+    let decision = shared.server.authorizer.authorize(user, attributes).await;
+    shared.server.metrics.callers.authorized(&decision, began.elapsed());
+    match decision {
         Ok(Decision::Allow) => Ok(()),
         Ok(Decision::Deny { reason }) => Err(impersonation::refused(user, attributes, &reason).into()),
         Err(error) => {

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
+use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -143,16 +144,26 @@ pub(super) struct Tracked {
     /// What of a large piece is still to be handed on: whoever writes takes no more than a client reads.
     rest: Bytes,
     _mark: Mark,
+    sent_bytes: u64,
+    /// Takes how many bytes were sent in the end.
+    size: Option<Histogram>,
     ends: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
 impl Tracked {
     /// `ends`: when cancelled, the body ends as if complete. For watches.
-    pub(super) fn new(body: Body, mark: Mark, ends: Option<CancellationToken>) -> Self {
+    pub(super) fn new(
+        body: Body,
+        mark: Mark,
+        size: Option<Histogram>,
+        ends: Option<CancellationToken>,
+    ) -> Self {
         Self {
             body,
             rest: Bytes::new(),
             _mark: mark,
+            sent_bytes: 0,
+            size,
             ends: ends.map(|token| Box::pin(token.cancelled_owned())),
         }
     }
@@ -204,7 +215,16 @@ impl http_body::Body for Tracked {
 impl Tracked {
     fn piece(&mut self) -> Frame<Bytes> {
         let length = self.rest.len().min(PIECE_BYTES);
+        self.sent_bytes += length as u64;
         Frame::data(self.rest.split_to(length))
+    }
+}
+
+impl Drop for Tracked {
+    fn drop(&mut self) {
+        if let Some(size) = &self.size {
+            size.observe(self.sent_bytes as f64);
+        }
     }
 }
 
@@ -255,7 +275,7 @@ mod tests {
         use http_body_util::BodyExt;
         let end = CancellationToken::new();
         let body = crate::body::stream(futures_util::stream::pending());
-        let tracked = Tracked::new(body, Activity::new().begin(None), Some(end.clone()));
+        let tracked = Tracked::new(body, Activity::new().begin(None), None, Some(end.clone()));
         end.cancel();
         assert_eq!(tracked.collect().await.unwrap().to_bytes(), "");
     }

@@ -210,7 +210,10 @@ impl MetricsServerSetup {
     /// The certificate or the cluster's authentication settings cannot be used; the listener fails.
     pub async fn run(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let own = OwnMetrics::new();
-        let metrics = Arc::new(Metrics::default());
+        let metrics = Arc::new(match self.scrape.resolution {
+            Resolution::Fixed(resolution) => Metrics::of_resolution(resolution),
+            Resolution::Automatic { .. } => Metrics::default(),
+        });
         metrics.register(&mut own.registry());
         let (sender, targets) = watch::channel(Targets::default());
         let stop = shutdown.child_token();
