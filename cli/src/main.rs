@@ -28,7 +28,7 @@ use tracing_subscriber::EnvFilter;
 use crate::flags::{Cli, Command, DEFAULT_LOG, DoctorCommand, LogFormat};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(flags::upstream::without_empty(std::env::args_os()));
     if let Err(error) = start_logging(&cli) {
         eprintln!("flyball: {}", sentence(&error));
         return ExitCode::from(2);

@@ -102,8 +102,8 @@ pub struct DelegationArgs {
     /// CA of proxies that state users in headers; with it nothing about proxies comes from the ConfigMap.
     #[arg(long, value_name = "FILE")]
     pub requestheader_client_ca_file: Option<PathBuf>,
-    /// Common names that such a proxy's certificate may have. Unset: any.
-    #[arg(long, value_delimiter = ',', requires = "requestheader_client_ca_file", value_name = "NAMES")]
+    /// Common names that such a proxy's certificate may have. Unset: any. Without such a CA the ConfigMap's count.
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     pub requestheader_allowed_names: Vec<String>,
     /// Headers with the user's name.
     #[arg(long, value_delimiter = ',', default_value = "x-remote-user", value_name = "HEADERS")]

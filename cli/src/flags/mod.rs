@@ -18,7 +18,7 @@ mod history;
 mod hpa;
 mod kubelets;
 mod metrics_server;
-mod upstream;
+pub mod upstream;
 
 pub use adapter::{
     AdapterArgs, AdapterCommand, BackendArgs, CheckRulesArgs, ExplainAdapterArgs, ListArgs, PrometheusVerb,

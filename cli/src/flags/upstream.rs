@@ -1,6 +1,7 @@
 //! How upstream's programs read their flags (Go's pflag): switches that take a value after `=`, durations that may be
 //! zero, and the flags of upstream's metrics-server that have no effect here.
 
+use std::ffi::OsString;
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -19,6 +20,46 @@ pub fn go_duration(text: &str) -> Result<Duration, String> {
     flyball_model::time::parse_go_duration(text)
         .or_else(|| (text == "0").then_some(Duration::ZERO))
         .ok_or_else(|| format!("{text:?} is not a duration such as 10s, 1m30s or 500ms"))
+}
+
+/// Flags of upstream's programs that are as good as not given when their value is empty, which is how templates leave them out.
+const EMPTY_IS_UNSET: [&str; 15] = [
+    "authentication-kubeconfig",
+    "authorization-kubeconfig",
+    "cert-dir",
+    "client-ca-file",
+    "kubeconfig",
+    "kubelet-certificate-authority",
+    "kubelet-client-certificate",
+    "kubelet-client-key",
+    "requestheader-allowed-names",
+    "requestheader-client-ca-file",
+    "requestheader-uid-headers",
+    "tls-cert-file",
+    "tls-cipher-suites",
+    "tls-curve-preferences",
+    "tls-private-key-file",
+];
+
+/// The arguments without those flags, where they are empty.
+pub fn without_empty(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut kept: Vec<OsString> = Vec::new();
+    for argument in arguments {
+        let flag = |argument: &OsString| {
+            let name = argument.to_str()?.strip_prefix("--")?;
+            EMPTY_IS_UNSET.contains(&name).then_some(())
+        };
+        let alone = argument.to_str().and_then(|text| text.strip_suffix('=')).map(OsString::from);
+        if alone.as_ref().and_then(flag).is_some() {
+            continue;
+        }
+        if argument.is_empty() && kept.last().and_then(flag).is_some() {
+            kept.pop();
+            continue;
+        }
+        kept.push(argument);
+    }
+    kept
 }
 
 /// What a flag without effect takes.
@@ -130,6 +171,14 @@ impl clap::FromArgMatches for Ignored {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn empty_files_are_none() {
+        let given =
+            ["flyball", "metrics-server", "--tls-cert-file=", "--client-ca-file", "", "--kubelet-port=1"];
+        let kept = without_empty(given.iter().chain(&["--peers", "", "--cert-dir=x"]).map(OsString::from));
+        assert_eq!(kept, ["flyball", "metrics-server", "--kubelet-port=1", "--peers", "", "--cert-dir=x"]);
+    }
 
     #[test]
     fn values_as_go_writes_them() {
