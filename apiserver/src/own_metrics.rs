@@ -10,9 +10,11 @@ use prometheus_client::registry::Registry;
 use crate::body::full;
 use crate::request::Response;
 
+mod called;
 mod callers;
 mod served;
 
+pub use called::ClientMetrics;
 pub use served::ServerMetrics;
 
 /// The registry behind `/metrics`. Clones share it.

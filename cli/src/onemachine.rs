@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context;
+use flyball_apiserver::own_metrics::ClientMetrics;
 use flyball_apiserver::standard::VersionInfo;
 use flyball_apiserver::{Generic, Serving, ServingTls};
 use flyball_collector::SourceChoice;
@@ -189,6 +190,7 @@ impl OneMachine {
         let history = HistorySetup::in_folder(&self.cluster.history(), &scrape)?;
         let setup = MetricsServerSetup {
             client: self.cluster.service_account_client(PartNames::METRICS_SERVER)?,
+            calls: ClientMetrics::default(),
             listener: listen(self.cluster.metrics_server_address()).await?,
             discovery: Discovery {
                 kubelet: KubeletAddress { use_node_status_port: true, ..KubeletAddress::default() },

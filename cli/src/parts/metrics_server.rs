@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use flyball_adapter::Adapter;
 use flyball_apiserver::certs::secret::KeptSecret;
-use flyball_apiserver::own_metrics::OwnMetrics;
+use flyball_apiserver::own_metrics::{ClientMetrics, OwnMetrics};
 use flyball_apiserver::standard::VersionInfo;
 use flyball_metrics_server::peers::Peers;
 use flyball_metrics_server::surroundings::{COLLECTOR_NAME, ServiceName, Surroundings};
@@ -74,8 +74,10 @@ pub(super) async fn setup(args: MetricsServerArgs) -> anyhow::Result<MetricsServ
     generic_server::serving(&args.serving, &mut config.server)?;
     generic_server::delegation(&args.delegation, &mut config.server).await?;
     generic_server::limits(&args.limits, &mut config.server);
+    let calls = ClientMetrics::default();
     Ok(MetricsServerSetup {
-        client: Client::try_from(kube)?,
+        client: calls.client(kube)?,
+        calls,
         listener: generic_server::listen(&args.serving)?,
         discovery: Discovery { node_selector, kubelet: kubelet_address(&args.kubelets) },
         scrape,
@@ -188,6 +190,8 @@ fn token_of(kube: &kube::Config) -> Token {
 pub struct MetricsServerSetup {
     /// Client of the API server.
     pub client: Client,
+    /// Where its calls are counted.
+    pub calls: ClientMetrics,
     /// Where to serve.
     pub listener: TcpListener,
     /// How nodes are found.
@@ -215,6 +219,7 @@ impl MetricsServerSetup {
             Resolution::Automatic { .. } => Metrics::default(),
         });
         metrics.register(&mut own.registry());
+        self.calls.register(&own);
         let (sender, targets) = watch::channel(Targets::default());
         let stop = shutdown.child_token();
         let tasks = TaskTracker::new();
