@@ -185,6 +185,16 @@ pub fn negotiate(headers: &HeaderMap, query: &Query, offer: Offer) -> Result<Acc
     Err(if known { unknown_view(offer) } else { unknown_type(offer) })
 }
 
+/// Whether the client takes one of the offered types, whatever view of it it asks for: all that upstream's router looks at.
+///
+/// # Errors
+/// 406 when it takes none.
+pub(crate) fn check_type(headers: &HeaderMap, offer: Offer) -> Result<(), Status> {
+    let text = accept_text(headers);
+    let taken = text.is_empty() || parse_accept(&text).iter().any(|clause| clause.encoding(offer).is_some());
+    if taken { Ok(()) } else { Err(unknown_type(offer)) }
+}
+
 /// Whether a clause of `Accept` names exactly this media type.
 pub fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
     parse_accept(&accept_text(headers)).iter().any(|clause| clause.media_type == media_type)

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::body::full;
 use crate::discovery::Discovery;
 use crate::live::Live;
-use crate::negotiation::Offer;
+use crate::negotiation::{Offer, check_type};
 use crate::openapi::OpenApi;
 use crate::own_metrics::OwnMetrics;
 use crate::probes::Probes;
@@ -128,8 +128,8 @@ impl Standard {
 
     fn version(&self, request: &Request) -> Response {
         let respond = request.respond();
-        match (request.method(), respond.negotiate(Offer::JSON_ONLY)) {
-            (&Method::GET, Ok(_)) => raw_json(StatusCode::OK, &self.version),
+        match (request.method(), check_type(&request.parts.headers, Offer::JSON_ONLY)) {
+            (&Method::GET, Ok(())) => raw_json(StatusCode::OK, &self.version),
             (&Method::GET, Err(refusal)) => respond.status(&refusal),
             _ => respond.status(&Status::method_not_allowed()),
         }

@@ -121,3 +121,18 @@ fn gzip_is_a_plain_token() {
         assert_eq!(accepts_gzip(&headers), expected, "{encodings}");
     }
 }
+
+#[test]
+fn a_router_looks_at_types_alone() {
+    for (accept, taken) in [
+        ("", true),
+        (TABLE, true),
+        ("text/html, */*;q=0.1", true),
+        ("application/*", false),
+        (PROTOBUF, false),
+    ] {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, accept.parse().unwrap());
+        assert_eq!(check_type(&headers, Offer::JSON_ONLY).is_ok(), taken, "{accept}");
+    }
+}
