@@ -49,6 +49,10 @@ pub fn objects() -> Vec<Question> {
         "application/cbor".to_owned(),
         "application/json;as=Other;v=v1;g=meta.k8s.io".to_owned(),
         "application/json;stream=other".to_owned(),
+        "application/json;q=0".to_owned(),
+        "text/html, */*;q=0".to_owned(),
+        "*".to_owned(),
+        view(PROTOBUF, "PartialObjectMetadataList", "v1beta1"),
     ];
     let mut all: Vec<Question> = paths.iter().map(|path| at(path).timed()).collect();
     for path in [
@@ -83,6 +87,10 @@ pub fn objects() -> Vec<Question> {
         "pods?labelSelector=",
         "pods?labelSelector=app%3D",
         "pods?labelSelector=app%20in%20()",
+        "nodes?fieldSelector=%3D",
+        "nodes?limit=0",
+        "nodes?limit=-1",
+        "nodes?resourceVersion=1&resourceVersionMatch=NotOlderThan",
         "pods?labelSelector=a%3Db&labelSelector=app%3Dweb",
         "pods?fieldSelector=metadata.name%3Dweb-0",
         "pods?fieldSelector=metadata.name!%3Dweb-0,metadata.namespace%3D%3Dshop",
@@ -135,9 +143,21 @@ pub fn refusals() -> Vec<Question> {
         "pods?sendInitialEvents=true",
         "pods?watch=maybe&sendInitialEvents=true",
         "nodes/sim-0?export=true",
+        "nodes?limit=",
+        "nodes?timeoutSeconds",
+        "nodes?timeoutSeconds=99999999999999999999",
+        "nodes?resourceVersionMatch=x",
+        "nodes?resourceVersion=0&resourceVersionMatch=Exact",
+        "nodes?resourceVersion=1&resourceVersionMatch=Exact&continue=x",
+        "nodes?sendInitialEvents=",
+        "nodes?watch=true&sendInitialEvents=true",
+        "nodes?watch=true&resourceVersionMatch=x",
+        "nodes?watch=true&continue=x",
+        "nodes?fieldSelector=%3Dx",
     ];
     let mut all: Vec<Question> = paths.iter().map(|path| at(path)).collect();
     let elsewhere = [
+        "/apis/metrics.k8s.io/v2",
         "/apis/metrics.k8s.io/v2/nodes",
         "/apis/metrics.k8s.io/v1alpha1/pods",
         "/apis/other.k8s.io/v1/x",
@@ -221,6 +241,33 @@ pub fn large() -> Vec<Question> {
         list().header("Accept-Encoding: gzip;q=1"),
         list().header("Accept-Encoding: gzip").accept("application/yaml"),
     ]
+}
+
+/// Documents of discovery, which differ in what they list: only their forms can be compared.
+pub fn discovery() -> Vec<Question> {
+    let aggregated = |base: &str| format!("{base};g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList");
+    let accepts = [
+        "*/*".to_owned(),
+        "application/*".to_owned(),
+        "application/json".to_owned(),
+        "application/yaml".to_owned(),
+        PROTOBUF.to_owned(),
+        format!("{PROTOBUF},application/json"),
+        "text/html".to_owned(),
+        TABLE.to_owned(),
+        aggregated("application/json"),
+        aggregated("application/yaml"),
+        aggregated(PROTOBUF),
+        aggregated("application/json").replace("v=v2", "v=v2beta1"),
+        format!("{};profile=nopeer,application/json", aggregated("application/json")),
+    ];
+    let paths = ["/apis", "/apis/metrics.k8s.io", BASE, "/version", "/api"];
+    let by_accept =
+        paths.iter().flat_map(|path| accepts.iter().map(|accept| Question::get(path).accept(accept)));
+    let by_method = ["HEAD", "POST", "DELETE"]
+        .into_iter()
+        .flat_map(|method| paths[..4].iter().map(move |path| Question { method, ..Question::get(path) }));
+    by_accept.chain(by_method).collect()
 }
 
 /// Probes.

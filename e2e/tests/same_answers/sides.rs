@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::api::{Api, World};
 use super::ask::{Answer, Question, ask};
+use super::odd;
 
 const NODES: usize = 2;
 /// Enough for a list above the size from which answers are compressed.
@@ -39,7 +40,7 @@ pub struct People {
 }
 
 impl People {
-    fn make(folder: &Path) -> (People, Value) {
+    pub fn make(folder: &Path) -> (People, Value) {
         let clients = CertificateAuthority::new("clients").expect("an authority");
         let (proxies, others) = (
             CertificateAuthority::new("proxies").expect("an authority"),
@@ -155,15 +156,7 @@ pub struct Sides {
 impl Sides {
     /// `None`, said aloud, where something is missing.
     pub fn start() -> Option<Sides> {
-        let Some(upstream) = upstream_metrics_server() else {
-            skipped("upstream's metrics-server is not built: `cargo xtask e2e` builds it with Go");
-            return None;
-        };
-        if !has_program("curl") {
-            skipped("no curl in PATH");
-            return None;
-        }
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        let upstream = upstream()?;
         let folder = tempfile::Builder::new().prefix("flyball-same-").tempdir().expect("a folder");
         let (people, authentication) = People::make(folder.path());
         let simulation = simulation();
@@ -201,6 +194,57 @@ impl Sides {
         }
         run(command, "", SHORT)
     }
+}
+
+/// Both programs over odd kubelets.
+pub struct OddSides {
+    pub ours: Side,
+    pub theirs: Side,
+    stop: CancellationToken,
+    _runtime: Runtime,
+    _folder: TempDir,
+}
+
+impl OddSides {
+    /// `None`, said aloud, where something is missing.
+    pub fn start() -> Option<OddSides> {
+        let upstream = upstream()?;
+        let folder = tempfile::Builder::new().prefix("flyball-odd-").tempdir().expect("a folder");
+        let (people, authentication) = People::make(folder.path());
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let (authority, stop) = (folder.path().join("kubelets.crt"), CancellationToken::new());
+        let world = Arc::new(runtime.block_on(odd::start(&authority, authentication, &stop)));
+        let start = |name: &str, program: &Path, first: &[&str]| {
+            let api = runtime.block_on(Api::start(world.clone(), &people, stop.clone()));
+            side(name, program, first, &people, folder.path(), &authority, &api, &runtime)
+        };
+        let theirs = start("theirs", &upstream, &[]);
+        let ours = start("ours", flyball_binary(), &["metrics-server"]);
+        theirs.wait_until_ready();
+        ours.wait_until_ready();
+        Some(OddSides { ours, theirs, stop, _runtime: runtime, _folder: folder })
+    }
+}
+
+impl Drop for OddSides {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Upstream's program, where everything is there that these tests need.
+fn upstream() -> Option<PathBuf> {
+    let Some(upstream) = upstream_metrics_server() else {
+        skipped("upstream's metrics-server is not built: `cargo xtask e2e` builds it with Go");
+        return None;
+    };
+    if !has_program("curl") {
+        skipped("no curl in PATH");
+        return None;
+    }
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Some(upstream)
 }
 
 #[allow(clippy::too_many_arguments, reason = "the parts of one stage")]
