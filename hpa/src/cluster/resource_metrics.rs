@@ -88,7 +88,7 @@ impl ResourceMetrics {
             pieces.feed(bytes, |piece| {
                 match piece {
                     Piece::Metadata(text) => meta = serde_json::from_slice(text)?,
-                    Piece::Item(text) => take(&serde_json::from_slice(text)?),
+                    Piece::Item(text) => take(&WirePod::read(text)?),
                 }
                 Ok(())
             })

@@ -1,6 +1,6 @@
 //! A watch of metrics: one event a line.
 
-use super::{Unreadable, WirePod};
+use super::{Unreadable, WirePod, quick};
 use serde::Deserialize;
 
 /// One event may take this many bytes.
@@ -46,7 +46,13 @@ impl Event<'_> {
     ///
     /// It is no event of pods.
     pub(crate) fn read(line: &[u8]) -> Result<Event<'_>, Unreadable> {
-        let Line { kind, object } = serde_json::from_slice(line)?;
+        let (kind, object) = match quick::event(line) {
+            Some(read) => read,
+            None => {
+                let Line { kind, object } = serde_json::from_slice(line)?;
+                (kind, object)
+            }
+        };
         match kind {
             "ADDED" | "MODIFIED" => Ok(Event::Set(object)),
             "DELETED" => Ok(Event::Gone(object)),

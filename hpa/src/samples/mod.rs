@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! bytes of a list ─▶ pieces ─┐
-//! lines of a watch ──────────┴▶ wire (borrowed) ─▶ table: samples by selector
+//! lines of a watch ──────────┴▶ quick, else wire (borrowed) ─▶ table: samples by selector
 //! ```
 //!
 //! Promises: an answer is read while it arrives, object by object, and never held whole; a sample that comes again with
@@ -10,6 +10,7 @@
 
 mod event;
 mod pieces;
+mod quick;
 mod table;
 mod wire;
 

@@ -12,33 +12,33 @@ use std::marker::PhantomData;
 #[serde(default)]
 pub(crate) struct WirePod<'a> {
     #[serde(borrow)]
-    metadata: Metadata<'a>,
+    pub(super) metadata: Metadata<'a>,
     #[serde(borrow)]
-    timestamp: Option<Text<'a>>,
+    pub(super) timestamp: Option<Text<'a>>,
     #[serde(borrow)]
-    window: Option<Text<'a>>,
+    pub(super) window: Option<Text<'a>>,
     #[serde(borrow)]
     pub(super) containers: Vec<Container<'a>>,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default)]
-struct Metadata<'a> {
+pub(super) struct Metadata<'a> {
     #[serde(borrow)]
-    name: Text<'a>,
+    pub(super) name: Text<'a>,
     #[serde(borrow)]
-    namespace: Text<'a>,
+    pub(super) namespace: Text<'a>,
     #[serde(borrow)]
-    labels: Option<Pairs<Text<'a>, Text<'a>>>,
+    pub(super) labels: Option<Pairs<Text<'a>, Text<'a>>>,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default)]
 pub(super) struct Container<'a> {
     #[serde(borrow)]
-    name: Text<'a>,
+    pub(super) name: Text<'a>,
     #[serde(borrow)]
-    usage: Pairs<Text<'a>, Quantity>,
+    pub(super) usage: Pairs<Text<'a>, Quantity>,
 }
 
 impl Container<'_> {
@@ -49,6 +49,17 @@ impl Container<'_> {
     /// Resource and milli-units.
     pub(super) fn usage(&self) -> impl ExactSizeIterator<Item = (&str, i64)> {
         self.usage.0.iter().map(|(name, quantity)| (&*name.0, quantity.milli_value()))
+    }
+}
+
+impl<'a> WirePod<'a> {
+    /// Reads an object.
+    ///
+    /// # Errors
+    ///
+    /// It is none of a pod.
+    pub(crate) fn read(text: &'a [u8]) -> Result<Self, serde_json::Error> {
+        super::quick::object(text).map_or_else(|| serde_json::from_slice(text), Ok)
     }
 }
 
@@ -95,11 +106,11 @@ impl Hash for LabelsOf<'_> {
 
 /// A string, borrowed where it holds no escapes.
 #[derive(Debug, Default, serde::Deserialize)]
-pub(super) struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 /// An object's members in their order; `null` has none.
 #[derive(Debug)]
-struct Pairs<K, V>(Vec<(K, V)>);
+pub(super) struct Pairs<K, V>(pub(super) Vec<(K, V)>);
 
 impl<K, V> Default for Pairs<K, V> {
     fn default() -> Self {
