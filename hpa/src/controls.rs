@@ -8,7 +8,8 @@
 //! | `hpa.flyball.io/sync-period` | `1s` to `1h` | evaluates once in that time instead of whenever samples arrive |
 //!
 //! A value that cannot be read holds the target where it is: whoever wrote it wanted something else than free scaling. The
-//! exceptions are the period and the switches of [`crate::switches`], where the default takes its place.
+//! exceptions are the period and the switches of [`crate::switches`], where the default takes its place. A name of ours that is
+//! not known is told, and does nothing else.
 
 use crate::decide::{Decision, Reason};
 use crate::switches;
@@ -105,6 +106,7 @@ impl Controls {
                 None => faults.push(fault(SYNC_PERIOD, &format!("{value:?} is not a time from 1s to 1h"))),
             }
         }
+        faults.extend(unknown(annotations));
         // Of the named departures from upstream the flag's value applies.
         faults.extend(switches::read(annotations).1.iter().map(ToString::to_string));
         controls.faults = faults;
@@ -151,6 +153,16 @@ impl Controls {
         };
         Some(told)
     }
+}
+
+/// Annotations of ours that nobody reads: misspelt, most likely.
+fn unknown(annotations: &BTreeMap<String, String>) -> impl Iterator<Item = String> {
+    let ours = annotations.keys().filter(|name| name.starts_with(switches::PREFIX));
+    let is_known = |name: &str| {
+        [PAUSE, PIN, DIRECTION, SYNC_PERIOD].contains(&name)
+            || name.strip_prefix(switches::PREFIX).is_some_and(|name| switches::NAMES.contains(&name))
+    };
+    ours.filter(move |name| !is_known(name)).map(|name| fault(name, "no annotation of this name is known"))
 }
 
 fn fault(annotation: &str, problem: &str) -> String {
@@ -235,5 +247,9 @@ mod tests {
             assert_eq!(controls(&[(SYNC_PERIOD, text)]).period_ms, expected, "{text}");
         }
         assert_eq!(controls(&[]).condition(), None);
+        let misspelt = controls(&[("hpa.flyball.io/puase", "true"), ("hpa.flyball.io/owned-pods", "true")]);
+        assert_eq!((misspelt.hold, misspelt.faults.len()), (Hold::Free, 1));
+        assert!(misspelt.faults[0].contains("hpa.flyball.io/puase"), "{:?}", misspelt.faults);
+        assert_eq!(controls(&[("other.io/pause", "maybe")]).condition(), None);
     }
 }

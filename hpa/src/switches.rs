@@ -7,18 +7,20 @@
 //! | `hpa.flyball.io/exact-ceiling` | `true` or `false` |
 //! | `hpa.flyball.io/max-sample-age` | a time such as `45s`, or `0` for no limit |
 //! | `hpa.flyball.io/fallback-replicas` | a count of at least 1, or `0` for no fallback |
-//! | `hpa.flyball.io/fallback-after` | a time such as `3m`, which is the default |
+//! | `hpa.flyball.io/fallback-after` | a time such as `3m` |
 //!
 //! Each goes before the flag of the same name. A value that cannot be read leaves the flag's, and is told. Pure.
 
-use crate::decide::{Fallback, Overrides};
+use crate::decide::Overrides;
+use flyball_model::time::parse_go_duration;
 use std::collections::BTreeMap;
 use std::fmt;
 
 /// Start of the annotations' names.
 pub const PREFIX: &str = "hpa.flyball.io/";
-/// How long metrics are missing before a fallback applies, where nothing else is said.
-pub const FALLBACK_AFTER_MS: i64 = 180_000;
+/// The names after it.
+pub const NAMES: [&str; 6] =
+    ["owned-pods", "surge-aware", "exact-ceiling", "max-sample-age", "fallback-replicas", "fallback-after"];
 
 /// An annotation that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,14 +40,15 @@ impl fmt::Display for Fault {
 /// Reads all of them.
 pub fn read(annotations: &BTreeMap<String, String>) -> (Overrides, Vec<Fault>) {
     let mut reader = Reader { annotations, faults: Vec::new() };
-    let after_ms = reader.value("fallback-after", duration_ms).unwrap_or(FALLBACK_AFTER_MS);
-    let fallback = reader.value("fallback-replicas", count);
     let overrides = Overrides {
         owned_pods: reader.value("owned-pods", boolean),
         surge_aware: reader.value("surge-aware", boolean),
         exact_ceiling: reader.value("exact-ceiling", boolean),
         max_sample_age_ms: reader.value("max-sample-age", duration_ms).map(|ms| (ms > 0).then_some(ms)),
-        fallback: fallback.map(|replicas| (replicas > 0).then_some(Fallback { replicas, after_ms })),
+        fallback_replicas: reader
+            .value("fallback-replicas", count)
+            .map(|replicas| (replicas > 0).then_some(replicas)),
+        fallback_after_ms: reader.value("fallback-after", duration_ms),
     };
     (overrides, reader.faults)
 }
@@ -58,7 +61,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn value<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, &'static str>) -> Option<T> {
         let annotation = format!("{PREFIX}{name}");
-        let text = self.annotations.get(&annotation)?;
+        let text = self.annotations.get(&annotation)?.trim();
         match parse(text) {
             Ok(value) => Some(value),
             Err(expected) => {
@@ -77,27 +80,10 @@ fn count(text: &str) -> Result<i32, &'static str> {
     text.parse().ok().filter(|count| *count >= 0).ok_or("a count from 0 to 2147483647")
 }
 
-/// Go's form of times, without fractions: `90s`, `1m30s`, `500ms`, `0`.
 fn duration_ms(text: &str) -> Result<i64, &'static str> {
-    let expected = "a time such as 45s or 1m30s";
-    if text == "0" {
-        return Ok(0);
-    }
-    let (mut rest, mut total_ms) = (text, 0_i64);
-    while !rest.is_empty() {
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let amount: i64 = rest[..digits].parse().map_err(|_| expected)?;
-        rest = &rest[digits..];
-        let (unit, unit_ms) = UNITS.into_iter().find(|(unit, _)| rest.starts_with(unit)).ok_or(expected)?;
-        rest = &rest[unit.len()..];
-        let part_ms = amount.checked_mul(unit_ms).ok_or(expected)?;
-        total_ms = total_ms.checked_add(part_ms).ok_or(expected)?;
-    }
-    if text.is_empty() { Err(expected) } else { Ok(total_ms) }
+    let duration = parse_go_duration(text).and_then(|duration| i64::try_from(duration.as_millis()).ok());
+    duration.ok_or("a time such as 45s or 1m30s")
 }
-
-/// Longer names first where one starts another.
-const UNITS: [(&str, i64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
 
 #[cfg(test)]
 mod tests {
@@ -117,12 +103,11 @@ mod tests {
             ("owned-pods", "true"),
             ("surge-aware", "false"),
             ("exact-ceiling", "true"),
-            ("max-sample-age", "1m30s"),
+            ("max-sample-age", " 1.5m"),
             ("fallback-replicas", "5"),
             ("fallback-after", "10m"),
         ]);
         assert!(faults.is_empty(), "{faults:?}");
-        let fallback = Fallback { replicas: 5, after_ms: 600_000 };
         assert_eq!(
             all,
             Overrides {
@@ -130,7 +115,8 @@ mod tests {
                 surge_aware: Some(false),
                 exact_ceiling: Some(true),
                 max_sample_age_ms: Some(Some(90_000)),
-                fallback: Some(Some(fallback)),
+                fallback_replicas: Some(Some(5)),
+                fallback_after_ms: Some(600_000),
             }
         );
     }
@@ -138,9 +124,7 @@ mod tests {
     #[test]
     fn zero_switches_a_flag_off() {
         let (off, _) = of(&[("max-sample-age", "0"), ("fallback-replicas", "0")]);
-        assert_eq!((off.max_sample_age_ms, off.fallback), (Some(None), Some(None)));
-        let (default, _) = of(&[("fallback-replicas", "2")]);
-        assert_eq!(default.fallback, Some(Some(Fallback { replicas: 2, after_ms: FALLBACK_AFTER_MS })));
+        assert_eq!((off.max_sample_age_ms, off.fallback_replicas), (Some(None), Some(None)));
     }
 
     #[test]
@@ -151,9 +135,9 @@ mod tests {
         assert_eq!(
             faults,
             [
-                "metadata.annotations[hpa.flyball.io/fallback-replicas]: \"-1\" is not a count from 0 to 2147483647",
                 "metadata.annotations[hpa.flyball.io/owned-pods]: \"yes\" is not true or false",
                 "metadata.annotations[hpa.flyball.io/max-sample-age]: \"5\" is not a time such as 45s or 1m30s",
+                "metadata.annotations[hpa.flyball.io/fallback-replicas]: \"-1\" is not a count from 0 to 2147483647",
             ]
         );
         for text in ["", "s", "1x", "99999999999999999999s", "9223372036854775807h"] {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::upstream::go_duration;
 use super::{ClusterArgs, TlsArgs, parse_duration};
 
 /// Flags of `hpa`; kube-controller-manager's names and meanings where it has them.
@@ -39,7 +40,7 @@ pub struct HpaArgs {
     #[command(flatten)]
     pub election: LeaderElectionArgs,
     /// HPAs evaluated at once.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000), value_name = "N")]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..), value_name = "N")]
     pub concurrent_horizontal_pod_autoscaler_syncs: u16,
     /// Longest time between two evaluations of an HPA.
     #[arg(long, default_value = "15s", value_parser = parse_duration, value_name = "DURATION")]
@@ -48,13 +49,13 @@ pub struct HpaArgs {
     #[arg(long, default_value_t = 0.1, value_name = "SHARE")]
     pub horizontal_pod_autoscaler_tolerance: f64,
     /// Time after a pod's start in which its CPU samples count only while it is Ready.
-    #[arg(long, default_value = "5m", value_parser = parse_duration, value_name = "DURATION")]
+    #[arg(long, default_value = "5m", value_parser = go_duration, value_name = "DURATION")]
     pub horizontal_pod_autoscaler_cpu_initialization_period: Duration,
     /// Time after a pod's start in which a change to not Ready counts as its first start.
-    #[arg(long, default_value = "30s", value_parser = parse_duration, value_name = "DURATION")]
+    #[arg(long, default_value = "30s", value_parser = go_duration, value_name = "DURATION")]
     pub horizontal_pod_autoscaler_initial_readiness_delay: Duration,
     /// Time over which the highest recommendation holds back scaling down.
-    #[arg(long, default_value = "5m", value_parser = parse_duration, value_name = "DURATION")]
+    #[arg(long, default_value = "5m", value_parser = go_duration, value_name = "DURATION")]
     pub horizontal_pod_autoscaler_downscale_stabilization: Duration,
     /// Departures from upstream's decisions.
     #[command(flatten)]
@@ -75,14 +76,14 @@ pub struct SwitchArgs {
     /// Round in integers, so that no float asks for a replica too many.
     #[arg(long)]
     pub exact_ceiling: bool,
-    /// Treat samples older than this as missing.
-    #[arg(long, value_parser = parse_duration, value_name = "DURATION")]
+    /// Treat samples older than this as missing; 0 for no limit.
+    #[arg(long, value_parser = go_duration, value_name = "DURATION")]
     pub max_sample_age: Option<Duration>,
     /// Scale up to so many replicas when metrics have been missing for `--fallback-after`.
     #[arg(long, value_parser = clap::value_parser!(i32).range(1..), value_name = "N")]
     pub fallback_replicas: Option<i32>,
     /// How long metrics are missing before `--fallback-replicas` applies.
-    #[arg(long, default_value = "3m", value_parser = parse_duration, value_name = "DURATION")]
+    #[arg(long, default_value = "3m", value_parser = go_duration, value_name = "DURATION")]
     pub fallback_after: Duration,
 }
 
@@ -102,6 +103,9 @@ pub struct LeaderElectionArgs {
     /// Pause between attempts to take or renew the Lease.
     #[arg(long, default_value = "2s", value_parser = parse_duration, value_name = "DURATION")]
     pub leader_elect_retry_period: Duration,
+    /// What is locked; there are only Leases.
+    #[arg(long, value_enum, default_value_t = ResourceLock::Leases, value_name = "KIND")]
+    pub leader_elect_resource_lock: ResourceLock,
     /// Name of the Lease.
     #[arg(long, default_value = "flyball-hpa", value_name = "NAME")]
     pub leader_elect_resource_name: String,
@@ -111,6 +115,13 @@ pub struct LeaderElectionArgs {
     /// Name of this pod, the first half of the identity in the Lease; without it the host's name.
     #[arg(long, env = "POD_NAME", hide = true, value_name = "NAME")]
     pub pod_name: Option<String>,
+}
+
+/// What can be locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ResourceLock {
+    /// Leases of coordination.k8s.io.
+    Leases,
 }
 
 /// What the autoscaler may do.
@@ -155,6 +166,23 @@ mod tests {
         assert!(given.owned_pods && !given.surge_aware);
         assert_eq!((given.max_sample_age, given.fallback_replicas), (Some(Duration::from_secs(45)), Some(4)));
         assert_eq!(given.fallback_after, Duration::from_secs(180));
+    }
+
+    #[test]
+    fn upstreams_flags_take_what_they_take_there() {
+        let given = parse(&[
+            "--concurrent-horizontal-pod-autoscaler-syncs=5000",
+            "--horizontal-pod-autoscaler-sync-period=30s",
+            "--horizontal-pod-autoscaler-tolerance=0",
+            "--horizontal-pod-autoscaler-cpu-initialization-period=0s",
+            "--horizontal-pod-autoscaler-initial-readiness-delay=0",
+            "--horizontal-pod-autoscaler-downscale-stabilization=0s",
+            "--leader-elect-resource-lock=leases",
+        ]);
+        assert_eq!(given.concurrent_horizontal_pod_autoscaler_syncs, 5_000);
+        assert_eq!(given.horizontal_pod_autoscaler_cpu_initialization_period, Duration::ZERO);
+        assert_eq!(given.horizontal_pod_autoscaler_initial_readiness_delay, Duration::ZERO);
+        assert_eq!(given.horizontal_pod_autoscaler_downscale_stabilization, Duration::ZERO);
     }
 
     #[test]

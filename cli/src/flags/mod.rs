@@ -33,7 +33,7 @@ pub use history::{
     CheckArgs, HistoryArgs, OnFull, QueryArgs, QueryOutput, ServerArgs, SnapshotArgs, TsdbArgs, TsdbCommand,
     write_span,
 };
-pub use hpa::{Compat, HpaArgs, LeaderElectionArgs, Mode, SwitchArgs};
+pub use hpa::{Compat, HpaArgs, LeaderElectionArgs, Mode, ResourceLock, SwitchArgs};
 pub use kubelets::KubeletArgs;
 pub use metrics_server::MetricsServerArgs;
 

@@ -12,7 +12,7 @@ use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
 use super::{certificate, listen, milliseconds};
-use crate::flags::{Compat, HpaArgs, LeaderElectionArgs, Mode, SwitchArgs, TlsArgs};
+use crate::flags::{Compat, HpaArgs, LeaderElectionArgs, Mode, ResourceLock, SwitchArgs, TlsArgs};
 use crate::query;
 
 /// Runs the autoscaler.
@@ -28,6 +28,7 @@ pub async fn hpa(args: HpaArgs, shutdown: CancellationToken) -> anyhow::Result<(
         initial_readiness_delay_ms: milliseconds(args.horizontal_pod_autoscaler_initial_readiness_delay),
         downscale_stabilization_ms: milliseconds(args.horizontal_pod_autoscaler_downscale_stabilization),
         switches: switches(&args.switches),
+        fallback_after_ms: milliseconds(args.switches.fallback_after),
         ..flyball_hpa::decide::Settings::default()
     };
     let config = flyball_hpa::Config {
@@ -68,6 +69,7 @@ fn switches(args: &SwitchArgs) -> flyball_hpa::decide::Switches {
 /// The settings of the election. The identity is the host's name, which in a pod is the pod's, and something unique, as
 /// kube-controller-manager's is.
 fn election(args: &LeaderElectionArgs) -> flyball_hpa::Election {
+    let ResourceLock::Leases = args.leader_elect_resource_lock;
     let host = args
         .pod_name
         .clone()

@@ -188,9 +188,3 @@ pub fn change_within(events: &[ScaleEvent], period_seconds: i32, now_ms: i64) ->
     let cutoff_ms = now_ms - i64::from(period_seconds) * 1000;
     events.iter().filter(|e| e.at_ms > cutoff_ms).fold(0, |sum, e| sum.wrapping_add(e.change))
 }
-
-/// Time of the oldest change strictly newer than one period ago.
-pub fn oldest_within(events: &[ScaleEvent], period_seconds: i32, now_ms: i64) -> Option<i64> {
-    let cutoff_ms = now_ms - i64::from(period_seconds) * 1000;
-    events.iter().map(|e| e.at_ms).filter(|at_ms| *at_ms > cutoff_ms).min()
-}

@@ -5,7 +5,7 @@
 
 use super::decision::{Limit, Stabilization};
 use super::go;
-use super::history::{History, Recommendation, Record, change_within, oldest_within};
+use super::history::{History, Recommendation, Record, change_within};
 use super::rules::{Behavior, Direction, Policy, PolicyKind, Select, Settings};
 use super::trace::{LimitTrace, PolicyTrace, StabilizeTrace, Trace};
 use serde::{Deserialize, Serialize};
@@ -262,15 +262,35 @@ pub fn policy_traces(
 ) -> Vec<PolicyTrace> {
     let each = |policy: &Policy| {
         let Policy { kind, value, period_seconds } = *policy;
-        let period_start = period_start(current, history, period_seconds, now_ms);
-        let allows = allowed(up, exact, period_start, kind, value);
+        let start = period_start(current, history, period_seconds, now_ms);
+        let allows = allowed(up, exact, start, kind, value);
         let left = if up { allows.saturating_sub(current) } else { current.saturating_sub(allows) };
-        let events = if up { &history.scale_ups } else { &history.scale_downs };
-        let oldest = oldest_within(events, period_seconds, now_ms);
-        let frees_at_ms = oldest.map(|at_ms| at_ms + i64::from(period_seconds) * 1000);
-        PolicyTrace { kind, value, period_seconds, period_start, allows, left: left.max(0), frees_at_ms }
+        let frees = |at_ms: &i64| {
+            let start = period_start(current, history, period_seconds, *at_ms);
+            let then = allowed(up, exact, start, kind, value);
+            if up { then > allows } else { then < allows }
+        };
+        let frees_at_ms = leaving(history, period_seconds, now_ms).into_iter().find(frees);
+        PolicyTrace {
+            kind,
+            value,
+            period_seconds,
+            period_start: start,
+            allows,
+            left: left.max(0),
+            frees_at_ms,
+        }
     };
     rules.policies.iter().map(each).collect()
+}
+
+/// When each event that is in a period now leaves it, the first one first.
+fn leaving(history: &History, period_seconds: i32, now_ms: i64) -> Vec<i64> {
+    let events = history.scale_ups.iter().chain(&history.scale_downs);
+    let mut times: Vec<i64> = events.map(|event| event.at_ms + i64::from(period_seconds) * 1000).collect();
+    times.retain(|at_ms| *at_ms > now_ms);
+    times.sort_unstable();
+    times
 }
 
 /// Replicas at the start of a period by this controller's own events; a person's scaling is not among them.

@@ -28,6 +28,8 @@ pub struct Settings {
     pub growth_period_ms: Option<i64>,
     /// Departures from upstream for every HPA whose annotations do not say otherwise.
     pub switches: Switches,
+    /// How long metrics are missing before a fallback applies, unless an HPA's annotations say otherwise.
+    pub fallback_after_ms: i64,
 }
 
 impl Default for Settings {
@@ -41,6 +43,7 @@ impl Default for Settings {
             configurable_tolerance: true,
             growth_period_ms: Some(15_000),
             switches: Switches::default(),
+            fallback_after_ms: 180_000,
         }
     }
 }
@@ -69,7 +72,7 @@ pub struct Rules {
 impl Rules {
     /// The departures from upstream that apply.
     pub fn switches(&self, settings: &Settings) -> Switches {
-        settings.switches.with(self.overrides)
+        settings.switches.with(self.overrides, settings.fallback_after_ms)
     }
 
     /// Whether any metric is of type Object or External: only such HPAs may leave zero by themselves.

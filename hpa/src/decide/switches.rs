@@ -42,19 +42,23 @@ pub struct Overrides {
     pub exact_ceiling: Option<bool>,
     /// [`Switches::max_sample_age_ms`]; `Some(None)` switches it off.
     pub max_sample_age_ms: Option<Option<i64>>,
-    /// [`Switches::fallback`]; `Some(None)` switches it off.
-    pub fallback: Option<Option<Fallback>>,
+    /// [`Fallback::replicas`]; `Some(None)` switches the fallback off.
+    pub fallback_replicas: Option<Option<i32>>,
+    /// [`Fallback::after_ms`].
+    pub fallback_after_ms: Option<i64>,
 }
 
 impl Switches {
-    /// The flags' values with one HPA's own over them.
-    pub fn with(self, own: Overrides) -> Self {
+    /// The flags' values with one HPA's own over them. `after_ms`: that of a fallback where the HPA does not say.
+    pub fn with(self, own: Overrides, after_ms: i64) -> Self {
+        let replicas = own.fallback_replicas.unwrap_or(self.fallback.map(|fallback| fallback.replicas));
+        let after_ms = own.fallback_after_ms.unwrap_or(after_ms);
         Switches {
             owned_pods: own.owned_pods.unwrap_or(self.owned_pods),
             surge_aware: own.surge_aware.unwrap_or(self.surge_aware),
             exact_ceiling: own.exact_ceiling.unwrap_or(self.exact_ceiling),
             max_sample_age_ms: own.max_sample_age_ms.unwrap_or(self.max_sample_age_ms),
-            fallback: own.fallback.unwrap_or(self.fallback),
+            fallback: replicas.map(|replicas| Fallback { replicas, after_ms }),
         }
     }
 

@@ -190,7 +190,7 @@ pub struct PolicyTrace {
     pub allows: i32,
     /// How far the count may still move in this direction under this policy alone.
     pub left: i32,
-    /// When the oldest event that uses its budget leaves the period, unix milliseconds; `None` if none does.
+    /// When it allows more than now, by events that leave its period, unix milliseconds; `None` if it never does.
     pub frees_at_ms: Option<i64>,
 }
 

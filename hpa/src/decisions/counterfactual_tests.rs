@@ -4,6 +4,7 @@ use crate::decide::{
     Behavior, Input, Phase, Pod, PodSample, PodSamples, Policy, PolicyKind, Ready, Recommendation, Rules,
     Scale, ScaleEvent, Settings, Tristate,
 };
+use proptest::prelude::*;
 use serde_json::json;
 
 const NOW: i64 = 1_700_000_000_000;
@@ -143,6 +144,36 @@ fn a_policy_frees_budget_when_its_oldest_change_leaves() {
     assert_eq!((found.policies[1].up, found.policies[1].policy.frees_at_ms), (false, None));
 }
 
+/// Going down from 2 to 1 leaves room for nothing more, and leaving the period changes nothing about that.
+#[test]
+fn a_policy_that_frees_nothing_says_so() {
+    let direction = |kind, value| Direction {
+        window_seconds: Some(0),
+        select: Select::Max,
+        policies: vec![Policy { kind, value, period_seconds: 60 }],
+        tolerance: None,
+    };
+    let behavior = Behavior {
+        scale_up: direction(PolicyKind::Pods, 4),
+        scale_down: direction(PolicyKind::Percent, 100),
+    };
+    let event =
+        |change, seconds_ago: i64| ScaleEvent { change, at_ms: NOW - seconds_ago * 1000, outdated: false };
+    let history = History {
+        scale_ups: vec![event(1, 50), event(2, 20)],
+        scale_downs: vec![event(3, 30)],
+        ..History::default()
+    };
+    let (_, found) = ask(&rules(cpu(50), Some(behavior)), 2, &[usage(2, 50)], &history);
+    let frees: Vec<_> = found.policies.iter().map(|budget| budget.policy.frees_at_ms).collect();
+    assert_eq!(found.policies[0].policy.allows, 6);
+    assert_eq!(
+        frees,
+        [Some(NOW + 10_000), None],
+        "growing by the first event; shrinking to zero is allowed now"
+    );
+}
+
 #[test]
 fn at_a_bound_nothing_goes_beyond_it() {
     let bounded = |min, max| Rules { min, max, ..rules(cpu(50), None) };
@@ -209,5 +240,79 @@ fn what_is_held_is_not_changed_by_time() {
     assert_eq!(next(Hold::DownOnly), next(Hold::Free));
     for hold in [Hold::Paused, Hold::Pinned(6), Hold::UpOnly] {
         assert_eq!(next(hold), None, "{hold:?}");
+    }
+}
+
+/// A pod: requested milli-units, and whether it is ready (0), starting (1), without a sample (2) or ended (3).
+fn any_pod() -> impl Strategy<Value = (i64, u8)> {
+    (prop::sample::select(vec![50, 100, 130, 250]), prop::sample::select(vec![0, 0, 0, 1, 2, 3]))
+}
+
+proptest! {
+    /// Every value up to twice the highest edge asks for what the edges say, whoever else is in the population.
+    #[test]
+    fn edges_are_where_every_value_says_so(
+        each in prop::collection::vec(any_pod(), 1..9),
+        current in 1..12_i32,
+        (min, max) in (1..5_i32, 5..15_i32),
+        target in prop::sample::select(vec![10, 35, 50, 77, 100]),
+        kind in 0..3_u8,
+        tolerances in prop::option::of((0..60_i64, 0..60_i64)),
+    ) {
+        let metric = match kind {
+            0 => cpu(target),
+            1 => json!([{ "type": "Resource", "resource": { "name": "cpu",
+                "target": { "type": "AverageValue", "averageValue": format!("{target}m") } } }]),
+            _ => json!([{ "type": "Pods", "pods": { "metric": { "name": "q" },
+                "target": { "type": "AverageValue", "averageValue": format!("{target}m") } } }]),
+        };
+        let direction = |percent: i64| Direction {
+            window_seconds: Some(0), select: Select::Max, policies: Vec::new(),
+            tolerance: Some(percent as f64 / 100.0),
+        };
+        let behavior = tolerances.map(|(up, down)| Behavior { scale_up: direction(up), scale_down: direction(down) });
+        let rules = Rules { min, max, ..rules(metric, behavior) };
+        let current = current.clamp(min, max);
+        let mut members = pods(each.len());
+        for (pod, (_, state)) in members.iter_mut().zip(&each) {
+            match state {
+                1 => pod.ready = Some(Ready { status: Tristate::False, transition_ms: NOW - 7_200_000 }),
+                3 => pod.phase = Phase::Failed,
+                _ => {}
+            }
+        }
+        let input = |milli| {
+            let sample = |state: u8| {
+                (state != 2).then_some(PodSample { value_milli: milli, timestamp_ms: NOW, window_ms: 15_000 })
+            };
+            Input::PerPod(PodSamples {
+                samples: each.iter().map(|(_, state)| sample(*state)).collect(),
+                foreign: Vec::new(),
+                requests: Ok(each.iter().map(|(request, _)| *request).collect()),
+            })
+        };
+        let wish = |milli| {
+            let inputs = [input(milli)];
+            let (decision, _) =
+                ask_with(&rules, current, &members, &inputs, &History::default(), &Controls::default());
+            decision.raw.map(|raw| raw.clamp(min, max).cmp(&current))
+        };
+        let (_, found) =
+            ask_with(&rules, current, &members, &[input(0)], &History::default(), &Controls::default());
+        let Some(edges) = found.metrics.first() else {
+            prop_assert!(wish(0).is_none(), "without edges there is no proposal");
+            return Ok(());
+        };
+        let within = |range: Option<[i64; 2]>, milli| range.is_some_and(|[from, to]| (from..=to).contains(&milli));
+        let highest = edges.scale_up_from_milli.max(edges.scale_down_to_milli).unwrap_or(0);
+        for milli in 0..(2 * highest + 2).min(600) {
+            let more = edges.scale_up_from_milli.is_some_and(|from| milli >= from)
+                || within(edges.also_up_milli, milli);
+            let fewer = edges.scale_down_to_milli.is_some_and(|to| milli <= to)
+                || within(edges.also_down_milli, milli);
+            let said = [more, fewer];
+            let is = wish(milli).map(|wish| [wish.is_gt(), wish.is_lt()]);
+            prop_assert_eq!(is, Some(said), "{}: {:?}", milli, edges);
+        }
     }
 }

@@ -119,7 +119,8 @@ fn any_overrides() -> impl Strategy<Value = Overrides> {
     let fallback = prop::option::of((1..80_i32, 0_i64..60_000));
     (any::<bool>(), fallback).prop_map(|(exact, fallback)| Overrides {
         exact_ceiling: Some(exact),
-        fallback: Some(fallback.map(|(replicas, after_ms)| Fallback { replicas, after_ms })),
+        fallback_replicas: Some(fallback.map(|(replicas, _)| replicas)),
+        fallback_after_ms: fallback.map(|(_, after_ms)| after_ms),
         ..Overrides::default()
     })
 }

@@ -215,10 +215,10 @@ proptest! {
         history in any_history(),
     ) {
         let (spec_replicas, status_replicas, min, max) = counts;
-        let fallback = fallback.map(|(replicas, after_ms)| Fallback { replicas, after_ms });
         let overrides = Overrides {
             exact_ceiling: Some(exact_ceiling),
-            fallback: Some(fallback),
+            fallback_replicas: Some(fallback.map(|(replicas, _)| replicas)),
+            fallback_after_ms: fallback.map(|(_, after_ms)| after_ms),
             ..Overrides::default()
         };
         let (metrics, inputs): (Vec<Metric>, Vec<_>) = metrics.into_iter().unzip();

@@ -65,7 +65,8 @@ const OFF: Overrides = Overrides {
     surge_aware: None,
     exact_ceiling: None,
     max_sample_age_ms: None,
-    fallback: None,
+    fallback_replicas: None,
+    fallback_after_ms: None,
 };
 const OWNED: Overrides = Overrides { owned_pods: Some(true), ..OFF };
 const SURGE: Overrides = Overrides { surge_aware: Some(true), ..OFF };
@@ -215,7 +216,11 @@ fn freshness() {
 #[test]
 fn fallback() {
     let after_ms = 3 * MINUTE;
-    let fallback = |replicas| Overrides { fallback: Some(Some(Fallback { replicas, after_ms })), ..OFF };
+    let fallback = |replicas| Overrides {
+        fallback_replicas: Some(Some(replicas)),
+        fallback_after_ms: Some(after_ms),
+        ..OFF
+    };
     let mut world = World::cpu(4, 50, &[], fallback(7));
     world.inputs = vec![Input::Failed("gone".into())];
     let mut counts = Vec::new();
@@ -250,7 +255,21 @@ fn an_annotation_goes_before_the_flag() {
         max_sample_age_ms: Some(None),
         ..OFF
     };
-    let effective = flags.with(own);
+    let effective = flags.with(own, 1);
     assert_eq!(effective, Switches { exact_ceiling: true, ..Switches::default() });
-    assert_eq!(flags.with(OFF), flags);
+    assert_eq!(flags.with(OFF, 1), flags);
+    // Of a fallback each of the two goes before its flag alone.
+    let of = |flag: Option<i32>, replicas, after_ms| {
+        let flags = Switches {
+            fallback: flag.map(|replicas| Fallback { replicas, after_ms: 9 }),
+            ..Switches::default()
+        };
+        let own = Overrides { fallback_replicas: replicas, fallback_after_ms: after_ms, ..OFF };
+        flags.with(own, 9).fallback.map(|fallback| (fallback.replicas, fallback.after_ms))
+    };
+    assert_eq!(of(Some(4), None, Some(5)), Some((4, 5)));
+    assert_eq!(of(Some(4), Some(Some(7)), None), Some((7, 9)));
+    assert_eq!(of(None, Some(Some(7)), None), Some((7, 9)));
+    assert_eq!(of(Some(4), Some(None), Some(5)), None);
+    assert_eq!(of(None, None, Some(5)), None);
 }
