@@ -20,14 +20,18 @@ use crate::{output, query};
 /// Longest input taken, bytes.
 const MAX_INPUT: u64 = 64 << 20;
 /// What is read of a cluster: path before and after the namespace.
-const RESOURCES: [(&str, &str); 8] = [
+const RESOURCES: [(&str, &str); 12] = [
     ("/apis/autoscaling/v2", "horizontalpodautoscalers"),
     ("/apis/autoscaling.flyball.io/v1", "horizontalpodautoscalers"),
     ("/apis/apps/v1", "deployments"),
     ("/apis/apps/v1", "statefulsets"),
     ("/apis/apps/v1", "replicasets"),
+    ("/apis/apps/v1", "daemonsets"),
+    ("/apis/batch/v1", "jobs"),
+    ("/apis/batch/v1", "cronjobs"),
     ("/api/v1", "replicationcontrollers"),
     ("/api/v1", "pods"),
+    ("/api/v1", "limitranges"),
     ("/apis/keda.sh/v1alpha1", "scaledobjects"),
 ];
 /// Kinds that a cluster may well not have.
@@ -134,6 +138,11 @@ fn take(value: Value, objects: &mut Vec<Value>) {
     }
 }
 
+/// The cluster has no such kind, so nothing of it was missed.
+fn is_not_there(error: &anyhow::Error) -> bool {
+    error.to_string().starts_with("Error from server (NotFound)")
+}
+
 async fn from_cluster(args: &LintArgs) -> anyhow::Result<Vec<Value>> {
     let config = query::config(&args.cluster).await?;
     let namespace = config.default_namespace.clone();
@@ -147,7 +156,7 @@ async fn from_cluster(args: &LintArgs) -> anyhow::Result<Vec<Value>> {
         let list = match query::get(&client, &path).await {
             Ok(list) => list,
             Err(error) if (base, resource) == RESOURCES[0] => return Err(error),
-            Err(_) if OPTIONAL_GROUPS.contains(&base) => continue,
+            Err(error) if OPTIONAL_GROUPS.contains(&base) || is_not_there(&error) => continue,
             Err(error) => {
                 eprintln!("flyball: {resource} are not looked at: {error}");
                 continue;

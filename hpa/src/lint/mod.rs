@@ -31,7 +31,7 @@ pub enum Rule {
     Invalid,
     /// A container has no request for a resource whose utilisation is the target.
     NoRequests,
-    /// `minReplicas` is 0 and growth is limited by percentages only: the target never leaves zero.
+    /// `minReplicas` is 0 and growth is limited by percentages: the target never leaves zero.
     PercentOnlyFromZero,
     /// The selector of the target catches pods of someone else.
     ForeignPods,
@@ -83,7 +83,7 @@ pub fn lint(objects: &[Value]) -> Vec<Finding> {
         rules::percent_only(autoscaler, &mut findings);
         rules::dead_band(autoscaler, &mut findings);
         let Some(workload) = scene.target(autoscaler) else { continue };
-        rules::no_requests(autoscaler, workload, &mut findings);
+        rules::no_requests(&scene, autoscaler, workload, &mut findings);
         rules::foreign_pods(&scene, autoscaler, workload, &mut findings);
         rules::replicas_in_manifest(autoscaler, workload, &mut findings);
         rules::windows(&scene, autoscaler, workload, &mut findings);

@@ -2,7 +2,7 @@
 
 use super::scene::{Autoscaler, Scene, Workload, labels};
 use super::{Finding, Rule, Severity};
-use flyball_model::autoscaling::{Gates, policy_type, v2, validate_create};
+use flyball_model::autoscaling::{Gates, policy_type, select_policy, v2, validate_create};
 use flyball_model::selector::LabelSelector;
 use flyball_model::time::parse_rfc3339_ms;
 use serde_json::Value;
@@ -36,10 +36,14 @@ fn text(value: &Value) -> &str {
 /// What the API server would refuse.
 pub(super) fn invalid(of: &Autoscaler, findings: &mut Vec<Finding>) {
     if let Some((field, error)) = &of.unreadable {
-        findings.push(found(of, Severity::Warning, Rule::Invalid, *field, error.clone()));
+        findings.push(found(of, Severity::Warning, Rule::Invalid, field, error.clone()));
+    }
+    for field in &of.unknown {
+        // kubectl has these refused unless it is told not to; else they are dropped.
+        findings.push(found(of, Severity::Warning, Rule::Invalid, field, "unknown field".into()));
     }
     let Some(hpa) = &of.hpa else { return };
-    for fault in validate_create(hpa, Gates { scale_to_zero: true }) {
+    for fault in validate_create(hpa, Gates { scale_to_zero: true, metric_selectors: true }) {
         let path = fault.path.clone();
         let whole = fault.to_string();
         let message = whole.strip_prefix(&format!("{path}: ")).unwrap_or(&whole).to_owned();
@@ -67,13 +71,24 @@ pub(super) fn percent_only(of: &Autoscaler, findings: &mut Vec<Finding>) {
     let Some(hpa) = &of.hpa else { return };
     let up = hpa.spec.behavior.as_ref().and_then(|behavior| behavior.scale_up.as_ref());
     let policies = up.and_then(|up| up.policies.as_deref()).unwrap_or_default();
-    let percent_only =
-        !policies.is_empty() && policies.iter().all(|policy| policy.type_ == policy_type::PERCENT);
-    if hpa.spec.min_replicas == Some(0) && percent_only {
-        let message = "a percentage of zero replicas is zero, so the target never leaves zero: add a policy of type Pods";
-        let field = "spec.behavior.scaleUp.policies";
-        findings.push(found(of, Severity::Warning, Rule::PercentOnlyFromZero, field, message.into()));
+    let is_percent = |policy: &v2::HPAScalingPolicy| policy.type_ == policy_type::PERCENT;
+    if hpa.spec.min_replicas != Some(0) || !policies.iter().any(is_percent) {
+        return;
     }
+    let takes_least =
+        up.and_then(|up| up.select_policy.as_deref()).is_some_and(|select| select == select_policy::MIN);
+    let (field, mend) = if policies.iter().all(is_percent) {
+        ("spec.behavior.scaleUp.policies", "add a policy of type Pods")
+    } else if takes_least {
+        (
+            "spec.behavior.scaleUp.selectPolicy",
+            "with Min the least of the policies counts, so leave it at Max",
+        )
+    } else {
+        return;
+    };
+    let message = format!("a percentage of zero replicas is zero, so the target never leaves zero: {mend}");
+    findings.push(found(of, Severity::Warning, Rule::PercentOnlyFromZero, field, message));
 }
 
 /// The tolerance is a share: with many replicas it covers more than one pod.
@@ -108,7 +123,7 @@ pub(super) fn dead_band(of: &Autoscaler, findings: &mut Vec<Finding>) {
 }
 
 /// Utilisation is a share of the request.
-pub(super) fn no_requests(of: &Autoscaler, workload: &Workload, findings: &mut Vec<Finding>) {
+pub(super) fn no_requests(scene: &Scene, of: &Autoscaler, workload: &Workload, findings: &mut Vec<Finding>) {
     let Some(hpa) = &of.hpa else { return };
     let pod = &workload.template()["spec"];
     for (index, metric) in hpa.spec.metrics.iter().enumerate() {
@@ -144,7 +159,8 @@ pub(super) fn no_requests(of: &Autoscaler, workload: &Workload, findings: &mut V
         for one in all.iter().filter(|c| container.is_none_or(|name| c["name"] == name.as_str())) {
             let resources = &one["resources"];
             // A limit alone becomes the request when the pod is made.
-            if resources["requests"][resource].is_null() && resources["limits"][resource].is_null() {
+            let says = !resources["requests"][resource].is_null() || !resources["limits"][resource].is_null();
+            if !says && !scene.gives_request(workload.namespace, resource) {
                 let message = format!(
                     "container {} of {} has no {resource} request, so its utilisation cannot be computed and nothing is \
                      scaled: set resources.requests.{resource}",
@@ -179,7 +195,8 @@ pub(super) fn foreign_pods(scene: &Scene, of: &Autoscaler, workload: &Workload, 
             && other.namespace == workload.namespace
             && catches(&selector, &other.template()["metadata"])
         {
-            whose.push(other.title());
+            // A ReplicaSet is named by its Deployment.
+            whose.push(owner_title(other.object).unwrap_or_else(|| other.title()));
         }
     }
     for pod in &scene.pods {
@@ -198,7 +215,6 @@ pub(super) fn foreign_pods(scene: &Scene, of: &Autoscaler, workload: &Workload, 
                         && w.name == text(&owner["name"])
                         && w.namespace == workload.namespace
                 });
-                // A ReplicaSet is named by its Deployment.
                 whose.push(of_known.and_then(|known| owner_title(known.object)).unwrap_or(title));
             }
         }

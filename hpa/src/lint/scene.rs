@@ -2,12 +2,21 @@
 
 use flyball_model::autoscaling::{apply_defaults, v1, v2};
 use flyball_model::selector::LabelSelector;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Kinds with a pod template.
-const WORKLOADS: [&str; 7] =
-    ["Deployment", "StatefulSet", "ReplicaSet", "ReplicationController", "DaemonSet", "Job", "Rollout"];
+const WORKLOADS: [&str; 8] = [
+    "Deployment",
+    "StatefulSet",
+    "ReplicaSet",
+    "ReplicationController",
+    "DaemonSet",
+    "Job",
+    "CronJob",
+    "Rollout",
+];
 
 /// Group and kind, namespace and name of a scale target.
 pub(super) type TargetKey = (String, String, String, String);
@@ -22,7 +31,9 @@ pub(super) struct Autoscaler {
     /// The object with defaults; `None` for a ScaledObject.
     pub(super) hpa: Option<v2::HorizontalPodAutoscaler>,
     /// Where it cannot be read as one: the field and the reason.
-    pub(super) unreadable: Option<(&'static str, String)>,
+    pub(super) unreadable: Option<(String, String)>,
+    /// Fields of its spec that there are not.
+    pub(super) unknown: Vec<String>,
     /// The ScaledObject that made it, by name.
     pub(super) made_by: Option<String>,
 }
@@ -38,7 +49,8 @@ pub(super) struct Workload<'a> {
 impl Workload<'_> {
     /// The template of its pods.
     pub(super) fn template(&self) -> &Value {
-        &self.object["spec"]["template"]
+        let spec = &self.object["spec"];
+        if self.kind == "CronJob" { &spec["jobTemplate"]["spec"]["template"] } else { &spec["template"] }
     }
 
     /// Its selector; `None` if it has none that can be read.
@@ -61,6 +73,8 @@ pub(super) struct Scene<'a> {
     pub(super) autoscalers: Vec<Autoscaler>,
     pub(super) workloads: Vec<Workload<'a>>,
     pub(super) pods: Vec<&'a Value>,
+    /// What namespaces give to containers that ask for nothing.
+    pub(super) limit_ranges: Vec<&'a Value>,
 }
 
 fn text(value: &Value) -> &str {
@@ -73,7 +87,12 @@ fn group_of(api_version: &str) -> &str {
 
 impl<'a> Scene<'a> {
     pub(super) fn of(objects: &'a [Value]) -> Self {
-        let mut scene = Scene { autoscalers: Vec::new(), workloads: Vec::new(), pods: Vec::new() };
+        let mut scene = Scene {
+            autoscalers: Vec::new(),
+            workloads: Vec::new(),
+            pods: Vec::new(),
+            limit_ranges: Vec::new(),
+        };
         for object in objects {
             let (kind, group) = (text(&object["kind"]), group_of(text(&object["apiVersion"])));
             let metadata = &object["metadata"];
@@ -82,6 +101,7 @@ impl<'a> Scene<'a> {
                 "HorizontalPodAutoscaler" => scene.autoscalers.push(autoscaler(object)),
                 "ScaledObject" if group == "keda.sh" => scene.autoscalers.push(scaled_object(object)),
                 "Pod" => scene.pods.push(object),
+                "LimitRange" => scene.limit_ranges.push(object),
                 _ if WORKLOADS.contains(&kind) => {
                     scene.workloads.push(Workload { namespace, kind, name, object });
                 }
@@ -93,9 +113,22 @@ impl<'a> Scene<'a> {
 
     /// The workload that an autoscaler scales, if it is known.
     pub(super) fn target(&self, autoscaler: &Autoscaler) -> Option<&Workload<'a>> {
-        let (_, kind, namespace, name) = &autoscaler.target;
-        let is_it = |w: &&Workload| w.kind == kind && w.namespace == namespace && w.name == name;
+        let (group, kind, namespace, name) = &autoscaler.target;
+        let is_it = |w: &&Workload| {
+            let own_group = group_of(text(&w.object["apiVersion"]));
+            own_group == group && w.kind == kind && w.namespace == namespace && w.name == name
+        };
         self.workloads.iter().find(is_it)
+    }
+
+    /// Whether a namespace gives a request of this resource to containers that have none: a limit alone becomes one.
+    pub(super) fn gives_request(&self, namespace: &str, resource: &str) -> bool {
+        let of_containers = |range: &&&Value| text(&range["metadata"]["namespace"]) == namespace;
+        let ranges = self.limit_ranges.iter().filter(of_containers);
+        let limits = ranges.flat_map(|range| range["spec"]["limits"].as_array().into_iter().flatten());
+        limits.filter(|limit| limit["type"] == "Container").any(|limit| {
+            !limit["defaultRequest"][resource].is_null() || !limit["default"][resource].is_null()
+        })
     }
 }
 
@@ -111,12 +144,12 @@ fn autoscaler(object: &Value) -> Autoscaler {
         namespace.clone(),
         text(&reference["name"]).to_owned(),
     );
-    let (hpa, unreadable) = match typed(object) {
-        Ok(mut hpa) => {
+    let (hpa, unknown, unreadable) = match typed(object) {
+        Ok((mut hpa, unknown)) => {
             apply_defaults(&mut hpa);
-            (Some(hpa), None)
+            (Some(hpa), unknown, None)
         }
-        Err(error) => (None, Some(error)),
+        Err(error) => (None, Vec::new(), Some(error)),
     };
     Autoscaler {
         title: format!("HorizontalPodAutoscaler {name}"),
@@ -125,23 +158,49 @@ fn autoscaler(object: &Value) -> Autoscaler {
         target,
         hpa,
         unreadable,
+        unknown,
         made_by: keda.map(|owner| text(&owner["name"]).to_owned()),
     }
 }
 
-fn typed(object: &Value) -> Result<v2::HorizontalPodAutoscaler, (&'static str, String)> {
-    let of_spec = |error: serde_json::Error| ("spec", error.to_string());
+/// A field, and what is wrong with it.
+type Wrong = (String, String);
+
+/// The object, and the fields of its spec that there are not.
+fn typed(object: &Value) -> Result<(v2::HorizontalPodAutoscaler, Vec<String>), Wrong> {
     match text(&object["apiVersion"]) {
         "autoscaling/v1" => {
-            let old: v1::HorizontalPodAutoscaler = serde_json::from_value(object.clone()).map_err(of_spec)?;
-            Ok(flyball_model::autoscaling::convert::upgrade(old))
+            let (old, unknown) = read::<v1::HorizontalPodAutoscaler>(object)?;
+            Ok((flyball_model::autoscaling::convert::upgrade(old), unknown))
         }
-        "autoscaling/v2" | "autoscaling.flyball.io/v1" => {
-            serde_json::from_value(object.clone()).map_err(of_spec)
-        }
+        "autoscaling/v2" | "autoscaling.flyball.io/v1" => read(object),
         // The beta versions went with Kubernetes 1.25 and 1.26.
-        other => Err(("apiVersion", format!("{other:?} is not served: use \"autoscaling/v2\""))),
+        other => Err(("apiVersion".into(), format!("{other:?} is not served: use \"autoscaling/v2\""))),
     }
+}
+
+fn read<T: DeserializeOwned>(object: &Value) -> Result<(T, Vec<String>), Wrong> {
+    let mut unknown = Vec::new();
+    let mut note = |path: serde_ignored::Path<'_>| unknown.push(path_of(&path.to_string()));
+    let typed = serde_path_to_error::deserialize(serde_ignored::Deserializer::new(object, &mut note))
+        .map_err(|error| (error.path().to_string(), error.inner().to_string()))?;
+    // What else metadata may hold is of no concern here.
+    unknown.retain(|path| path.starts_with("spec."));
+    Ok((typed, unknown))
+}
+
+/// `spec.metrics.0.?.name` as `spec.metrics[0].name`.
+fn path_of(ignored: &str) -> String {
+    let mut path = String::new();
+    for part in ignored.split('.').filter(|part| *part != "?") {
+        if part.bytes().all(|byte| byte.is_ascii_digit()) {
+            path.push_str(&format!("[{part}]"));
+        } else {
+            path.push_str(if path.is_empty() { "" } else { "." });
+            path.push_str(part);
+        }
+    }
+    path
 }
 
 fn scaled_object(object: &Value) -> Autoscaler {
@@ -162,6 +221,7 @@ fn scaled_object(object: &Value) -> Autoscaler {
         target,
         hpa: None,
         unreadable: None,
+        unknown: Vec::new(),
         made_by: None,
     }
 }

@@ -112,6 +112,13 @@ fn percentages_from_zero() {
     let pods = json!({ "type": "Pods", "value": 4, "periodSeconds": 15 });
     assert_eq!(of(json!([percent])), ["Warning PercentOnlyFromZero spec.behavior.scaleUp.policies"]);
     assert!(of(json!([percent, pods])).is_empty());
+    let least = json!({ "scaleUp": { "policies": [percent, pods], "selectPolicy": "Min" } });
+    assert_eq!(
+        findings(&[hpa("web", json!({ "minReplicas": 0, "metrics": external, "behavior": least }))]),
+        ["Warning PercentOnlyFromZero spec.behavior.scaleUp.selectPolicy"]
+    );
+    let from_one = json!({ "scaleUp": { "policies": [percent] } });
+    assert!(findings(&[hpa("web", json!({ "metrics": external, "behavior": from_one }))]).is_empty());
 }
 
 #[test]
@@ -141,6 +148,52 @@ fn pods_of_others() {
     let mut elsewhere = deployment("canary", "web");
     elsewhere["metadata"]["namespace"] = "other".into();
     assert!(findings(&[hpa("web", json!({})), deployment("web", "web"), elsewhere]).is_empty());
+}
+
+/// In a cluster the ReplicaSets of others stand beside their Deployments, and jobs come from a template of a template.
+#[test]
+fn whose_the_pods_of_others_are() {
+    let mut set = deployment("canary-7c", "web");
+    set["kind"] = "ReplicaSet".into();
+    set["metadata"]["ownerReferences"] =
+        json!([{ "kind": "Deployment", "name": "canary", "controller": true }]);
+    let template = set["spec"]["template"].clone();
+    let cron = json!({ "apiVersion": "batch/v1", "kind": "CronJob",
+        "metadata": { "name": "report", "namespace": "shop" },
+        "spec": { "jobTemplate": { "spec": { "template": template } } } });
+    let objects = [hpa("web", json!({})), deployment("web", "web"), deployment("canary", "web"), set, cron];
+    let found = lint(&objects);
+    assert_eq!(found.len(), 1);
+    let whose = "catches pods of CronJob report, Deployment canary too";
+    assert!(found[0].message.contains(whose), "{}", found[0].message);
+}
+
+#[test]
+fn a_namespace_that_gives_requests() {
+    let mut target = deployment("web", "web");
+    target["spec"]["template"]["spec"]["containers"][0]["resources"] = json!({});
+    let range = |namespace: &str, kind: &str, resource: &str| {
+        json!({ "apiVersion": "v1", "kind": "LimitRange", "metadata": { "name": "r", "namespace": namespace },
+            "spec": { "limits": [{ "type": kind, "defaultRequest": { resource: "100m" } }] } })
+    };
+    let with = |range: Value| findings(&[hpa("web", json!({})), target.clone(), range]).len();
+    assert_eq!(with(range("shop", "Container", "cpu")), 0);
+    let others = [
+        range("other", "Container", "cpu"),
+        range("shop", "Container", "memory"),
+        range("shop", "PersistentVolumeClaim", "cpu"),
+    ];
+    for other in others {
+        assert_eq!(with(other.clone()), 1, "{other}");
+    }
+}
+
+#[test]
+fn a_target_of_another_group_is_another() {
+    let mut other = deployment("web", "web");
+    other["apiVersion"] = "example.com/v1".into();
+    other["spec"]["replicas"] = 3.into();
+    assert!(findings(&[hpa("web", json!({})), other]).is_empty());
 }
 
 #[test]
@@ -221,7 +274,24 @@ fn what_the_api_server_refuses() {
         "too low, and below the minimum"
     );
     let found = lint(&[hpa("web", json!({ "maxReplicas": "many" }))]);
-    assert_eq!((found[0].rule, found[0].field.as_str()), (Rule::Invalid, "spec"));
+    assert_eq!((found[0].rule, found[0].field.as_str()), (Rule::Invalid, "spec.maxReplicas"));
+    for (spec, field) in [
+        (json!({ "minReplica": 2 }), "spec.minReplica"),
+        (
+            json!({ "behavior": { "scaleDown": { "stabilisationWindowSeconds": 0 } } }),
+            "spec.behavior.scaleDown.stabilisationWindowSeconds",
+        ),
+        (
+            json!({ "metrics": [{ "type": "Resource", "resource": { "name": "cpu", "container": "app",
+            "target": { "type": "Utilization", "averageUtilization": 50 } } }] }),
+            "spec.metrics[0].resource.container",
+        ),
+        (json!({ "behavior": { "scaleUp": { "tolerance": "much" } } }), "spec.behavior.scaleUp.tolerance"),
+    ] {
+        let found = lint(&[hpa("web", spec)]);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!((found[0].rule, found[0].field.as_str()), (Rule::Invalid, field), "{}", found[0].message);
+    }
     for version in ["autoscaling/v2beta2", ""] {
         let mut old = hpa("web", json!({}));
         old["apiVersion"] = json!(version);
