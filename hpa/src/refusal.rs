@@ -12,7 +12,7 @@ const MAX_FAULTS: usize = 5;
 
 /// Reason and message of AbleToScale=False; `None`: it is acted on. `owner`: the built-in autoscaler of the same target.
 pub(crate) fn refusal(entry: &HpaEntry, owner: Option<&str>) -> Option<(&'static str, String)> {
-    let faults = validate_create(&entry.hpa, Gates { scale_to_zero: true });
+    let faults = validate_create(&entry.hpa, Gates { scale_to_zero: true, metric_selectors: true });
     if !faults.is_empty() {
         let mut texts: Vec<String> = faults.iter().take(MAX_FAULTS).map(ToString::to_string).collect();
         if faults.len() > MAX_FAULTS {

@@ -197,11 +197,7 @@ async fn refusals_name_the_object_and_the_field() {
          `selector` does not match template `labels`",
     )
     .await;
-    check(
-        HPA.replace("maxReplicas: 5", "maxReplicas: 0"),
-        "* spec.maxReplicas: Required value: must be set and greater than 0",
-    )
-    .await;
+    check(HPA.replace("maxReplicas: 5", "maxReplicas: 0"), "* spec.maxReplicas: Required value").await;
     cluster.kubectl(&apply, DEPLOYMENT).await;
     let (_, _, stderr) = cluster.try_kubectl(&["create", "-f", "-"], DEPLOYMENT).await;
     assert_eq!(

@@ -58,6 +58,10 @@ fn a_new_object_gets_what_only_the_server_gives() {
         409,
         "deployments.apps \"web\" already exists",
     );
+    let mut invalid = deployment("web");
+    invalid["spec"]["replicas"] = (-1).into();
+    let status = registry.create(&DEPLOYMENTS, "default", invalid).unwrap_err();
+    assert_eq!(status.code(), 422, "what is wrong comes before whose the name is: {}", status.message);
     refused(
         registry.create(&CONFIGMAPS, "nowhere", config_map("x")),
         404,

@@ -14,8 +14,9 @@ const DNS1123_SUBDOMAIN_MESSAGE: &str = r"a lowercase RFC 1123 subdomain must co
 const LABEL_KEY_MESSAGE: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 const LABEL_VALUE_MESSAGE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 
-fn too_long(max: usize) -> String {
-    format!("must be no more than {max} bytes")
+/// Of keys and values of labels upstream counts bytes, and of names characters, which are the same in all that is valid.
+fn too_long(max: usize, unit: &str) -> String {
+    format!("must be no more than {max} {unit}")
 }
 
 /// Text of the form: first and last byte `edge`, the rest `edge` or one of `inner`.
@@ -41,7 +42,7 @@ fn is_dns_label(text: &str) -> bool {
 pub fn dns1123_label(text: &str) -> Vec<String> {
     let mut messages = Vec::new();
     if text.len() > DNS1123_LABEL_MAX {
-        messages.push(too_long(DNS1123_LABEL_MAX));
+        messages.push(too_long(DNS1123_LABEL_MAX, "characters"));
     }
     if !is_dns_label(text) {
         let dotted = text.split('.').all(is_dns_label);
@@ -52,9 +53,13 @@ pub fn dns1123_label(text: &str) -> Vec<String> {
 
 /// DNS-1123 subdomain: labels joined by dots, at most 253 bytes.
 pub fn dns1123_subdomain(text: &str) -> Vec<String> {
+    subdomain(text, "characters")
+}
+
+fn subdomain(text: &str, unit: &str) -> Vec<String> {
     let mut messages = Vec::new();
     if text.len() > DNS1123_SUBDOMAIN_MAX {
-        messages.push(too_long(DNS1123_SUBDOMAIN_MAX));
+        messages.push(too_long(DNS1123_SUBDOMAIN_MAX, unit));
     }
     if !text.split('.').all(is_dns_label) {
         messages.push(DNS1123_SUBDOMAIN_MESSAGE.into());
@@ -74,7 +79,7 @@ pub fn label_key(text: &str) -> Vec<String> {
         }
         (Some(prefix), Some(name), None) => {
             messages.extend(
-                dns1123_subdomain(prefix).into_iter().map(|message| format!("prefix part {message}")),
+                subdomain(prefix, "bytes").into_iter().map(|message| format!("prefix part {message}")),
             );
             name
         }
@@ -87,7 +92,7 @@ pub fn label_key(text: &str) -> Vec<String> {
     if name.is_empty() {
         messages.push("name part must be non-empty".into());
     } else if name.len() > LABEL_VALUE_MAX {
-        messages.push(format!("name part {}", too_long(LABEL_VALUE_MAX)));
+        messages.push(format!("name part {}", too_long(LABEL_VALUE_MAX, "bytes")));
     }
     if !edged(name, |byte| byte.is_ascii_alphanumeric(), b"-_.") {
         messages.push(format!("name part {LABEL_KEY_MESSAGE}"));
@@ -99,7 +104,7 @@ pub fn label_key(text: &str) -> Vec<String> {
 pub fn label_value(text: &str) -> Vec<String> {
     let mut messages = Vec::new();
     if text.len() > LABEL_VALUE_MAX {
-        messages.push(too_long(LABEL_VALUE_MAX));
+        messages.push(too_long(LABEL_VALUE_MAX, "bytes"));
     }
     if !text.is_empty() && !edged(text, |byte| byte.is_ascii_alphanumeric(), b"-_.") {
         messages.push(LABEL_VALUE_MESSAGE.into());
@@ -138,7 +143,7 @@ mod tests {
         check(dns1123_label, &["a", "a-1", "0"], &["", "A", "-a", "a-", "a.b", "a_b", &long]);
         check(dns1123_subdomain, &["a", "a.b", "1.a-b", &long], &["", ".a", "a..b", "a.", "A.b", "a b"]);
         assert_eq!(dns1123_label("a.b"), ["must not contain dots"]);
-        assert_eq!(dns1123_label(&long), ["must be no more than 63 bytes"]);
+        assert_eq!(dns1123_label(&long), ["must be no more than 63 characters"]);
     }
 
     #[test]

@@ -39,7 +39,8 @@ pub struct LintArgs {
 
 /// `hpa/NAME`, as kubectl names resources.
 fn parse_autoscaler(text: &str) -> Result<String, String> {
-    const KINDS: [&str; 4] = ["hpa", "horizontalpodautoscaler", "horizontalpodautoscalers", "decision"];
+    const KINDS: [&str; 5] =
+        ["hpa", "horizontalpodautoscaler", "horizontalpodautoscalers", "decision", "decisions"];
     let known =
         |kind: &str| KINDS.contains(&kind.split('.').next().unwrap_or_default().to_lowercase().as_str());
     match text.split_once('/') {
@@ -57,7 +58,12 @@ mod tests {
 
     #[test]
     fn an_autoscaler_is_named_as_kubectl_names_it() {
-        for text in ["hpa/web", "HorizontalPodAutoscaler/web", "horizontalpodautoscalers.autoscaling/web"] {
+        for text in [
+            "hpa/web",
+            "HorizontalPodAutoscaler/web",
+            "horizontalpodautoscalers.autoscaling/web",
+            "decisions/web",
+        ] {
             assert_eq!(parse_autoscaler(text).as_deref(), Ok("web"), "{text}");
         }
         for text in ["web", "pod/web", "hpa/", "hpa/a/b", "/web"] {

@@ -31,7 +31,7 @@ pub fn check(group: &str, version: &str, kind: &str, object: &Value) -> Checked 
         ("apps", "v1", "ReplicaSet") => decode::<api::apps::v1::ReplicaSet>,
         ("autoscaling", "v1", "Scale") => decode::<api::autoscaling::v1::Scale>,
         ("autoscaling", "v1", _) => decode::<api::autoscaling::v1::HorizontalPodAutoscaler>,
-        ("autoscaling", "v2", _) => decode::<api::autoscaling::v2::HorizontalPodAutoscaler>,
+        ("autoscaling", "v2", _) => autoscaler,
         ("apiregistration.k8s.io", "v1", _) => decode::<apiregistration::v1::APIService>,
         ("authentication.k8s.io", "v1", "TokenReview") => decode::<api::authentication::v1::TokenReview>,
         ("authentication.k8s.io", "v1", "TokenRequest") => decode::<api::authentication::v1::TokenRequest>,
@@ -44,6 +44,13 @@ pub fn check(group: &str, version: &str, kind: &str, object: &Value) -> Checked 
         _ => return Ok(Vec::new()),
     };
     decode(object)
+}
+
+/// To the generated type a quantity is any text.
+fn autoscaler(object: &Value) -> Checked {
+    let unknown = decode::<api::autoscaling::v2::HorizontalPodAutoscaler>(object)?;
+    decode::<flyball_model::autoscaling::v2::HorizontalPodAutoscaler>(object)?;
+    Ok(unknown)
 }
 
 fn decode<T: DeserializeOwned>(object: &Value) -> Checked {
@@ -105,5 +112,8 @@ mod tests {
         let error = check("apps", "v1", "Deployment", &object);
         let expected = "spec.replicas: invalid type: string \"three\", expected i32";
         assert_eq!(error, Err(expected.to_owned()));
+        let object = json!({"spec": {"behavior": {"scaleDown": {"tolerance": "much"}}}});
+        let error = check("autoscaling", "v2", "HorizontalPodAutoscaler", &object).unwrap_err();
+        assert!(error.starts_with("spec.behavior.scaleDown.tolerance: quantities must match"), "{error}");
     }
 }

@@ -157,11 +157,6 @@ impl State {
         self.set_name(resource, namespace, object)?;
         let name = json::name(object).to_owned();
         self.check_namespace(resource, namespace, &name)?;
-        if let Some(taken) = self.get(resource, namespace, &name) {
-            let leaving = taken.pointer("/metadata/deletionTimestamp").is_some();
-            let refusal = if leaving { errors::being_deleted } else { errors::already_exists };
-            return Err(refusal(resource, &name));
-        }
         let metadata = json::metadata(object);
         for member in SERVER_METADATA.into_iter().chain(["selfLink", "managedFields"]) {
             metadata.remove(member);
@@ -178,7 +173,17 @@ impl State {
                 .map_err(|error| errors::invalid(resource, &name, vec![error]))?;
         }
         let broken = rules::validate_create(resource, object);
-        if broken.is_empty() { Ok(()) } else { Err(errors::invalid(resource, &name, broken)) }
+        if !broken.is_empty() {
+            return Err(errors::invalid(resource, &name, broken));
+        }
+        match self.get(resource, namespace, &name) {
+            None => Ok(()),
+            Some(taken) => {
+                let leaving = taken.pointer("/metadata/deletionTimestamp").is_some();
+                let refusal = if leaving { errors::being_deleted } else { errors::already_exists };
+                Err(refusal(resource, &name))
+            }
+        }
     }
 
     fn set_name(&self, resource: &Resource, namespace: &str, object: &mut Value) -> Result<(), Status> {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::Faults;
 
 /// Scaling to zero is on, as it is by default upstream since 1.37.
-const GATES: Gates = Gates { scale_to_zero: true };
+const GATES: Gates = Gates { scale_to_zero: true, metric_selectors: false };
 
 pub(super) fn first_status(object: &mut Map<String, Value>) {
     object.insert("status".into(), json!({"currentMetrics": null, "desiredReplicas": 0}));

@@ -66,7 +66,7 @@ fn dns1035_label(text: &str) -> Vec<String> {
         return Vec::new();
     }
     if text.len() > names::DNS1123_LABEL_MAX {
-        return vec![format!("must be no more than {} bytes", names::DNS1123_LABEL_MAX)];
+        return vec![format!("must be no more than {} characters", names::DNS1123_LABEL_MAX)];
     }
     vec![
         "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic \

@@ -218,10 +218,24 @@ fn identifier(metric: &MetricIdentifier, path: &str, faults: &mut Vec<FieldError
     } else {
         path_segment(&metric.name, &format!("{path}.name"), faults);
     }
-    if let Some(selector) = &metric.selector
-        && let Err(error) = LabelSelector::from_json(selector)
-    {
-        faults.push(FieldError::invalid(format!("{path}.selector"), selector.clone(), error.to_string()));
+}
+
+/// V12, of selectors; only where they are asked about.
+pub(super) fn selectors(spec: &HorizontalPodAutoscalerSpec, path: &str, faults: &mut Vec<FieldError>) {
+    for (index, metric) in spec.metrics.iter().enumerate() {
+        let sources = [
+            ("object", metric.object.as_ref().map(|source| &source.metric)),
+            ("external", metric.external.as_ref().map(|source| &source.metric)),
+            ("pods", metric.pods.as_ref().map(|source| &source.metric)),
+        ];
+        for (source, identifier) in sources {
+            if let Some(selector) = identifier.and_then(|identifier| identifier.selector.as_ref())
+                && let Err(error) = LabelSelector::from_json(selector)
+            {
+                let path = format!("{path}[{index}].{source}.metric.selector");
+                faults.push(FieldError::invalid(path, selector.clone(), error.to_string()));
+            }
+        }
     }
 }
 

@@ -18,11 +18,13 @@ pub use behavior::{MAX_PERIOD_SECONDS, MAX_STABILIZATION_WINDOW_SECONDS};
 pub struct Gates {
     /// `HPAScaleToZero`: `minReplicas` may be 0. On by default since v1.37.
     pub scale_to_zero: bool,
+    /// Selectors of metrics must be selectors. kube-apiserver takes any; its controller fails with those that are none.
+    pub metric_selectors: bool,
 }
 
 impl Default for Gates {
     fn default() -> Gates {
-        Gates { scale_to_zero: true }
+        Gates { scale_to_zero: true, metric_selectors: false }
     }
 }
 
@@ -42,6 +44,7 @@ struct Options {
     min_replicas_bound: i32,
     scale_target: ApiVersionRule,
     described_object: ApiVersionRule,
+    metric_selectors: bool,
 }
 
 /// Faults of a new autoscaler. None: it is valid.
@@ -113,6 +116,7 @@ fn options(new: &HorizontalPodAutoscaler, old: Option<&HorizontalPodAutoscaler>,
         } else {
             ApiVersionRule::EmptyGroupAllowed
         },
+        metric_selectors: gates.metric_selectors,
     }
 }
 
@@ -147,7 +151,7 @@ fn spec(spec: &HorizontalPodAutoscalerSpec, options: &Options, faults: &mut Vec<
         faults.push(FieldError::invalid("spec.minReplicas", min, rule));
     }
     if spec.max_replicas == 0 {
-        faults.push(FieldError::required("spec.maxReplicas", "must be set and greater than 0"));
+        faults.push(FieldError::required("spec.maxReplicas", ""));
     } else if spec.max_replicas < 0 {
         let rule = "must be greater than or equal to 1";
         faults.push(FieldError::invalid("spec.maxReplicas", spec.max_replicas, rule));
@@ -158,6 +162,9 @@ fn spec(spec: &HorizontalPodAutoscalerSpec, options: &Options, faults: &mut Vec<
     }
     reference(&spec.scale_target_ref, "spec.scaleTargetRef", options.scale_target, faults);
     metrics::metrics(spec, "spec.metrics", options.described_object, faults);
+    if options.metric_selectors {
+        metrics::selectors(spec, "spec.metrics", faults);
+    }
     if let Some(behavior) = &spec.behavior {
         behavior::rules(behavior.scale_up.as_ref(), "spec.behavior.scaleUp", faults);
         behavior::rules(behavior.scale_down.as_ref(), "spec.behavior.scaleDown", faults);

@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use super::*;
 
-const OPEN: Gates = Gates { scale_to_zero: true };
-const CLOSED: Gates = Gates { scale_to_zero: false };
+const OPEN: Gates = Gates { scale_to_zero: true, metric_selectors: false };
+const CLOSED: Gates = Gates { scale_to_zero: false, ..OPEN };
+const STRICT: Gates = Gates { metric_selectors: true, ..OPEN };
 
 /// A valid object, changed by `edits`: JSON pointer and new value (`null` removes).
 fn object(edits: &[(&str, Value)]) -> HorizontalPodAutoscaler {
@@ -122,7 +123,7 @@ fn v2_min_replicas() {
 #[test]
 fn v3_max_replicas_is_positive() {
     let unset = [("/spec/minReplicas", json!(null)), ("/spec/maxReplicas", json!(null))];
-    assert_eq!(create(&unset), ["spec.maxReplicas: Required value: must be set and greater than 0"]);
+    assert_eq!(create(&unset), ["spec.maxReplicas: Required value"]);
     let negative = [("/spec/minReplicas", json!(null)), ("/spec/maxReplicas", json!(-1))];
     assert_eq!(
         create(&negative),
@@ -282,6 +283,13 @@ fn v12_metric_identifier() {
     let selector = json!({"matchExpressions": [{"key": "a", "operator": "Near"}]});
     assert_eq!(
         pods(json!({"name": "m", "selector": selector})),
+        Vec::<String>::new(),
+        "kube-apiserver does not look"
+    );
+    let metric = json!({"name": "m", "selector": selector});
+    let metrics = json!([{"type": "Pods", "pods": {"metric": metric, "target": {"type": "AverageValue", "averageValue": "1"}}}]);
+    assert_eq!(
+        texts(validate_create(&object(&[("/spec/metrics", metrics)]), STRICT)),
         [
             "spec.metrics[0].pods.metric.selector: Invalid value: {\"matchExpressions\":[{\"key\":\"a\",\"operator\":\"Near\"}]}: \"Near\" is not a valid label selector operator"
         ]
