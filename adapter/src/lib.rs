@@ -35,6 +35,8 @@ pub mod template;
 pub use api::{GROUPS, documents};
 pub use inspect::{Explained, Said};
 pub use server::{Adapter, AdapterError, Clock, run};
-pub use settings::{DEFAULT_PORT, OwnSeries, RATE_WINDOW, RELIST_INTERVAL, ServerSettings, Settings};
+pub use settings::{
+    DEFAULT_PORT, OwnSeries, RATE_WINDOW, RELIST_INTERVAL, ServerSettings, Settings, own_rate_window,
+};
 pub use sources::external_without_rules;
 pub use state::State;

@@ -16,8 +16,17 @@ use crate::sources::SourceSettings;
 pub const DEFAULT_PORT: u16 = 4443;
 /// `--metrics-relist-interval`, upstream's.
 pub const RELIST_INTERVAL: Duration = Duration::from_secs(600);
-/// Range of the rates that are made without a rule.
+/// Range of the rates that are made without a rule, of a server whose scrapes we do not know.
 pub const RATE_WINDOW: Duration = Duration::from_secs(120);
+/// The same of a store of ours: so many scrapes, so that one may fail, but no less than this, so that few events are no noise.
+const RATE_SCRAPES: u32 = 4;
+const MIN_RATE_WINDOW: Duration = Duration::from_secs(60);
+
+/// Range of the rates that are made without a rule, of a store of ours whose series are scraped at least this often: a step
+/// shows in it the sooner the shorter it is.
+pub fn own_rate_window(scrape_interval: Duration) -> Duration {
+    scrape_interval.saturating_mul(RATE_SCRAPES).max(MIN_RATE_WINDOW)
+}
 /// Most metrics that discovery lists of one API; the others answer all the same.
 pub const DISCOVERY_LIMIT: usize = 10_000;
 
@@ -28,6 +37,8 @@ pub struct OwnSeries {
     pub series: Arc<dyn SeriesSource>,
     /// What their targets say they are.
     pub types: TypesOfMetrics,
+    /// The longest time between two samples of one of them, as configured.
+    pub scrape_interval: Duration,
 }
 
 /// What is served.
@@ -74,4 +85,15 @@ pub struct ServerSettings {
     pub generic: Generic,
     /// What `/version` says.
     pub version: VersionInfo,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_of_a_store_of_ours_span_four_scrapes() {
+        let of = |seconds| own_rate_window(Duration::from_secs(seconds)).as_secs();
+        assert_eq!([of(1), of(15), of(30), of(60)], [60, 60, 120, 240]);
+    }
 }

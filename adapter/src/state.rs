@@ -11,7 +11,7 @@ use crate::kinds::Kinds;
 use crate::rules::{Rule, RuleSet, UsageRules};
 use crate::schedule::Schedules;
 use crate::server::Clock;
-use crate::settings::{OwnSeries, RATE_WINDOW, Settings};
+use crate::settings::{OwnSeries, RATE_WINDOW, Settings, own_rate_window};
 use crate::sources::{Looks, Proxied, Queried, QueriedParts, Source, SourceKind};
 
 /// How often the own store has new values for our purpose: it answers so fast that nothing is gained by keeping longer.
@@ -46,7 +46,7 @@ pub(crate) fn backends(settings: &Settings) -> Result<Backends, String> {
     for source in &settings.sources {
         let asked = match &source.kind {
             SourceKind::Store { .. } => {
-                let Some(OwnSeries { series, types }) = &settings.own else {
+                let Some(OwnSeries { series, types, .. }) = &settings.own else {
                     return Err(format!("source {:?}: this program has no store of its own", source.name));
                 };
                 let backend = Arc::new(OwnStore::new(&source.name, series.clone(), types.clone()));
@@ -114,7 +114,8 @@ pub(crate) fn assemble(
             external: rules.external.iter().filter(of).cloned().collect(),
             ..RuleSet::default()
         };
-        let rate_window_ms = u64::try_from(RATE_WINDOW.as_millis()).unwrap_or(u64::MAX);
+        let rate_window = rate_window(&source.kind, around.settings.own.as_ref());
+        let rate_window_ms = u64::try_from(rate_window.as_millis()).unwrap_or(u64::MAX);
         let parts = QueriedParts {
             backend: asked.backend.clone(),
             interval: asked.interval,
@@ -138,6 +139,17 @@ pub(crate) fn assemble(
     });
     let usage = rules.resource.clone().filter(|_| around.settings.usage).zip(queried);
     Ok(State { sources, schedules, usage })
+}
+
+/// Range of the rates that are made without a rule.
+fn rate_window(source: &SourceKind, own: Option<&OwnSeries>) -> Duration {
+    match (source, own) {
+        (SourceKind::Store { .. }, Some(own)) => own_rate_window(own.scrape_interval),
+        (SourceKind::Prometheus { http, .. }, _) if http.is_behind_api_server() => {
+            own_rate_window(http.scrape_interval)
+        }
+        _ => RATE_WINDOW,
+    }
 }
 
 fn unknown_sources(rules: &RuleSet, backends: &Backends) -> Result<(), Vec<ConfigError>> {

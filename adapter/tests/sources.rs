@@ -15,6 +15,9 @@ use common::{CONFIG, SERIES, Simulated, adapter, failure, file, get, prometheus,
 use flyball_adapter::backends::{HttpSettings, Token};
 use flyball_adapter::sources::{Group, Names, ProxiedSettings, SourceKind};
 use flyball_adapter::{OwnSeries, Settings};
+
+/// Between two samples of the own store.
+const SCRAPES: std::time::Duration = std::time::Duration::from_secs(15);
 use flyball_model::selector::LabelSelector;
 use http_body_util::Full;
 use hyper::service::service_fn;
@@ -118,7 +121,7 @@ async fn the_first_source_that_knows_a_metric_answers() {
             limited,
             source("own", SourceKind::Store { automatic: None }),
         ],
-        own: Some(OwnSeries { series: own, types: Arc::new(Default::default) }),
+        own: Some(OwnSeries { series: own, types: Arc::new(Default::default), scrape_interval: SCRAPES }),
         ..Settings::default()
     };
     let adapter = adapter(settings).await;
@@ -130,6 +133,9 @@ async fn the_first_source_that_knows_a_metric_answers() {
         let (code, body) = get(&adapter, &format!("{CUSTOM}/{path}")).await;
         assert_eq!((code, &body["items"][0]["value"]), (200, &json!(value)), "{path}: {body}");
     }
+    let sampled = flyball_model::time::rfc3339_seconds(common::NOW_MS - 5_000);
+    let (_, body) = get(&adapter, &format!("{CUSTOM}/namespaces/shop/services/cart/own_depth")).await;
+    assert_eq!(body["items"][0]["timestamp"], json!(sampled), "the own store tells when it was sampled");
     // The second one has it, but may not be asked for it.
     failure(&adapter, &format!("{CUSTOM}/namespaces/shop/pods/cart-1/http_requests"), 404).await;
 }
@@ -149,7 +155,11 @@ async fn a_metric_of_the_second_source_waits_for_no_look_at_the_first() {
     let store = |name: &str| source(name, SourceKind::Store { automatic: None });
     let settings = Settings {
         sources: vec![store("first"), store("second")],
-        own: Some(OwnSeries { series: Arc::new(common::memory(SERIES)), types: Arc::new(Default::default) }),
+        own: Some(OwnSeries {
+            series: Arc::new(common::memory(SERIES)),
+            types: Arc::new(Default::default),
+            scrape_interval: SCRAPES,
+        }),
         config: Some(path),
         ..Settings::default()
     };
@@ -431,7 +441,11 @@ async fn a_metric_that_appears_is_there_at_the_next_request() {
     let store = Arc::new(Filling(Mutex::default()));
     let settings = Settings {
         sources: vec![source("own", SourceKind::Store { automatic: None })],
-        own: Some(OwnSeries { series: store.clone(), types: Arc::new(Default::default) }),
+        own: Some(OwnSeries {
+            series: store.clone(),
+            types: Arc::new(Default::default),
+            scrape_interval: SCRAPES,
+        }),
         ..Settings::default()
     };
     let adapter = adapter(settings).await;

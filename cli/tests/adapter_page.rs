@@ -13,7 +13,7 @@ use flyball_adapter::automatic::{Options, TypedShape, add};
 use flyball_adapter::explain::list;
 use flyball_adapter::kinds::Kinds;
 use flyball_adapter::rules::{Catalogue, SeriesShape};
-use flyball_adapter::{RATE_WINDOW, external_without_rules};
+use flyball_adapter::{external_without_rules, own_rate_window};
 use flyball_collector::resource;
 
 const HEAD: &str = "# Custom metrics of every cluster
@@ -23,6 +23,9 @@ adapter of `flyball server`, `flyball local` and `flyball demo` has these metric
 ([history.md](history.md)). `NAMESPACE` and `NAME` stand for those of a request. What applications expose comes to it by the
 same rules ([adapter.md](adapter.md)); `flyball adapter list` prints the same for what is there now.
 ";
+
+/// The longest time between two samples of a store with default settings.
+const SCRAPES: std::time::Duration = std::time::Duration::from_secs(15);
 
 /// Labels that the store adds to the series of a node.
 const TARGET: [&str; 4] = ["instance", "job", "metrics_path", "node"];
@@ -36,7 +39,7 @@ fn page() -> String {
             kind: Some(metric.kind),
         })
         .collect();
-    let options = Options { rate_window_ms: u64::try_from(RATE_WINDOW.as_millis()).unwrap() };
+    let options = Options { rate_window_ms: u64::try_from(own_rate_window(SCRAPES).as_millis()).unwrap() };
     let mut catalogue = Catalogue::of(&[], &external_without_rules(&shapes, options, &kinds), &kinds);
     add(&mut catalogue, &shapes, options, &kinds);
     let mut text = HEAD.to_owned();

@@ -13,7 +13,6 @@ use crate::explain;
 use crate::kinds::Kind;
 use crate::rules::{CustomRequest, PlanError, QueryPlan, Values};
 use crate::server::Adapter;
-use crate::settings::RATE_WINDOW;
 use crate::sources::{Group, Queried, SourceError};
 
 /// What the query of a request says.
@@ -183,7 +182,7 @@ impl Asked<'_> {
             namespace: self.wanted.namespace.as_deref(),
             metric: &self.wanted.metric,
             selector: &self.selectors.metrics,
-            window_seconds: window_seconds(plan),
+            window_seconds: window_seconds(plan, self.source),
         };
         form.object(&bodies::values(&described, &values.items))
     }
@@ -191,7 +190,8 @@ impl Asked<'_> {
 
 /// The range that a value was computed over. Upstream never says; where nobody has written a rule there is no upstream to
 /// agree with, and all rates have the same range.
-fn window_seconds(plan: &QueryPlan) -> Option<i64> {
+fn window_seconds(plan: &QueryPlan, source: &Queried) -> Option<i64> {
     let is_ours = plan.rule.line() == 0 && plan.promql.contains("rate(");
-    is_ours.then(|| i64::try_from(RATE_WINDOW.as_secs()).unwrap_or(i64::MAX))
+    let window_ms = source.rate_window_ms().filter(|_| is_ours)?;
+    i64::try_from(window_ms / 1000).ok()
 }

@@ -4,13 +4,15 @@
     reason = "an edge: runs queries on threads of their own, and keeps their time"
 )]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use flyball_model::labels::Labels;
 use flyball_tsdb::api::Deadline;
-use flyball_tsdb::promql::ast::Node;
+use flyball_tsdb::promql::ast::{AggregateOp, Expr, Node, When};
 use flyball_tsdb::promql::engine::{self, Options, Value};
+use flyball_tsdb::promql::print::label_name;
 use flyball_tsdb::series::{METRIC_NAME, Matcher, Point, SeriesSource};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -130,6 +132,54 @@ fn matchers_of(selector: &str) -> Result<Vec<Matcher>, String> {
     }
 }
 
+/// When the newest sample behind each element of an answer was taken, where that can be told: whoever asks again and again
+/// learns from it when something new is to be expected. An element whose time is not told bears that of the question.
+fn times(
+    source: &dyn SeriesSource,
+    query: &Expr,
+    time_ms: i64,
+    options: &Options,
+    deadline: &Deadline,
+) -> HashMap<Arc<Labels>, i64> {
+    let Some(text) = times_query(query) else { return HashMap::new() };
+    let Ok(query) = flyball_tsdb::promql::parse(&text) else { return HashMap::new() };
+    let outcome = engine::instant(source, &query, time_ms, options, deadline).map(|outcome| outcome.value);
+    let Ok(Value::Vector(series)) = outcome else { return HashMap::new() };
+    let newest = series.into_iter().filter_map(|series| {
+        let seconds = series.points.first()?.value;
+        #[allow(clippy::cast_possible_truncation, reason = "a time that was whole milliseconds before")]
+        let at_ms = (seconds * 1000.0).round() as i64;
+        (at_ms <= time_ms).then_some((series.labels, at_ms))
+    });
+    newest.collect()
+}
+
+/// The query for the times of samples behind another one: of an aggregation of one selector, as of now.
+fn times_query(query: &Expr) -> Option<String> {
+    let (aggregate, dropped) = match &query.bare().node {
+        // Its buckets are aggregated by their bound too, which the quantile has no more.
+        Node::Call { function, args } if function.name == "histogram_quantile" => (args.get(1)?.bare(), "le"),
+        _ => (query.bare(), ""),
+    };
+    let Node::Aggregate { op: AggregateOp::Sum, param: None, expr, grouping } = &aggregate.node else {
+        return None;
+    };
+    let inner = match &expr.bare().node {
+        Node::Call { function, args } if ["rate", "irate", "increase"].contains(&function.name) => {
+            args.first()?.bare()
+        }
+        _ => expr.bare(),
+    };
+    let (Node::Selector(selector) | Node::Range { selector, .. }) = &inner.node else { return None };
+    if grouping.without || selector.when != When::default() {
+        return None;
+    }
+    let by: Vec<String> =
+        grouping.labels.iter().filter(|label| *label != dropped).map(|label| label_name(label)).collect();
+    let selector = Expr { node: Node::Selector(selector.clone()), span: inner.span.clone() };
+    Some(format!("max by ({}) (timestamp({selector}))", by.join(",")))
+}
+
 fn evaluate(
     name: &str,
     source: &dyn SeriesSource,
@@ -150,8 +200,10 @@ fn evaluate(
     match outcome.value {
         Value::Scalar(Point { timestamp_ms, value }) => Ok(Answer::Scalar { value, timestamp_ms }),
         Value::Vector(series) => {
+            let taken = times(source, &parsed, time_ms, &options, deadline);
             let samples = series.into_iter().filter_map(|series| {
                 let Point { timestamp_ms, value } = *series.points.first()?;
+                let timestamp_ms = taken.get(&series.labels).copied().unwrap_or(timestamp_ms);
                 Some(Sample { labels: series.labels, timestamp_ms, value })
             });
             Ok(Answer::Vector { samples: samples.collect(), warnings: Vec::new() })
@@ -161,5 +213,31 @@ fn evaluate(
             "bad_data",
             "the query has to yield an instant vector or a scalar".to_owned(),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_asked_for_where_one_selector_is_summed() {
+        let of = |text: &str| times_query(&flyball_tsdb::promql::parse(text).unwrap());
+        let cases = [
+            ("sum(x{a=\"b\"}) by (pod)", Some("max by (pod) (timestamp(x{a=\"b\"}))")),
+            ("sum(rate(x[2m])) by (pod,namespace)", Some("max by (pod,namespace) (timestamp(x))")),
+            (
+                "histogram_quantile(0.99, sum(rate(x_bucket[2m])) by (le,pod))",
+                Some("max by (pod) (timestamp(x_bucket))"),
+            ),
+            ("sum by (\"k8s.pod\") ({\"a.b\"})", Some("max by (\"k8s.pod\") (timestamp({\"a.b\"}))")),
+            ("sum(x offset 5m) by (pod)", None),
+            ("sum without (pod) (x)", None),
+            ("sum(x) by (pod) / sum(y) by (pod)", None),
+            ("sum(max_over_time(rate(x[2m])[5m:])) by (pod)", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(of(text).as_deref(), expected, "{text}");
+        }
     }
 }

@@ -156,6 +156,11 @@ impl HttpSettings {
         HttpSettings::of(Uri::default(), path.trim_end_matches('/').to_owned(), Some(ApiServer(client)), "")
     }
 
+    /// Whether it is one of those.
+    pub fn is_behind_api_server(&self) -> bool {
+        self.through.is_some()
+    }
+
     fn of(base: Uri, prefix: String, through: Option<ApiServer>, api: &'static str) -> HttpSettings {
         HttpSettings {
             base,

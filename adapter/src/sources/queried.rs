@@ -192,6 +192,11 @@ impl Queried {
         self.last_shapes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Range of the rates that it makes without a rule.
+    pub(crate) fn rate_window_ms(&self) -> Option<u64> {
+        self.automatic.map(|options| options.rate_window_ms)
+    }
+
     /// Whether it may be asked for this metric.
     pub fn may_have(&self, metric: &str) -> bool {
         self.metrics.hold(metric)

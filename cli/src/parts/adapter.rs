@@ -18,6 +18,7 @@ use flyball_apiserver::own_metrics::OwnMetrics;
 use flyball_apiserver::standard::VersionInfo;
 use flyball_apiserver::{Advice, Generic};
 use flyball_model::selector::LabelSelector;
+use flyball_model::time::parse_go_duration;
 use kube::Client;
 use kube::config::AuthInfo;
 use serde_json::{Value, json};
@@ -39,6 +40,8 @@ const EXTERNAL: &str = "external";
 const DEFAULT_URL: &str = "https://localhost";
 /// What the cluster's own history is called in messages.
 const HISTORY: &str = "history";
+/// Between two scrapes where a configuration in Prometheus' form does not say.
+const PROMETHEUS_INTERVAL: Duration = Duration::from_secs(60);
 /// How long the commands wait for the pods of the cluster.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -266,7 +269,7 @@ async fn settings_of_command(args: &AdapterArgs, client: Option<&Client>) -> any
     let Some(client) = client else { return Ok(settings) };
     for source in &mut settings.sources {
         if let SourceKind::Store { automatic } = source.kind {
-            let http = Box::new(history(client, args));
+            let http = Box::new(history(client, args).await);
             source.kind = SourceKind::Prometheus { http, automatic };
         }
     }
@@ -274,14 +277,28 @@ async fn settings_of_command(args: &AdapterArgs, client: Option<&Client>) -> any
 }
 
 /// The history of the cluster, or of the namespace that is named: then permission for the namespace is enough.
-fn history(client: &Client, args: &AdapterArgs) -> HttpSettings {
+async fn history(client: &Client, args: &AdapterArgs) -> HttpSettings {
     let mut path = format!("/apis/{}/{}", flyball_tsdb::server::GROUP, flyball_tsdb::server::VERSION);
     if let Some(namespace) = &args.cluster.namespace {
         path = format!("{path}/namespaces/{}", query::encode(namespace));
     }
     let mut http = HttpSettings::behind_api_server(client.clone(), &path);
     http.timeout = args.backend.prometheus_timeout;
+    // Whoever may not see the configuration is told of the queries that the default makes.
+    if let Ok(answer) = query::get(client, &format!("{path}/status/config")).await {
+        let text = answer["data"]["yaml"].as_str().unwrap_or_default();
+        http.scrape_interval = longest_interval(text).unwrap_or(http.scrape_interval);
+    }
     http
+}
+
+/// The longest time between two scrapes by a configuration in Prometheus' form.
+fn longest_interval(text: &str) -> Option<Duration> {
+    let config: Value = serde_saphyr::from_str(text).ok()?;
+    let interval = |of: &Value| parse_go_duration(of["scrape_interval"].as_str()?);
+    let global = interval(&config["global"]).unwrap_or(PROMETHEUS_INTERVAL);
+    let jobs = config["scrape_configs"].as_array()?;
+    jobs.iter().map(|job| interval(job).unwrap_or(global)).max()
 }
 
 /// A client of the cluster, if there is one.
@@ -455,4 +472,21 @@ fn told(source: &str, explanation: &Explanation) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_interval_of_a_configuration() {
+        let of = |text: &str| longest_interval(text).map(|interval| interval.as_secs());
+        let jobs = "scrape_configs: [{job_name: a}, {job_name: b, scrape_interval: 30s}]";
+        assert_eq!(of(&format!("global: {{scrape_interval: 15s}}\n{jobs}")), Some(30));
+        assert_eq!(of(jobs), Some(60), "Prometheus' default");
+        assert_eq!(of("global: {scrape_interval: 15s}\nscrape_configs: [{job_name: a}]"), Some(15));
+        for nothing in ["", "global: {scrape_interval: 15s}", "scrape_configs: []", ": ["] {
+            assert_eq!(of(nothing), None, "{nothing}");
+        }
+    }
 }

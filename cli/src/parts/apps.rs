@@ -43,6 +43,11 @@ impl AppsSetup {
         Ok(AppsSetup { jobs: watch::channel(config.jobs).1, config: view, reload: None })
     }
 
+    /// The longest time between two scrapes of one application.
+    pub(super) fn longest_interval(&self) -> Duration {
+        self.jobs.borrow().iter().map(|job| job.interval).max().unwrap_or_default()
+    }
+
     /// The configuration, for those who ask.
     pub(super) fn config(&self) -> ConfigView {
         self.config.clone()

@@ -19,7 +19,7 @@ use flyball_model::exposition::MetricType;
 use flyball_model::time::rfc3339_seconds;
 use flyball_scrape::apps::reload::Known;
 use flyball_scrape::apps::{self, ActiveTarget, ConfigView, TargetsView};
-use flyball_scrape::{Target, Targets, Transport};
+use flyball_scrape::{Resolution, Target, Targets, Transport, interval};
 use flyball_tsdb::api::facts::{self, Dropped, DroppedTarget, Health, Metadata};
 use flyball_tsdb::api::serve::Limits;
 use flyball_tsdb::ingest::labels::{NODE_JOB, node_target};
@@ -58,6 +58,8 @@ pub struct HistorySetup {
     retention: String,
     /// How nodes are asked, for those who look.
     scrape_timeout: Duration,
+    /// The longest time between two samples of a series.
+    longest_interval: Duration,
     schemes: Schemes,
 }
 
@@ -83,6 +85,11 @@ impl HistorySetup {
             format!("--storage.tsdb.path: the folder {} cannot be made", args.path.display())
         })?;
         let apps = AppsSetup::read(args.config_file.as_deref(), args.scrape_interval)?;
+        let of_nodes = match scrape.resolution {
+            Resolution::Automatic { .. } => interval::KUBELET_INTERVAL,
+            Resolution::Fixed(interval) => interval,
+        };
+        let longest_interval = of_nodes.max(apps.longest_interval()).max(args.scrape_interval);
         let store = Settings {
             series_per_source: args.max_series_per_target,
             series_total: args.max_series,
@@ -119,6 +126,7 @@ impl HistorySetup {
             flags: args.shown(),
             retention: args.retention(),
             scrape_timeout: scrape.request_timeout,
+            longest_interval,
             schemes: Schemes {
                 kubelet: scheme(&scrape.kubelet.transport),
                 collector: scheme(&scrape.collector.transport),
@@ -168,7 +176,7 @@ impl HistorySetup {
         around.tasks.spawn(follow(nodes.clone(), history.sink(), stop.clone()));
         let apps = view.clone();
         self.apps.start(around.client.clone(), history.appender(), view, around, stop)?;
-        Ok(RunningHistory { history, apps })
+        Ok(RunningHistory { history, apps, longest_interval: self.longest_interval })
     }
 }
 
@@ -188,6 +196,7 @@ pub(super) struct Surrounded<'a> {
 pub(super) struct RunningHistory {
     history: History,
     apps: TargetsView,
+    longest_interval: Duration,
 }
 
 impl RunningHistory {
@@ -198,7 +207,11 @@ impl RunningHistory {
     /// What the store holds, for who asks in this process.
     pub(super) fn series(&self) -> OwnSeries {
         let apps = self.apps.clone();
-        OwnSeries { series: Arc::new(self.history.appender()), types: Arc::new(move || types(&apps)) }
+        OwnSeries {
+            series: Arc::new(self.history.appender()),
+            types: Arc::new(move || types(&apps)),
+            scrape_interval: self.longest_interval,
+        }
     }
 
     pub(super) fn sink(&self) -> Arc<dyn Sink> {
