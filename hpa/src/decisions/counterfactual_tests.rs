@@ -291,10 +291,15 @@ proptest! {
                 requests: Ok(each.iter().map(|(request, _)| *request).collect()),
             })
         };
+        let settings = Settings::default();
+        let scale = Scale { spec_replicas: current, status_replicas: current };
         let wish = |milli| {
             let inputs = [input(milli)];
-            let (decision, _) =
-                ask_with(&rules, current, &members, &inputs, &History::default(), &Controls::default());
+            let snapshot = Snapshot {
+                rules: &rules, settings: &settings, scale, selector: Ok(()), pods: &members, inputs: &inputs,
+                scaled_to_zero: false,
+            };
+            let decision = decide(&snapshot, NOW, &History::default(), &mut Trace::off());
             decision.raw.map(|raw| raw.clamp(min, max).cmp(&current))
         };
         let (_, found) =
