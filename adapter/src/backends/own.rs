@@ -230,7 +230,10 @@ mod tests {
                 "histogram_quantile(0.99, sum(rate(x_bucket[2m])) by (le,pod))",
                 Some("max by (pod) (timestamp(x_bucket))"),
             ),
-            ("sum by (\"k8s.pod\") ({\"a.b\"})", Some("max by (\"k8s.pod\") (timestamp({\"a.b\"}))")),
+            (
+                "sum by (\"k8s.pod\") ({\"a.b\"})",
+                Some("max by (\"k8s.pod\") (timestamp({__name__=\"a.b\"}))"),
+            ),
             ("sum(x offset 5m) by (pod)", None),
             ("sum without (pod) (x)", None),
             ("sum(x) by (pod) / sum(y) by (pod)", None),
