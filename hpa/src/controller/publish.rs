@@ -2,7 +2,7 @@
 
 use super::Shared;
 use super::shared::subject_of;
-use super::state::{HpaState, Written};
+use super::state::HpaState;
 use crate::report::{self, ErrorClass, Report};
 use crate::watch::HpaEntry;
 use flyball_model::autoscaling::v2;
@@ -29,7 +29,7 @@ pub(super) async fn publish(
             Ok(written) => {
                 state.status_written_ms = now_ms;
                 state.own_mark = Some(written.mark);
-                state.written = written.version.map(|version| Written::new(version, report.status));
+                state.written = written.version.map(|version| (version, report.status));
             }
             // The HPA was deleted a moment ago, maybe with its namespace: nobody is left to be told.
             Err(error) if error.is_not_found() => return ErrorClass::Internal,

@@ -9,7 +9,6 @@ use crate::watch::{HpaEntry, Writer};
 use flyball_model::autoscaling::v2::{HorizontalPodAutoscaler, HorizontalPodAutoscalerStatus};
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A wall clock that is off by less is only being slewed.
@@ -34,8 +33,8 @@ pub(super) struct HpaState {
     /// After a failed checkpoint: not tried again before, unless a scale is to be written.
     pub(super) checkpoint_after_ms: i64,
     pub(super) scale: Option<KnownScale>,
-    /// Status as last written; the watch may still show an older one.
-    pub(super) written: Option<Written>,
+    /// Status as last written, with the version it got; the watch may still show an older one.
+    pub(super) written: Option<(u64, HorizontalPodAutoscalerStatus)>,
     pub(super) status_written_ms: i64,
     /// When our field manager last wrote the status, as far as this process knows; `None`: not known.
     pub(super) own_mark: Option<Option<i64>>,
@@ -76,59 +75,15 @@ impl HpaState {
     }
 
     /// The HPA with the newest status known.
-    pub(super) fn newest<'a>(&mut self, entry: &'a HpaEntry) -> Newest<'a> {
-        match (&mut self.written, entry.version()) {
-            (Some(written), Some(seen)) if seen < written.version => Newest::Written(written.on(entry)),
+    pub(super) fn newest<'a>(&mut self, entry: &'a HpaEntry) -> Cow<'a, HorizontalPodAutoscaler> {
+        match (&self.written, entry.version()) {
+            (Some((written, status)), Some(seen)) if seen < *written => {
+                Cow::Owned(HorizontalPodAutoscaler { status: status.clone(), ..entry.hpa.clone() })
+            }
             _ => {
                 self.written = None;
-                Newest::Seen(&entry.hpa)
+                Cow::Borrowed(&entry.hpa)
             }
-        }
-    }
-}
-
-/// A status that the watch has not shown yet.
-pub(super) struct Written {
-    /// The version that the write gave.
-    version: u64,
-    status: HorizontalPodAutoscalerStatus,
-    /// The HPA of a version that was seen, with that status: made once, for many evaluations may come before the watch does.
-    whole: Option<(Option<String>, Arc<HorizontalPodAutoscaler>)>,
-}
-
-impl Written {
-    pub(super) fn new(version: u64, status: HorizontalPodAutoscalerStatus) -> Self {
-        Written { version, status, whole: None }
-    }
-
-    fn on(&mut self, entry: &HpaEntry) -> Arc<HorizontalPodAutoscaler> {
-        if let Some((seen, whole)) = &self.whole
-            && *seen == entry.resource_version
-        {
-            return whole.clone();
-        }
-        let whole = HorizontalPodAutoscaler { status: self.status.clone(), ..entry.hpa.clone() };
-        let whole = Arc::new(whole);
-        self.whole = Some((entry.resource_version.clone(), whole.clone()));
-        whole
-    }
-}
-
-/// An HPA with the newest status known.
-pub(super) enum Newest<'a> {
-    /// As the watch shows it.
-    Seen(&'a HorizontalPodAutoscaler),
-    /// With the status that was written since.
-    Written(Arc<HorizontalPodAutoscaler>),
-}
-
-impl Deref for Newest<'_> {
-    type Target = HorizontalPodAutoscaler;
-
-    fn deref(&self) -> &HorizontalPodAutoscaler {
-        match self {
-            Newest::Seen(hpa) => hpa,
-            Newest::Written(hpa) => hpa,
         }
     }
 }
