@@ -2,7 +2,7 @@
 
 use std::io::Read as _;
 
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
 use flyball_model::exposition::Format;
 use flyball_model::samples::Samples;
 
@@ -46,7 +46,8 @@ pub fn decode_limited(
 fn gunzip(body: &[u8], limit_bytes: usize) -> Result<Vec<u8>, AnswerError> {
     let expected = body.len().saturating_mul(USUAL_RATIO).min(limit_bytes).min(BODY_LIMIT_BYTES);
     let mut text = Vec::with_capacity(expected);
-    let read = GzDecoder::new(body).take(limit_bytes as u64 + 1).read_to_end(&mut text);
+    // A body may be several packed ones in a row.
+    let read = MultiGzDecoder::new(body).take(limit_bytes as u64 + 1).read_to_end(&mut text);
     read.map_err(|error| AnswerError::Unreadable(format!("broken gzip: {error}")))?;
     if text.len() > limit_bytes { Err(AnswerError::TooLarge) } else { Ok(text) }
 }
@@ -126,6 +127,7 @@ mod tests {
             encoder.finish().unwrap()
         };
         assert_eq!(decode(pack(b"a 1\n"), Some("gzip")).unwrap(), b"a 1\n");
+        assert_eq!(decode([pack(b"a 1\n"), pack(b"b 2\n")].concat(), Some("gzip")).unwrap(), b"a 1\nb 2\n");
         assert_eq!(decode(pack(&vec![b'a'; BODY_LIMIT_BYTES + 1]), Some("gzip")), Err(AnswerError::TooLarge));
         assert!(decode(vec![1, 2, 3], Some("gzip")).is_err());
         assert!(decode(vec![], Some("br")).is_err());

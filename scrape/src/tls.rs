@@ -71,6 +71,31 @@ impl TlsSettings {
     }
 }
 
+/// Versions of TLS that are spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Versions {
+    /// 1.2 and 1.3.
+    #[default]
+    Both,
+    /// 1.2 alone.
+    Tls12,
+    /// 1.3 alone.
+    Tls13,
+}
+
+static ONLY_12: [&rustls::SupportedProtocolVersion; 1] = [&rustls::version::TLS12];
+static ONLY_13: [&rustls::SupportedProtocolVersion; 1] = [&rustls::version::TLS13];
+
+impl Versions {
+    fn known(self) -> &'static [&'static rustls::SupportedProtocolVersion] {
+        match self {
+            Versions::Both => rustls::DEFAULT_VERSIONS,
+            Versions::Tls12 => &ONLY_12,
+            Versions::Tls13 => &ONLY_13,
+        }
+    }
+}
+
 /// The settings with their files opened; makes one configuration per connection, of shared parts.
 #[derive(Debug)]
 pub(crate) struct Connector {
@@ -78,6 +103,7 @@ pub(crate) struct Connector {
     name: NameCheck,
     authority: Option<Content>,
     identity: Option<(Content, Content)>,
+    versions: Versions,
     provider: Arc<CryptoProvider>,
     /// Made of the authorities beside it; all connections share it while those stay.
     verifier: Kept<Vec<CertificateDer<'static>>, Arc<WebPkiServerVerifier>>,
@@ -112,10 +138,16 @@ impl Connector {
             name,
             authority,
             identity,
+            versions: Versions::default(),
             provider: Arc::new(rustls::crypto::ring::default_provider()),
             verifier: Mutex::default(),
             shown: Mutex::default(),
         }
+    }
+
+    /// Speaks these versions.
+    pub(crate) fn speaking(self, versions: Versions) -> Connector {
+        Connector { versions, ..self }
     }
 
     /// Which certificates are accepted, for texts.
@@ -149,7 +181,7 @@ impl Connector {
 
     fn configuration(&self, verifier: Arc<dyn ServerCertVerifier>) -> Result<ClientConfig, String> {
         let builder = ClientConfig::builder_with_provider(self.provider.clone())
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(self.versions.known())
             .map_err(|error| error.to_string())?
             .dangerous()
             .with_custom_certificate_verifier(verifier);

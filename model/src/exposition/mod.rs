@@ -69,7 +69,8 @@ impl Format {
 
     /// The format of a body, by its `Content-Type` header. `None` when it is neither.
     pub fn from_content_type(content_type: &str) -> Option<Format> {
-        match media_type(content_type).0 {
+        // Media types are the same in capitals.
+        match media_type(content_type).0.to_ascii_lowercase().as_str() {
             "text/plain" => Some(Format::Text004),
             "application/openmetrics-text" => Some(Format::OpenMetrics10),
             _ => None,

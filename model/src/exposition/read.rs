@@ -86,10 +86,7 @@ impl<'a> Reader<'a> {
             }
             None => std::mem::take(&mut self.rest),
         };
-        Some(match self.format {
-            Format::Text004 => line.strip_suffix('\r').unwrap_or(line),
-            Format::OpenMetrics10 => line,
-        })
+        Some(line)
     }
 
     /// What one line says; `None` when it says nothing.

@@ -78,7 +78,7 @@ impl Access {
                 (false, Some(_)) => Trust::Roots(Vec::new()),
                 (false, None) => Trust::Roots(rustls_native_certs::load_native_certs().certs),
             };
-            Arc::new(Connector::of_parts(trust, name, authority, identity))
+            Arc::new(Connector::of_parts(trust, name, authority, identity).speaking(self.tls.versions))
         });
         made.clone()
     }

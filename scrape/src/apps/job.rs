@@ -9,6 +9,7 @@ use flyball_model::exposition::Format;
 use flyball_model::labels::Labels;
 
 use super::relabel::Rule;
+use crate::tls::Versions;
 
 /// Most bytes of an answer where the job does not say: Prometheus has no limit then.
 pub const BODY_BYTES_DEFAULT: usize = 256 << 20;
@@ -54,6 +55,8 @@ pub struct Job {
     pub limits: Limits,
     /// Makes targets of what is discovered.
     pub relabel: Vec<Rule>,
+    /// Further series tell about each scrape.
+    pub extra_metrics: bool,
     /// Applied to every series.
     pub metric_relabel: Vec<Rule>,
     /// Where targets come from.
@@ -170,6 +173,8 @@ pub struct Tls {
     pub server_name: Option<String>,
     /// Any certificate will do.
     pub insecure: bool,
+    /// Which versions are spoken.
+    pub versions: Versions,
 }
 
 /// Where targets come from.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::clock::unix_ms;
@@ -23,8 +23,16 @@ pub const LOOKED_AT_EVERY: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct ConfigView(Arc<Inner>);
 
+/// Who waits for the file to be read, and is told what is wrong with it.
+type Waiting = oneshot::Sender<Result<(), String>>;
+
+/// Those who may wait at once; further ones wait for a place.
+const WAITING_MAX: usize = 16;
+
 #[derive(Debug)]
 struct Inner {
+    /// Who reads the file, if there is one.
+    reader: Option<mpsc::Sender<Waiting>>,
     known: Mutex<Known>,
     successful: Gauge,
     loaded_seconds: Gauge,
@@ -42,11 +50,16 @@ pub struct Known {
 }
 
 impl ConfigView {
-    /// A configuration that holds from now on.
+    /// A configuration that holds from now on, and comes from no file.
     #[must_use]
     pub fn new(shown: &str) -> ConfigView {
+        ConfigView::read_by(shown, None)
+    }
+
+    fn read_by(shown: &str, reader: Option<mpsc::Sender<Waiting>>) -> ConfigView {
         let known = Known { shown: shown.to_owned(), is_current: true, loaded_ms: unix_ms() };
         let view = Inner {
+            reader,
             known: Mutex::new(known),
             successful: Gauge::default(),
             loaded_seconds: Gauge::default(),
@@ -68,6 +81,18 @@ impl ConfigView {
             "Since when the configuration holds",
             self.0.loaded_seconds.clone(),
         );
+    }
+
+    /// Has the file read again now.
+    ///
+    /// # Errors
+    /// What is wrong with it, or that there is none.
+    pub async fn reload(&self) -> Result<(), String> {
+        let Some(reader) = &self.0.reader else { return Err("there is no --config.file".to_owned()) };
+        let ended = || "the server is being stopped".to_owned();
+        let (waiting, told) = oneshot::channel();
+        reader.send(waiting).await.map_err(|_| ended())?;
+        told.await.map_err(|_| ended())?
     }
 
     /// What is known now.
@@ -106,27 +131,37 @@ pub struct Reload {
     jobs: watch::Sender<Vec<Job>>,
     /// What was wrong when it was last looked at.
     told: String,
+    /// Who wants it read now.
+    waiting: mpsc::Receiver<Waiting>,
 }
 
 impl Reload {
     /// Begins with what was read of the file; its jobs are received from now on.
     #[must_use]
     pub fn new(path: PathBuf, config: Config) -> (Reload, ConfigView, watch::Receiver<Vec<Job>>) {
-        let view = ConfigView::new(&config.shown);
+        let (asking, waiting) = mpsc::channel(WAITING_MAX);
+        let view = ConfigView::read_by(&config.shown, Some(asking));
         let (jobs, receiver) = watch::channel(config.jobs);
         let holds = config.text_hash;
-        (Reload { path, holds, view: view.clone(), jobs, told: String::new() }, view, receiver)
+        (Reload { path, holds, view: view.clone(), jobs, told: String::new(), waiting }, view, receiver)
     }
 
     /// Looks at the file until `stop`, each [`LOOKED_AT_EVERY`] and whenever it is `asked` to.
     pub async fn follow(mut self, asked: Arc<Notify>, stop: CancellationToken) {
         loop {
-            tokio::select! {
+            let waiting = tokio::select! {
                 () = stop.cancelled() => return,
-                () = asked.notified() => {}
-                () = tokio::time::sleep(LOOKED_AT_EVERY) => {}
-            }
+                () = asked.notified() => None,
+                // Views hold the senders, and this one holds a view.
+                waiting = self.waiting.recv() => waiting,
+                () = tokio::time::sleep(LOOKED_AT_EVERY) => None,
+            };
             self.look().await;
+            if let Some(waiting) = waiting {
+                let wrong = self.told.clone();
+                // Who asked may be gone.
+                let _ = waiting.send(if wrong.is_empty() { Ok(()) } else { Err(wrong) });
+            }
         }
     }
 
@@ -174,6 +209,27 @@ mod tests {
 
     fn names(jobs: &watch::Receiver<Vec<Job>>) -> Vec<String> {
         jobs.borrow().iter().map(|job| job.name.clone()).collect()
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_for_it_is_told_what_came_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p.yml");
+        std::fs::write(&path, "scrape_configs: [{job_name: a}]").unwrap();
+        let (reload, view, jobs) = Reload::new(path.clone(), Config::load(&path).unwrap());
+        let stop = CancellationToken::new();
+        let follows = tokio::spawn(reload.follow(Arc::default(), stop.clone()));
+        std::fs::write(&path, "scrape_configs: [{job_name: b}]").unwrap();
+        assert_eq!(view.reload().await, Ok(()));
+        assert_eq!(names(&jobs), ["b"]);
+        std::fs::write(&path, "scrape_configs: [{job_nam: c}]").unwrap();
+        let wrong = view.reload().await.unwrap_err();
+        assert!(wrong.contains("p.yml:1: scrape_configs[0].job_name: it is missing"), "{wrong}");
+        assert_eq!(names(&jobs), ["b"]);
+        stop.cancel();
+        follows.await.unwrap();
+        assert!(view.reload().await.is_err(), "nobody reads it any more");
+        assert!(ConfigView::new("").reload().await.unwrap_err().contains("--config.file"));
     }
 
     #[tokio::test]

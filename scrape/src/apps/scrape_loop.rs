@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::clock::unix_ms;
 use super::fetch::{FetchError, Fetched, Kept, Text, fetch};
-use super::ingest::{Counts, Ingest, Ingested, Measured, Of, Reports};
+use super::ingest::{BodySize, Ingest, Ingested, Measured, Of, Reports};
 use super::metrics::{Fault, Scraped};
 use super::pool::Place;
 use super::schedule::Grid;
@@ -177,7 +177,7 @@ fn store<S: AppSink>(
 ) {
     let of = of(place, target, source);
     let job = &place.job.name;
-    let (ingested, failure) = match fetched.and_then(Fetched::unpack) {
+    let (ingested, failure, body_size) = match fetched.and_then(Fetched::unpack) {
         Ok(Text { body, format }) => {
             let now_ms = unix_ms();
             let ingested = state.ingest.take(&of, &body, format, turn.at_ms, now_ms);
@@ -185,19 +185,23 @@ fn store<S: AppSink>(
                 watched.describe(metadata);
             }
             let failure = ingested.error.as_ref().map(ToString::to_string);
-            (ingested, failure)
+            (ingested, failure, BodySize::Bytes(body.len()))
         }
         Err(error) => {
-            if matches!(error, FetchError::TooLarge(_)) {
+            let too_large = matches!(error, FetchError::TooLarge(_));
+            if too_large {
                 place.shared.metrics.fault(job, Fault::BodyLimit, 1);
             }
             state.ingest.fail(&of, turn.at_ms, unix_ms());
-            (Ingested::default(), Some(error.to_string()))
+            let size = if too_large { BodySize::TooLarge } else { BodySize::Bytes(0) };
+            (Ingested::default(), Some(error.to_string()), size)
         }
     };
     let duration = turn.started.elapsed();
     let success = failure.is_none();
-    report(&of, state, ingested.counts, success, duration, turn.at_ms);
+    let timeout = target.timeout;
+    let measured = Measured { success, duration, counts: ingested.counts, timeout, body: body_size };
+    report(&of, state, measured, turn.at_ms);
     for (fault, count) in &ingested.faults {
         place.shared.metrics.fault(job, *fault, *count);
     }
@@ -209,15 +213,7 @@ fn store<S: AppSink>(
     watched.report(LastScrape { health, error, started_ms: Some(turn.started_ms), duration });
 }
 
-fn report<S: AppSink>(
-    of: &Of<'_, S>,
-    state: &mut State<S>,
-    counts: Counts,
-    success: bool,
-    duration: Duration,
-    at_ms: i64,
-) {
-    let measured = Measured { success, duration, counts };
+fn report<S: AppSink>(of: &Of<'_, S>, state: &mut State<S>, measured: Measured, at_ms: i64) {
     if let Err(reason) = state.reports.tell(of, measured, at_ms, unix_ms()) {
         tracing::debug!(reason, source = of.source, "the report of a scrape was not stored");
     }

@@ -192,6 +192,13 @@ impl TargetsView {
         all
     }
 
+    /// Each target that is scraped with what it says about its metrics.
+    pub fn books(&self) -> Vec<(Labels, Arc<Metadata>)> {
+        let pools = lock(&self.0);
+        let all = pools.values().flat_map(|pool| &pool.active);
+        all.map(|one| (one.fixed.labels.clone(), lock(&one.metadata).clone())).collect()
+    }
+
     /// A job is no more.
     pub(crate) fn remove(&self, pool: &str) {
         lock(&self.0).remove(pool);

@@ -216,6 +216,8 @@ async fn tls() {
         (format!("ca: |\n{inline}"), ""),
         (format!("ca_file: {ca}\n  server_name: metrics.example"), ""),
         ("insecure_skip_verify: true".to_owned(), ""),
+        (format!("ca_file: {ca}\n  min_version: TLS13"), ""),
+        (format!("ca_file: {ca}\n  max_version: TLS12"), ""),
         (
             format!("ca_file: {ca}\n  server_name: other.example"),
             "the certificate of ADDRESS is not accepted: ",

@@ -73,8 +73,8 @@ impl<'a> Item<'a> {
 
     pub(super) fn number(&self) -> Read<u64> {
         let word = self.word("a number")?;
-        let parsed = word.replace('_', "").parse();
-        parsed.map_err(|_| self.fault(format!("a number that is not negative was expected, not {word:?}")))
+        units::parse_number(word)
+            .ok_or_else(|| self.fault(format!("a number that is not negative was expected, not {word:?}")))
     }
 
     pub(super) fn duration(&self) -> Read<Duration> {
@@ -133,6 +133,15 @@ impl<'a> Item<'a> {
     }
 }
 
+fn is_hollow(node: &Node) -> bool {
+    match &node.value {
+        Value::Null => true,
+        Value::Scalar { .. } => false,
+        Value::List(items) => items.iter().all(is_hollow),
+        Value::Map(entries) => entries.iter().all(|(.., value)| is_hollow(value)),
+    }
+}
+
 fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
@@ -178,6 +187,14 @@ impl<'a> Fields<'a> {
             Value::Map(entries) => entries.is_empty(),
         };
         if says_nothing { Ok(()) } else { Err(item.fault(format!("it is not supported{instead}"))) }
+    }
+
+    /// The same, where mappings and lists that lead to nothing say nothing either.
+    pub(super) fn refuse_unless_hollow(&mut self, key: &str, instead: &str) -> Read<()> {
+        if self.left.iter().any(|(have, _, node)| *have == key && is_hollow(node)) {
+            self.take(key);
+        }
+        self.refuse(key, instead)
     }
 
     /// A field that changes nothing here; what it says is read all the same.

@@ -11,6 +11,9 @@ const INTERVAL: Duration = Duration::from_secs(60);
 /// Prometheus' default time-out, unless the interval is shorter.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The format that is no text.
+const PROTOBUF: &str = "PrometheusProto";
+
 /// What holds for all jobs that do not say otherwise.
 #[derive(Debug, Clone)]
 pub(super) struct Global {
@@ -32,6 +35,7 @@ pub(super) struct Shared {
     label_value_bytes: Option<NonZeroUsize>,
     targets: Option<NonZeroUsize>,
     dropped_targets: Option<NonZeroUsize>,
+    pub(super) extra_metrics: Option<bool>,
 }
 
 impl Global {
@@ -79,6 +83,7 @@ pub(super) fn shared(fields: &mut Fields<'_>) -> Read<Shared> {
     })?;
     let escaping = fields.read("metric_name_escaping_scheme", escaping)?;
     let body_bytes = fields.read("body_size_limit", body_bytes)?.flatten();
+    let extra_metrics = fields.read("extra_scrape_metrics", Item::boolean)?;
     let mut count = |key: &str| -> Read<Option<NonZeroUsize>> {
         let number = fields.read(key, Item::number)?.unwrap_or_default();
         Ok(NonZeroUsize::new(usize::try_from(number).unwrap_or(usize::MAX)))
@@ -94,6 +99,7 @@ pub(super) fn shared(fields: &mut Fields<'_>) -> Read<Shared> {
         label_value_bytes: count("label_value_length_limit")?,
         targets: count("target_limit")?,
         dropped_targets: count("keep_dropped_targets")?,
+        extra_metrics,
     };
     histograms(fields)?;
     fields.refuse("scrape_failure_log_file", ": failures are in the log and on /api/v1/targets")?;
@@ -104,8 +110,7 @@ pub(super) fn shared(fields: &mut Fields<'_>) -> Read<Shared> {
 fn histograms(fields: &mut Fields<'_>) -> Read<()> {
     fields.ignore("always_scrape_classic_histograms", Item::boolean)?;
     fields.refuse("convert_classic_histograms_to_nhcb", ": there are no native histograms")?;
-    fields.refuse("scrape_native_histograms", ": there are no native histograms")?;
-    fields.refuse("extra_scrape_metrics", "")
+    fields.refuse("scrape_native_histograms", ": there are no native histograms")
 }
 
 impl Shared {
@@ -142,8 +147,13 @@ fn escaping(item: &Item<'_>) -> Read<&'static str> {
 
 fn protocols(item: &Item<'_>) -> Read<Vec<Protocol>> {
     let mut all = Vec::new();
-    for one in item.items()? {
-        let protocol = protocol(&one)?;
+    let items = item.items()?;
+    for one in &items {
+        // It is one of several that may be asked for, and the others are.
+        if items.len() > 1 && one.text()? == PROTOBUF {
+            continue;
+        }
+        let protocol = protocol(one)?;
         if all.contains(&protocol) {
             return Err(one.fault("it is there twice"));
         }
@@ -157,7 +167,7 @@ pub(super) fn protocol(item: &Item<'_>) -> Read<Protocol> {
     let text = item.text()?;
     match Protocol::from_name(&text) {
         Some(protocol) => Ok(protocol),
-        None if text == "PrometheusProto" => Err(item.fault("PrometheusProto is not supported: texts are")),
+        None if text == PROTOBUF => Err(item.fault("PrometheusProto is not supported: texts are")),
         None => Err(item.fault(format!("there is no format {text:?}"))),
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::super::job::{Authorization, HttpAccess, Secret, Tls};
 use super::fields::{Fields, Item, Read};
+use crate::tls::Versions;
 
 /// Headers that the scraper sets itself, or that belong to the connection.
 const OWN_HEADERS: [&str; 24] = [
@@ -121,21 +122,37 @@ fn tls(item: &Item<'_>, folder: &Path) -> Read<Tls> {
         identity,
         server_name: fields.read("server_name", Item::text)?.filter(|name| !name.is_empty()),
         insecure: fields.read("insecure_skip_verify", Item::boolean)?.unwrap_or(false),
+        versions: versions(&mut fields)?,
     };
-    // TLS 1.2 and 1.3 are spoken.
-    fields.read("min_version", |item| match item.text()?.as_str() {
-        "TLS10" | "TLS11" | "TLS12" => Ok(()),
-        other => Err(item.fault(format!("{other:?} is not supported: TLS 1.2 and 1.3 are spoken"))),
-    })?;
-    fields.read("max_version", |item| match item.text()?.as_str() {
-        "TLS13" => Ok(()),
-        other => Err(item.fault(format!("{other:?} is not supported: TLS 1.2 and 1.3 are spoken"))),
-    })?;
     for key in ["ca_ref", "cert_ref", "key_ref"] {
         fields.refuse(key, "")?;
     }
     fields.finish()?;
     Ok(tls)
+}
+
+/// Versions of TLS, of which 1.2 and 1.3 are spoken: an older lower bound leaves both.
+fn versions(fields: &mut Fields<'_>) -> Read<Versions> {
+    let not_spoken = |item: &Item<'_>, other: &str| {
+        item.fault(format!("{other:?} is not supported: TLS 1.2 and 1.3 are spoken"))
+    };
+    let only_13 = fields.read("min_version", |item| match item.text()?.as_str() {
+        "TLS10" | "TLS11" | "TLS12" => Ok(false),
+        "TLS13" => Ok(true),
+        other => Err(not_spoken(item, other)),
+    })?;
+    let only_13 = only_13.unwrap_or(false);
+    let only_12 = fields.read("max_version", |item| match item.text()?.as_str() {
+        "TLS12" if only_13 => Err(item.fault("it is less than min_version")),
+        "TLS12" => Ok(true),
+        "TLS13" => Ok(false),
+        other => Err(not_spoken(item, other)),
+    })?;
+    Ok(match (only_13, only_12.unwrap_or(false)) {
+        (true, _) => Versions::Tls13,
+        (false, true) => Versions::Tls12,
+        (false, false) => Versions::Both,
+    })
 }
 
 fn headers(item: &Item<'_>, folder: &Path) -> Read<Vec<(String, Secret)>> {

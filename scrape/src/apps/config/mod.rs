@@ -112,8 +112,9 @@ fn whole(root: &Item<'_>, folder: &Path) -> Read<Vec<Job>> {
 
 /// What Prometheus does beside scraping.
 fn refuse_other_parts(fields: &mut Fields<'_>) -> Read<()> {
-    const PARTS: [(&str, &str); 8] = [
-        ("alerting", ": alerting stays with Prometheus"),
+    // As Prometheus' own example has it, naming no Alertmanager.
+    fields.refuse_unless_hollow("alerting", ": alerting stays with Prometheus")?;
+    const PARTS: [(&str, &str); 7] = [
         ("rule_files", ": there is no engine for rules here"),
         ("scrape_config_files", ": put the jobs into this file"),
         ("remote_write", ""),
@@ -126,7 +127,11 @@ fn refuse_other_parts(fields: &mut Fields<'_>) -> Read<()> {
         fields.refuse(part, instead)?;
     }
     // Settings of Go's runtime.
-    fields.ignore("runtime", |item| item.fields().map(|_| ()))
+    fields.ignore("runtime", |item| {
+        let mut fields = item.fields()?;
+        fields.ignore("gogc", Item::number)?;
+        fields.finish()
+    })
 }
 
 #[cfg(test)]

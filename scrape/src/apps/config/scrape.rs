@@ -83,17 +83,22 @@ pub(super) fn read(item: &Item<'_>, context: &Context<'_>) -> Read<Job> {
             .clone()
             .or_else(|| global.protocols.clone())
             .unwrap_or_else(|| Protocol::ALL.map(|(protocol, ..)| protocol).to_vec()),
-        fallback: fields.read("fallback_scrape_protocol", protocol)?,
+        fallback: fields.read("fallback_scrape_protocol", fallback)?.flatten(),
         legacy_names,
         escaping: escaping.unwrap_or(if legacy_names { "underscores" } else { "allow-utf-8" }),
         access: http::read(&mut fields, context.folder)?,
         limits: shared.limits(global),
         relabel,
+        extra_metrics: shared.extra_metrics.or(global.extra_metrics).unwrap_or(false),
         metric_relabel: fields.read("metric_relabel_configs", rules::read)?.unwrap_or_default(),
         discovery,
     };
     fields.finish()?;
     Ok(job)
+}
+
+fn fallback(item: &Item<'_>) -> Read<Option<Protocol>> {
+    if item.text()?.is_empty() { Ok(None) } else { protocol(item).map(Some) }
 }
 
 fn scheme(item: &Item<'_>) -> Read<String> {

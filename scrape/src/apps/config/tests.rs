@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::super::job::{Authorization, Discovery, Kind, Protocol, Role, Secret};
 use super::*;
+use crate::tls::Versions;
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
     Config::parse(text, Path::new("/etc/prometheus/prometheus.yml"))
@@ -63,6 +64,36 @@ fn global_is_inherited() {
 }
 
 #[test]
+fn what_says_nothing_of_scraping_is_taken() {
+    // The file that Prometheus is shipped with: it names no Alertmanager and no rules.
+    let shipped = "global:\n  scrape_interval: 15s\n  evaluation_interval: 15s\nalerting:\n  alertmanagers:\n    \
+        - static_configs:\n        - targets:\n          # - alertmanager:9093\nrule_files:\n  # - \"first_rules.yml\"\n\
+        scrape_configs:\n  - job_name: \"prometheus\"\n    static_configs:\n      - targets: [\"localhost:9090\"]\n        \
+        labels:\n          app: \"prometheus\"\n";
+    assert_eq!(parse(shipped).unwrap().jobs.len(), 1);
+    let named = "alerting: {alertmanagers: [{static_configs: [{targets: [a]}]}]}";
+    let refused = parse(named).unwrap_err().to_string();
+    assert!(
+        refused.contains(":1: alerting: it is not supported: alerting stays with Prometheus"),
+        "{refused}"
+    );
+    // Of several formats that may be asked for, those that are texts are.
+    let protocols = |list: &str| {
+        parse(&with(&format!("scrape_protocols: {list}"))).map(|config| config.jobs[0].protocols.clone())
+    };
+    assert_eq!(protocols("[PrometheusProto, PrometheusText0.0.4]").unwrap(), [Protocol::Text0]);
+    assert!(protocols("[PrometheusProto]").unwrap_err().to_string().contains("texts are"));
+    assert_eq!(job(&with("fallback_scrape_protocol: ''")).fallback, None);
+    assert_eq!(job(&with("sample_limit: 0x10")).limits.samples.map_or(0, |limit| limit.get()), 16);
+    assert!(parse("runtime: {gogc: 75}").is_ok());
+    let unknown = parse("runtime: {gog: 75}").unwrap_err().to_string();
+    assert!(unknown.contains("runtime.gog: there is no such field"), "{unknown}");
+    let text = "global: {extra_scrape_metrics: true}\nscrape_configs: [{job_name: a}, {job_name: b, extra_scrape_metrics: false}]";
+    let extra: Vec<bool> = parse(text).unwrap().jobs.iter().map(|job| job.extra_metrics).collect();
+    assert_eq!(extra, [true, false]);
+}
+
+#[test]
 fn a_job_says_everything() {
     let job = job(&with(
         "honor_labels: true\nhonor_timestamps: false\ntrack_timestamps_staleness: yes\nscrape_interval: 1h30m\n\
@@ -96,6 +127,18 @@ fn a_job_says_everything() {
         (Some("s"), true, false)
     );
     assert_eq!(job.access.headers.len(), 3);
+}
+
+#[test]
+fn versions_of_tls() {
+    for (lines, expected) in [
+        ("tls_config: {}", Versions::Both),
+        ("tls_config: {min_version: TLS10, max_version: TLS13}", Versions::Both),
+        ("tls_config: {min_version: TLS13}", Versions::Tls13),
+        ("tls_config: {max_version: TLS12}", Versions::Tls12),
+    ] {
+        assert_eq!(job(&with(lines)).access.tls.versions, expected, "{lines}");
+    }
 }
 
 #[test]
@@ -168,7 +211,7 @@ fn what_is_refused_names_line_and_field() {
         ("scrape_configs: {a: b}\n", "1: scrape_configs: a list was expected"),
         ("rule_files: [x.yml]\n", "1: rule_files: it is not supported: there is no engine for rules here"),
         (
-            "alerting:\n  alertmanagers: [{}]\n",
+            "alerting:\n  alertmanagers: [{static_configs: [{targets: [a]}]}]\n",
             "1: alerting: it is not supported: alerting stays with Prometheus",
         ),
         ("remote_write:\n- url: x\n", "1: remote_write: it is not supported"),
@@ -285,7 +328,11 @@ fn what_is_refused_in_a_job() {
             "authorization.credentials_file: there is credentials already",
         ),
         ("tls_config: {cert_file: x}", "tls_config.key_file: it is missing: there is a certificate"),
-        ("tls_config: {min_version: TLS13}", "tls_config.min_version: \"TLS13\" is not supported"),
+        ("tls_config: {max_version: TLS11}", "tls_config.max_version: \"TLS11\" is not supported"),
+        (
+            "tls_config: {min_version: TLS13, max_version: TLS12}",
+            "tls_config.max_version: it is less than min_version",
+        ),
         ("http_headers: {Host: {values: [x]}}", "http_headers.Host: this header cannot be set"),
         ("http_headers: {'a b': {values: [x]}}", "http_headers.a b: \"a b\" is no name of a header"),
         ("http_headers: {X-A: {values: [\"a\\nb\"]}}", "http_headers.X-A.values[0]: it holds characters"),

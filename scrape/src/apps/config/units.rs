@@ -63,6 +63,26 @@ pub fn print_duration(duration: Duration) -> String {
     out
 }
 
+/// Reads a number that is not negative as YAML 1.1 has it: `10`, `1_000`, `0x1f`, `0b11`, `0o17` and `017`; of `1e3` and `5.5`
+/// the whole part, as Prometheus takes it.
+pub fn parse_number(text: &str) -> Option<u64> {
+    let digits = text.strip_prefix('+').unwrap_or(text).replace('_', "");
+    for (prefix, radix) in [("0x", 16), ("0X", 16), ("0b", 2), ("0o", 8), ("0", 8)] {
+        let rest =
+            digits.strip_prefix(prefix).filter(|rest| !rest.is_empty() && !rest.starts_with(['+', '-']));
+        if let Some(number) = rest.and_then(|rest| u64::from_str_radix(rest, radix).ok()) {
+            return Some(number);
+        }
+    }
+    let is_decimal = digits.starts_with(|c: char| c.is_ascii_digit() || c == '.');
+    if !is_decimal {
+        return None;
+    }
+    let whole =
+        digits.parse::<f64>().ok().filter(|number| *number < u64::MAX as f64).map(|number| number as u64);
+    digits.parse().ok().or(whole)
+}
+
 /// Reads `10MB`, `1.5GiB` or `0`; `KB` and `KiB` are both 1024 bytes.
 ///
 /// # Errors
@@ -129,6 +149,30 @@ mod tests {
             "99999999999999999999s",
         ] {
             assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_those_of_yaml() {
+        for (text, number) in [
+            ("0", 0),
+            ("10", 10),
+            ("+5", 5),
+            ("1_000", 1000),
+            ("0x1F", 31),
+            ("0b11", 3),
+            ("0o17", 15),
+            ("017", 15),
+            ("089", 89),
+            ("1e3", 1000),
+            ("5.5", 5),
+            (".5", 0),
+            ("18446744073709551615", u64::MAX),
+        ] {
+            assert_eq!(parse_number(text), Some(number), "{text}");
+        }
+        for text in ["", "-1", "x", "0x", "0x-1", "inf", "nan", "1e30", "10MB", "-0x1", "++1"] {
+            assert_eq!(parse_number(text), None, "{text}");
         }
     }
 

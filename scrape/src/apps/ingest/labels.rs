@@ -30,6 +30,9 @@ pub enum SeriesError {
     /// Rules took its name.
     #[error("a series has no name after relabelling ({0})")]
     NoName(String),
+    /// A label is called as the metric's name is.
+    #[error("label name \"__name__\" is not unique: {0}")]
+    TwoNames(String),
     /// A name of a kind that the job does not take.
     #[error("{0:?} is no valid name")]
     BadName(String),
@@ -76,7 +79,7 @@ pub enum SeriesError {
 impl SeriesError {
     /// Whether a limit of the job is the reason.
     pub(super) fn is_limit(&self) -> bool {
-        !matches!(self, SeriesError::NoName(_) | SeriesError::BadName(_))
+        !matches!(self, SeriesError::NoName(_) | SeriesError::BadName(_) | SeriesError::TwoNames(_))
     }
 }
 
@@ -87,6 +90,9 @@ pub(super) fn of_sample(
     sample: &SampleRef<'_>,
     kind: MetricType,
 ) -> Result<Outcome, SeriesError> {
+    if sample.label(NAME).is_some() {
+        return Err(SeriesError::TwoNames(cut(sample.name)));
+    }
     let mut set = if job.honor_labels { honored(target, sample) } else { exported(target, sample) };
     for (name, value) in &sample.labels {
         if let Some(normal) = bounds::normal(kind, name, value)

@@ -19,7 +19,7 @@ use cache::Cache;
 use labels::Outcome;
 pub use labels::SeriesError;
 pub(super) use metadata::Books;
-pub(super) use report::{Measured, Reports};
+pub(super) use report::{BodySize, Measured, Reports};
 
 /// What is constant for a target.
 #[derive(Debug)]
@@ -86,6 +86,8 @@ struct Row {
     /// Number of its entry in the cache.
     entry: u32,
     timestamp_ms: i64,
+    /// The time is the target's own.
+    told: bool,
     value: f64,
 }
 
@@ -93,11 +95,13 @@ struct Row {
 pub struct Ingest<S: AppSink> {
     cache: Cache<S::Series>,
     rows: Vec<Row>,
+    /// The first entry that the present answer made.
+    first_new: Option<u32>,
 }
 
 impl<S: AppSink> Default for Ingest<S> {
     fn default() -> Ingest<S> {
-        Ingest { cache: Cache::default(), rows: Vec::new() }
+        Ingest { cache: Cache::default(), rows: Vec::new(), first_new: None }
     }
 }
 
@@ -106,6 +110,7 @@ impl<S: AppSink> Ingest<S> {
     pub fn take(&mut self, of: &Of<'_, S>, body: &str, format: Format, at_ms: i64, now_ms: i64) -> Ingested {
         let mut done = Ingested::default();
         self.rows.clear();
+        self.first_new = None;
         let read = self.read(of, body, format, at_ms, &mut done);
         let stored = read.and_then(|()| self.store(of, now_ms, &mut done));
         match stored {
@@ -186,14 +191,19 @@ impl<S: AppSink> Ingest<S> {
         kind: MetricType,
         done: &mut Ingested,
     ) -> Result<Option<u32>, IngestError> {
-        let labels = match labels::of_sample(of.job, of.labels, sample, kind)? {
+        // A sample that fails the whole answer was scraped all the same.
+        let named =
+            labels::of_sample(of.job, of.labels, sample, kind).inspect_err(|_| done.counts.scraped += 1);
+        let labels = match named? {
             Outcome::Dropped => return Ok(Some(self.cache.add(text, None, kind))),
             Outcome::Kept(labels) => labels,
         };
         match of.sink.resolve(&labels, of.source) {
             Ok(series) => {
                 done.counts.added += 1;
-                Ok(Some(self.cache.add(text, Some(series), kind)))
+                let entry = self.cache.add(text, Some(series), kind);
+                self.first_new.get_or_insert(entry);
+                Ok(Some(entry))
             }
             Err(refused) => {
                 note_refused(done, refused.0);
@@ -219,27 +229,51 @@ impl<S: AppSink> Ingest<S> {
         if came_before && told_ms.is_none() {
             note(done, Fault::Duplicate, 1);
         } else {
-            self.rows.push(Row { entry, timestamp_ms: told_ms.unwrap_or(at_ms), value });
+            let (timestamp_ms, told) = (told_ms.unwrap_or(at_ms), told_ms.is_some());
+            self.rows.push(Row { entry, timestamp_ms, told, value });
         }
     }
 
-    /// Hands the rows to the sink; those whose series it has forgotten once more, under a new name.
+    /// Hands the rows to the sink. New series with times of their own go first, for one that begins with a time which the sink
+    /// does not take does not count as added.
     fn store(&mut self, of: &Of<'_, S>, now_ms: i64, done: &mut Ingested) -> Result<(), IngestError> {
-        let rows = std::mem::take(&mut self.rows);
-        let appended = self.append(of, now_ms, rows.iter());
-        let result = appended.and_then(|appended| {
-            count(done, &appended);
-            if appended.gone.is_empty() {
-                return Ok(());
-            }
-            let again: Vec<Row> = appended.gone.iter().filter_map(|at| rows.get(*at)).copied().collect();
-            again.iter().for_each(|row| self.renew(of, row.entry, done));
-            let appended = self.append(of, now_ms, again.iter())?;
-            count(done, &appended);
-            Ok(())
-        });
+        let mut rows = std::mem::take(&mut self.rows);
+        let first_new = self.first_new.unwrap_or(u32::MAX);
+        let is_uncertain = |row: &Row| row.told && row.entry >= first_new;
+        let result = if self.first_new.is_some() && rows.iter().any(is_uncertain) {
+            let (uncertain, others): (Vec<Row>, Vec<Row>) = rows.iter().copied().partition(is_uncertain);
+            self.store_rows(of, now_ms, &uncertain, done).and_then(|beyond| {
+                done.counts.added = done.counts.added.saturating_sub(beyond);
+                self.store_rows(of, now_ms, &others, done)
+            })
+        } else {
+            self.store_rows(of, now_ms, &rows, done)
+        };
+        rows.clear();
         self.rows = rows;
-        result.map_err(IngestError::Sink)
+        result.map(|_| ()).map_err(IngestError::Sink)
+    }
+
+    /// Hands rows to the sink, those whose series it has forgotten once more, under a new name; how many have times that it does
+    /// not take.
+    fn store_rows(
+        &mut self,
+        of: &Of<'_, S>,
+        now_ms: i64,
+        rows: &[Row],
+        done: &mut Ingested,
+    ) -> Result<usize, String> {
+        let appended = self.append(of, now_ms, rows.iter())?;
+        count(done, &appended);
+        let beyond = appended.too_old + appended.too_new;
+        if appended.gone.is_empty() {
+            return Ok(beyond);
+        }
+        let again: Vec<Row> = appended.gone.iter().filter_map(|at| rows.get(*at)).copied().collect();
+        again.iter().for_each(|row| self.renew(of, row.entry, done));
+        let appended = self.append(of, now_ms, again.iter())?;
+        count(done, &appended);
+        Ok(beyond + appended.too_old + appended.too_new)
     }
 
     fn append<'r>(

@@ -9,13 +9,18 @@ use super::super::sink::AppSink;
 use super::labels::NAME;
 use super::{Counts, Of};
 
-const NAMES: [&str; 5] = [
+const NAMES: [&str; 8] = [
     "up",
     "scrape_duration_seconds",
     "scrape_samples_scraped",
     "scrape_samples_post_metric_relabeling",
     "scrape_series_added",
+    "scrape_timeout_seconds",
+    "scrape_sample_limit",
+    "scrape_body_size_bytes",
 ];
+/// So many of them are told in any case, the others if the job says `extra_scrape_metrics`.
+const ALWAYS: usize = 5;
 
 /// What there is to tell.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +28,19 @@ pub(in super::super) struct Measured {
     pub(in super::super) success: bool,
     pub(in super::super) duration: Duration,
     pub(in super::super) counts: Counts,
+    /// Longest time it might have taken.
+    pub(in super::super) timeout: Duration,
+    /// How long the answer was, unpacked.
+    pub(in super::super) body: BodySize,
+}
+
+/// How long an answer was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum BodySize {
+    /// So many bytes; none where there was no answer.
+    Bytes(usize),
+    /// More than the job allows, which Prometheus writes as -1.
+    TooLarge,
 }
 
 /// The series of one target.
@@ -49,13 +67,19 @@ impl<R: Copy> Reports<R> {
         at_ms: i64,
         now_ms: i64,
     ) -> Result<(), String> {
-        let Measured { success, duration, counts } = measured;
+        let Measured { success, duration, counts, timeout, body } = measured;
         let values = [
             f64::from(u8::from(success)),
             duration.as_secs_f64(),
             counts.scraped as f64,
             counts.relabelled as f64,
             counts.added as f64,
+            timeout.as_secs_f64(),
+            of.job.limits.samples.map_or(0.0, |limit| limit.get() as f64),
+            match body {
+                BodySize::Bytes(bytes) => bytes as f64,
+                BodySize::TooLarge => -1.0,
+            },
         ];
         self.append(of, values, at_ms, now_ms)
     }
@@ -87,7 +111,8 @@ impl<R: Copy> Reports<R> {
     ) -> Result<(), String> {
         let mut samples = Vec::with_capacity(NAMES.len());
         let mut at = Vec::with_capacity(NAMES.len());
-        for (index, value) in values.into_iter().enumerate() {
+        let told = if of.job.extra_metrics { NAMES.len() } else { ALWAYS };
+        for (index, value) in values.into_iter().enumerate().take(told) {
             let series = self.resolve(of, index)?;
             samples.push(S::sample(series, at_ms, value));
             at.push((index, value));

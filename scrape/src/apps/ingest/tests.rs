@@ -385,7 +385,8 @@ fn reports() {
     let mut reports = Reports::default();
     assert!(!reports.have_told());
     let counts = Counts { scraped: 3, relabelled: 2, added: 1 };
-    let measured = Measured { success: true, duration: Duration::from_millis(250), counts };
+    let (timeout, body) = (Duration::from_secs(10), BodySize::Bytes(99));
+    let measured = Measured { success: true, duration: Duration::from_millis(250), counts, timeout, body };
     reports.tell(&rig.of(), measured, 1000, 1000).unwrap();
     rig.memory.0.lock().unwrap().forgotten = BTreeSet::from([0]);
     let failed = Measured { success: false, counts: Counts::default(), ..measured };
@@ -412,6 +413,59 @@ fn reports() {
             "scrape_series_added@3:stale",
         ]
     );
+}
+
+#[test]
+fn further_reports_are_told_where_they_are_asked_for() {
+    let rig = Rig::new("extra_scrape_metrics: true\nsample_limit: 7");
+    let mut reports = Reports::default();
+    let (timeout, body) = (Duration::from_secs(10), BodySize::Bytes(99));
+    let counts = Counts::default();
+    let measured = Measured { success: true, duration: Duration::ZERO, counts, timeout, body };
+    reports.tell(&rig.of(), measured, 1000, 1000).unwrap();
+    reports.tell(&rig.of(), Measured { body: BodySize::TooLarge, ..measured }, 2000, 2000).unwrap();
+    reports.end(&rig.of(), 3000, 3000).unwrap();
+    let points = rig.points();
+    for expected in [
+        "scrape_timeout_seconds@1:10",
+        "scrape_sample_limit@1:7",
+        "scrape_body_size_bytes@1:99",
+        "scrape_body_size_bytes@2:-1",
+        "scrape_body_size_bytes@3:stale",
+    ] {
+        assert!(points.iter().any(|point| point == expected), "{expected}: {points:?}");
+    }
+}
+
+#[test]
+fn a_metric_has_one_name() {
+    let mut rig = Rig::new("");
+    let done = rig.scrape("a 1\nb{__name__=\"c\"} 1\n");
+    assert_eq!(
+        done.error.map(|error| error.to_string()).as_deref(),
+        Some("label name \"__name__\" is not unique: b")
+    );
+    assert_eq!((done.counts.scraped, done.counts.relabelled), (2, 1));
+    assert_eq!(rig.points(), [""; 0]);
+}
+
+#[test]
+fn a_series_that_begins_beyond_what_is_stored_is_not_added() {
+    let mut rig = Rig::new("");
+    let done = rig.scrape("a 1 1000\nb 1 99999999\nc 1\n");
+    assert_eq!((done.counts.scraped, done.counts.added), (3, 2), "{done:?}");
+    assert_eq!(done.faults, [(Fault::TooNew, 1)]);
+    // It is known from now on, and new no more.
+    assert_eq!(rig.scrape("a 1 2000\nb 1 2000\nc 1\n").counts.added, 0);
+    assert_eq!(rig.points(), ["a@1:1", "a@2:1", "b@2:1", "c@1:1", "c@2:1"]);
+}
+
+#[test]
+fn the_sample_that_fails_an_answer_was_scraped() {
+    let mut rig = Rig::new("label_limit: 3");
+    let done = rig.scrape("a 1\nb{x=\"1\",y=\"2\",z=\"3\"} 1\nc 1\n");
+    assert!(matches!(done.error, Some(IngestError::Series(_))), "{done:?}");
+    assert_eq!((done.counts.scraped, done.counts.relabelled), (2, 1));
 }
 
 #[test]
