@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 
 use flyball_model::labels::Labels;
 use flyball_tsdb::api::facts::NoFacts;
-use flyball_tsdb::api::{Api, Params, Request};
+use flyball_tsdb::api::{Api, Clock, Params, Request};
 use flyball_tsdb::memory::MemorySource;
 use flyball_tsdb::promql::engine::{Options, Stop, Watch};
 use flyball_tsdb::promql::{parse, print};
@@ -41,11 +41,13 @@ fuzz_target!(|text: &str| {
     let options = Options { max_samples: 20_000, max_series: 100, ..Options::default() };
     for method in ["GET", "POST"] {
         let watch = Patience(AtomicU32::new(0));
-        let api = Api { source: &*SOURCE, facts: &NoFacts, options, now_ms: 300_000, watch: &watch };
+        let clock = Clock::starts();
+        let api = Api { source: &*SOURCE, facts: &NoFacts, options, now_ms: 300_000, watch: &watch, clock };
         let answer = api.answer(&Request { method, path, params: Params::new(form, "") });
         if answer.is_json {
-            let json: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
-            assert_eq!(json["status"] == "success", answer.code == 200, "{json}");
+            let code = answer.code;
+            let json: serde_json::Value = serde_json::from_slice(&answer.whole()).expect("JSON");
+            assert_eq!(json["status"] == "success", code == 200, "{json}");
         }
     }
     // The form is a query, too; what is written anew means the same.

@@ -16,17 +16,18 @@ use flyball_apiserver::own_metrics::OwnMetrics;
 use flyball_apiserver::{Advice, Part};
 use flyball_model::batch::Sink;
 use flyball_model::exposition::MetricType;
-use flyball_model::time::rfc3339_seconds;
+use flyball_model::time::rfc3339_micros;
 use flyball_scrape::apps::reload::Known;
-use flyball_scrape::apps::{self, ActiveTarget, ConfigView, TargetsView};
+use flyball_scrape::apps::{self, ActiveTarget, ConfigView, Described, TargetsView};
 use flyball_scrape::{Resolution, Target, Targets, Transport, interval};
-use flyball_tsdb::api::facts::{self, Dropped, DroppedTarget, Health, Metadata};
+use flyball_tsdb::api::facts::{self, BookVisitor, Dropped, DroppedTarget, Health, Metadata};
 use flyball_tsdb::api::serve::Limits;
 use flyball_tsdb::ingest::labels::{NODE_JOB, node_target};
 use flyball_tsdb::ingest::{NodeSink, NodeStatus};
 use flyball_tsdb::promql::engine::Options;
 use flyball_tsdb::server::{About, Configuration, History, Scraped, Setup};
 use flyball_tsdb::store::Settings;
+use futures_util::future::BoxFuture;
 use kube::Client;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -315,7 +316,7 @@ impl AllTargets {
             },
             last_error: failure.unwrap_or_default(),
             last_scrape: match status {
-                Some(status) => rfc3339_seconds(status.started_ms),
+                Some(status) => moment(status.started_ms),
                 None => NEVER.to_owned(),
             },
             last_scrape_duration: status.map_or(0.0, |status| status.took_ms as f64 / 1e3),
@@ -338,16 +339,13 @@ impl Scraped for AllTargets {
             discovered_labels: owned(target.discovered.iter()),
             scrape_pool: target.pool,
         });
-        Dropped { targets: targets.collect(), counts: self.apps.dropped_counts() }
+        let mut counts = self.apps.dropped_counts();
+        counts.entry(NODE_JOB.to_owned()).or_default();
+        Dropped { targets: targets.collect(), counts }
     }
 
     /// Nodes do not say it again with each answer: a kubelet's endpoint, and a collector's, always means the same.
     fn metadata(&self) -> BTreeMap<String, Vec<Metadata>> {
-        let described = |kind, help: &str, unit: &str| Metadata {
-            kind: kind_name(kind).to_owned(),
-            help: help.to_owned(),
-            unit: unit.to_owned(),
-        };
         let rows = flyball_collector::resource::metrics().into_iter();
         let mut all: BTreeMap<String, Vec<Metadata>> =
             rows.map(|row| (row.name.to_owned(), vec![described(row.kind, row.help, "")])).collect();
@@ -363,10 +361,39 @@ impl Scraped for AllTargets {
         all
     }
 
+    fn each_book(&self, visit: &mut BookVisitor<'_>) {
+        let known = flyball_collector::resource::metrics().into_iter();
+        let of_nodes: BTreeMap<String, Metadata> =
+            known.map(|row| (row.name.to_owned(), described(row.kind, row.help, ""))).collect();
+        for node in self.nodes.borrow().clone().into_keys() {
+            let labels = node_target(&node);
+            let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+            if visit(&labels, &of_nodes).is_break() {
+                return;
+            }
+        }
+        for (labels, book) in self.apps.books() {
+            let entry = |(name, says): (&String, &Described<String>)| {
+                (name.clone(), described(says.kind, &says.help, &says.unit))
+            };
+            if visit(&owned(labels.iter()), &book.iter().map(entry).collect()).is_break() {
+                return;
+            }
+        }
+    }
+
+    fn reload(&self) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(self.config.reload())
+    }
+
     fn configuration(&self) -> Configuration {
         let Known { shown, is_current, loaded_ms } = self.config.known();
         Configuration { text: shown, is_current, loaded_ms }
     }
+}
+
+fn described(kind: MetricType, help: &str, unit: &str) -> Metadata {
+    Metadata { kind: kind_name(kind).to_owned(), help: help.to_owned(), unit: unit.to_owned() }
 }
 
 /// An application as a target.
@@ -378,7 +405,7 @@ fn application(target: ActiveTarget) -> facts::Target {
         scrape_url: target.url.clone(),
         global_url: target.url,
         last_error: target.last.error,
-        last_scrape: target.last.started_ms.map_or_else(|| NEVER.to_owned(), rfc3339_seconds),
+        last_scrape: target.last.started_ms.map_or_else(|| NEVER.to_owned(), moment),
         last_scrape_duration: target.last.duration.as_secs_f64(),
         health: match target.last.health {
             apps::Health::Unknown => Health::Unknown,
@@ -392,6 +419,11 @@ fn application(target: ActiveTarget) -> facts::Target {
 
 fn owned<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> BTreeMap<String, String> {
     labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// A time with its fraction.
+fn moment(unix_ms: i64) -> String {
+    rfc3339_micros(unix_ms.saturating_mul(1000))
 }
 
 /// Go's zero time.

@@ -14,6 +14,35 @@ pub struct Deadline {
     gone: AtomicBool,
 }
 
+/// The time that a request takes, for its statistics.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    came: Instant,
+    queued: Duration,
+}
+
+impl Clock {
+    /// Of a request that comes now.
+    pub fn starts() -> Clock {
+        Clock { came: Instant::now(), queued: Duration::ZERO }
+    }
+
+    /// It waits no longer.
+    pub(super) fn waits_no_more(&mut self) {
+        self.queued = self.came.elapsed();
+    }
+
+    /// How long it waited.
+    pub(super) fn queued(&self) -> Duration {
+        self.queued
+    }
+
+    /// Since it came.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.came.elapsed()
+    }
+}
+
 /// Stops the query when it is dropped, as the future of a question is whose asker goes away.
 #[derive(Debug)]
 pub struct StopWhenDropped(Arc<Deadline>);

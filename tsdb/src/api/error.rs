@@ -43,6 +43,11 @@ impl ApiError {
         ApiError::bad_data(format!("invalid parameter {name:?}: {reason}"))
     }
 
+    /// The same, of one parameter.
+    pub(super) fn in_parameter(self, name: &str) -> ApiError {
+        ApiError::parameter(name, self.message)
+    }
+
     /// HTTP's code.
     pub fn code(&self) -> u16 {
         match self.kind {

@@ -1,19 +1,27 @@
 //! What the API tells about the process around the store; whoever runs it knows.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use serde::Serialize;
+
+/// Is shown a target's labels, and what the target says about its metrics by their names.
+pub type BookVisitor<'a> =
+    dyn FnMut(&BTreeMap<String, String>, &BTreeMap<String, Metadata>) -> ControlFlow<()> + 'a;
 
 /// Facts about the process.
 pub trait Facts: Send + Sync {
     /// Everything that is scraped.
     fn targets(&self) -> Vec<Target>;
 
-    /// What relabelling dropped.
+    /// What relabelling dropped, with the count of every job.
     fn dropped(&self) -> Dropped;
 
     /// What the targets say about their metrics, by name.
     fn metadata(&self) -> BTreeMap<String, Vec<Metadata>>;
+
+    /// Each target with its labels and what it says about its metrics, until the visitor has enough.
+    fn each_book(&self, visit: &mut BookVisitor<'_>);
 
     /// The process itself.
     fn runtime(&self) -> Runtime;
@@ -44,6 +52,8 @@ impl Facts for NoFacts {
     fn metadata(&self) -> BTreeMap<String, Vec<Metadata>> {
         BTreeMap::new()
     }
+
+    fn each_book(&self, _: &mut BookVisitor<'_>) {}
 
     fn runtime(&self) -> Runtime {
         Runtime {

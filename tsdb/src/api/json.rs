@@ -4,7 +4,7 @@ use flyball_model::labels::Labels;
 
 use super::Data;
 use super::error::ApiError;
-use crate::promql::engine::{ResultSeries, Value};
+use crate::promql::engine::Value;
 use crate::promql::number::write_json;
 use crate::series::Point;
 
@@ -13,14 +13,19 @@ pub(super) fn success(data: &Data) -> Vec<u8> {
     let mut out = String::with_capacity(data.json.len() + 64);
     out.push_str(r#"{"status":"success","data":"#);
     out.push_str(&data.json);
-    for (name, texts) in [("warnings", &data.warnings), ("infos", &data.infos)] {
-        if !texts.is_empty() {
-            out.push_str(&format!(",\"{name}\":"));
-            list(&mut out, texts, |out, text| escaped_for_html(out, text));
-        }
-    }
+    remarks(&mut out, &data.warnings, &data.infos);
     out.push('}');
     out.into_bytes()
+}
+
+/// Warnings and infos, where there are any.
+pub(super) fn remarks(out: &mut String, warnings: &[String], infos: &[String]) {
+    for (name, texts) in [("warnings", warnings), ("infos", infos)] {
+        if !texts.is_empty() {
+            out.push_str(&format!(",\"{name}\":"));
+            list(out, texts, |out, text| escaped_for_html(out, text));
+        }
+    }
 }
 
 /// The body of a failure.
@@ -50,40 +55,25 @@ pub(super) fn list<T>(out: &mut String, items: &[T], write: impl Fn(&mut String,
     out.push(']');
 }
 
-/// `"resultType":…,"result":…`
-pub(super) fn value(out: &mut String, value: &Value) {
-    let (kind, series) = match value {
+/// `"resultType":…,"result":…` of what has no series.
+pub(super) fn single(out: &mut String, value: &Value) {
+    match value {
         Value::Scalar(at) => {
-            out.push_str(r#""resultType":"scalar","result":"#);
-            return point(out, *at);
+            out.push_str(r#""resultType":"scalar","result":["#);
+            seconds(out, at.timestamp_ms);
+            out.push_str(",\"");
+            out.push_str(&write_json(at.value));
+            out.push_str("\"]");
         }
         Value::Text(time_ms, content) => {
             out.push_str(r#""resultType":"string","result":["#);
-            time(out, *time_ms);
+            seconds(out, *time_ms);
             out.push(',');
             text(out, content);
             out.push(']');
-            return;
         }
-        Value::Vector(series) => ("vector", series),
-        Value::Matrix(series) => ("matrix", series),
-    };
-    out.push_str(&format!(r#""resultType":"{kind}","result":"#));
-    let is_vector = kind == "vector";
-    list(out, series, |out, ResultSeries { labels: set, points }| {
-        out.push_str(r#"{"metric":"#);
-        labels(out, set);
-        if is_vector {
-            out.push_str(r#","value":"#);
-            if let Some(first) = points.first() {
-                point(out, *first);
-            }
-        } else {
-            out.push_str(r#","values":"#);
-            list(out, points, |out, at| point(out, *at));
-        }
-        out.push('}');
-    });
+        Value::Vector(_) | Value::Matrix(_) => {}
+    }
 }
 
 /// `{"name":"value"}`
@@ -101,12 +91,17 @@ pub(super) fn labels(out: &mut String, labels: &Labels) {
 }
 
 /// `[1.5,"2"]`
-fn point(out: &mut String, Point { timestamp_ms, value }: Point) {
+pub(super) fn point(out: &mut String, Point { timestamp_ms, value }: Point) {
     out.push('[');
     time(out, timestamp_ms);
     out.push_str(",\"");
     out.push_str(&write_json(value));
     out.push_str("\"]");
+}
+
+/// Seconds of what is no series: as a number is written.
+fn seconds(out: &mut String, millis: i64) {
+    out.push_str(&write_json(millis as f64 / 1000.0));
 }
 
 /// Seconds; three decimals when there is a fraction.

@@ -16,14 +16,14 @@ impl Api<'_> {
         let limit = params.limit()?;
         let (start_ms, end_ms) = range(params)?;
         let mut found = BTreeSet::new();
-        for selector in params.selectors()? {
+        for selector in params.selectors().map_err(|error| error.in_parameter("match[]"))? {
             found.extend(self.source.series(&selector, start_ms, end_ms)?);
         }
         let mut sets: Vec<_> = found.into_iter().collect();
         let warnings = cut(&mut sets, limit);
         let mut out = String::new();
         json::list(&mut out, &sets, |out, set| json::labels(out, set));
-        Ok(Data { json: out, warnings, infos: Vec::new() })
+        Ok(Data { json: out, warnings, ..Data::default() })
     }
 
     /// `/labels`
@@ -60,7 +60,7 @@ fn texts(params: &Params, read: impl Fn(&[Matcher]) -> Result<Vec<String>, ReadE
     }
     let mut all: Vec<String> = found.into_iter().collect();
     let warnings = cut(&mut all, limit);
-    Ok(Data { json: json::texts(&all), warnings, infos: Vec::new() })
+    Ok(Data { json: json::texts(&all), warnings, ..Data::default() })
 }
 
 fn cut<T>(items: &mut Vec<T>, limit: Option<usize>) -> Vec<String> {

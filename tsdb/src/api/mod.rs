@@ -7,25 +7,29 @@
 mod deadline;
 mod error;
 pub mod facts;
+mod features;
 mod json;
 mod labels;
 mod page;
 mod params;
 mod query;
+mod result;
 pub mod serve;
 mod status;
+mod tree;
 
 use crate::promql::engine::{Options, Watch};
 use crate::series::SeriesSource;
-pub use deadline::{Deadline, StopWhenDropped};
+pub use deadline::{Clock, Deadline, StopWhenDropped};
 pub use error::{ApiError, ErrorType};
 use facts::Facts;
 pub use params::Params;
+pub use result::ResultText;
 
 /// A request below `/api/v1`.
 #[derive(Debug)]
 pub struct Request<'a> {
-    /// `GET` or `POST`.
+    /// `GET` and `POST` are answered.
     pub method: &'a str,
     /// The path behind `/api/v1`, decoded: `/query`.
     pub path: &'a str,
@@ -34,14 +38,35 @@ pub struct Request<'a> {
 }
 
 /// An answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Answer {
     /// HTTP's code.
     pub code: u16,
     /// Whether the body is JSON, else plain text.
     pub is_json: bool,
-    /// The body.
+    /// The body, or its beginning.
     pub body: Vec<u8>,
+    /// What follows it and is not written yet.
+    pub rest: Option<ResultText>,
+}
+
+impl Answer {
+    fn json(code: u16, body: Vec<u8>) -> Answer {
+        Answer { code, is_json: true, body, rest: None }
+    }
+
+    /// A plain text.
+    pub(crate) fn text(code: u16, text: impl Into<Vec<u8>>) -> Answer {
+        Answer { code, is_json: false, body: text.into(), rest: None }
+    }
+
+    /// The body from its beginning to its end.
+    pub fn whole(mut self) -> Vec<u8> {
+        if let Some(rest) = self.rest {
+            rest.whole(&mut self.body);
+        }
+        self.body
+    }
 }
 
 /// What answers are made from.
@@ -56,12 +81,16 @@ pub struct Api<'a> {
     pub now_ms: i64,
     /// Tells queries when to stop.
     pub watch: &'a dyn Watch,
+    /// How long the request takes.
+    pub clock: Clock,
 }
 
 /// The data of an answer, as JSON, and what there is to say about it.
 #[derive(Debug, Default)]
 struct Data {
     json: String,
+    /// The result of a query instead, with everything around it.
+    result: Option<ResultText>,
     warnings: Vec<String>,
     infos: Vec<String>,
 }
@@ -83,23 +112,36 @@ impl Api<'_> {
         let posted = request.method == "POST";
         let may_be_posted = matches!(
             request.path,
-            "/query" | "/query_range" | "/query_exemplars" | "/format_query" | "/labels" | "/series"
+            "/query"
+                | "/query_range"
+                | "/query_exemplars"
+                | "/format_query"
+                | "/parse_query"
+                | "/labels"
+                | "/series"
         );
         if request.path == page::PATH && request.method == "GET" {
             let only = request.params.first("scrapePool");
             let body = page::targets(&self.facts.targets(), &self.facts.dropped(), only);
-            return Answer { code: 200, is_json: false, body: body.into_bytes() };
+            return Answer::text(200, body);
         }
         let Some(outcome) = self.route(request.path, &request.params) else {
-            return Answer { code: 404, is_json: false, body: b"404 page not found\n".to_vec() };
+            return Answer::text(404, "404 page not found\n");
         };
+        // Whoever asks what is allowed may ask.
+        if request.method == "OPTIONS" {
+            return Answer::text(204, "");
+        }
         let allowed = request.method == "GET" || (posted && may_be_posted);
         if !allowed {
-            return Answer { code: 405, is_json: false, body: b"Method Not Allowed\n".to_vec() };
+            return Answer::text(405, "Method Not Allowed\n");
         }
         match outcome() {
-            Ok(data) => Answer { code: 200, is_json: true, body: json::success(&data) },
-            Err(error) => Answer { code: error.code(), is_json: true, body: json::failure(&error) },
+            Ok(Data { result: Some(result), .. }) => {
+                Answer { code: 200, is_json: true, body: Vec::new(), rest: Some(result) }
+            }
+            Ok(data) => Answer::json(200, json::success(&data)),
+            Err(error) => Answer::json(error.code(), json::failure(&error)),
         }
     }
 
@@ -114,6 +156,7 @@ impl Api<'_> {
             "/query_range" => Box::new(move || self.query_range(params)),
             "/query_exemplars" => Box::new(move || query::exemplars(params)),
             "/format_query" => Box::new(move || query::format(params)),
+            "/parse_query" => Box::new(move || query::tree(params)),
             "/series" => Box::new(move || self.series(params)),
             "/labels" => Box::new(move || self.label_names(params)),
             "/metadata" => Box::new(move || self.metadata(params)),
@@ -127,6 +170,10 @@ impl Api<'_> {
             "/alertmanagers" => {
                 Box::new(|| Ok(Data::of(r#"{"activeAlertmanagers":[],"droppedAlertmanagers":[]}"#)))
             }
+            "/features" => Box::new(|| Ok(features::all())),
+            "/notifications" => Box::new(|| Ok(Data::of("[]"))),
+            // The store is open, or nobody gets here.
+            "/status/walreplay" => Box::new(|| Ok(Data::of(r#"{"min":0,"max":0,"current":0}"#))),
             "/status/buildinfo" => Box::new(move || Ok(self.build_info())),
             "/status/runtimeinfo" => Box::new(move || Ok(self.runtime_info())),
             "/status/flags" => Box::new(move || Ok(self.flags())),

@@ -1,5 +1,7 @@
 //! Parameters: of the form first, then of the URL.
 
+use std::num::{IntErrorKind, ParseIntError};
+
 use flyball_apiserver::Query;
 use flyball_model::time::parse_rfc3339_ms;
 
@@ -12,6 +14,8 @@ use crate::series::Matcher;
 pub(super) const MIN_TIME_MS: i64 = -9_223_309_901_257_974;
 /// The latest.
 pub(super) const MAX_TIME_MS: i64 = 9_223_309_901_257_974;
+
+pub(super) const NANOS_PER_MILLI: i64 = 1_000_000;
 
 /// Most selectors of one request.
 const MAX_SELECTORS: usize = 1000;
@@ -62,18 +66,25 @@ impl Params {
         })
     }
 
-    /// A duration in milliseconds: seconds or `1m30s`.
-    pub(super) fn duration_ms(&self, name: &str) -> Result<i64, ApiError> {
+    /// A duration in nanoseconds: seconds or `1m30s`. What is no number is less than any, as in Prometheus.
+    pub(super) fn duration_ns(&self, name: &str) -> Result<i64, ApiError> {
         let text = self.first(name);
         if let Ok(seconds) = text.parse::<f64>() {
-            if seconds.is_nan() || seconds.abs() > 9_223_372_036.0 {
+            let nanos = seconds * 1e9;
+            if nanos.abs() > i64::MAX as f64 {
                 let reason = format!("cannot parse {text:?} to a valid duration. It overflows int64");
                 return Err(ApiError::parameter(name, reason));
             }
-            return Ok((seconds * 1000.0) as i64);
+            return Ok(if nanos.is_nan() { i64::MIN } else { nanos as i64 });
         }
-        duration::parse_millis(text)
-            .map_err(|_| ApiError::parameter(name, format!("cannot parse {text:?} to a valid duration")))
+        let millis = duration::parse_millis(text)
+            .map_err(|_| ApiError::parameter(name, format!("cannot parse {text:?} to a valid duration")))?;
+        Ok(millis.saturating_mul(NANOS_PER_MILLI))
+    }
+
+    /// The same in milliseconds; what is below one is cut off.
+    pub(super) fn duration_ms(&self, name: &str) -> Result<i64, ApiError> {
+        Ok(self.duration_ns(name)? / NANOS_PER_MILLI)
     }
 
     /// Most entries of a list; `None` for all.
@@ -82,8 +93,8 @@ impl Params {
         if text.is_empty() {
             return Ok(None);
         }
-        let number: i64 = text.parse().map_err(|_| {
-            ApiError::parameter("limit", format!("strconv.Atoi: parsing {text:?}: invalid syntax"))
+        let number: i64 = text.parse().map_err(|error: ParseIntError| {
+            ApiError::parameter("limit", format!("strconv.Atoi: parsing {text:?}: {}", go_reason(&error)))
         })?;
         if number < 0 {
             return Err(ApiError::parameter("limit", "limit must be non-negative"));
@@ -91,7 +102,7 @@ impl Params {
         Ok(usize::try_from(number).ok().filter(|limit| *limit > 0))
     }
 
-    /// All selectors.
+    /// All selectors. Of what is wrong with one, Prometheus says the parameter at some paths only: see [`ApiError::in_parameter`].
     pub(super) fn selectors(&self) -> Result<Vec<Vec<Matcher>>, ApiError> {
         let texts = self.all("match[]");
         let mut selectors = Vec::new();
@@ -107,10 +118,18 @@ impl Params {
                 } else {
                     message
                 };
-                ApiError::parameter("match[]", text)
+                ApiError::bad_data(text)
             })?;
             selectors.push(selector.matchers);
         }
         Ok(selectors)
+    }
+}
+
+/// Why a text is no whole number, in the words of Go.
+pub(super) fn go_reason(error: &ParseIntError) -> &'static str {
+    match error.kind() {
+        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+        _ => "invalid syntax",
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use flyball_apiserver::encode::gzip;
+use flyball_apiserver::pieces::{Pieces as _, streamed};
 use flyball_apiserver::{Handler, Request, Response, full};
 use futures_util::future::BoxFuture;
 use http::{HeaderValue, StatusCode, header};
@@ -16,7 +17,7 @@ use tokio::sync::Semaphore;
 
 use super::error::{ApiError, ErrorType};
 use super::facts::Facts;
-use super::{Answer, Api, Deadline, Params, json};
+use super::{Answer, Api, Clock, Deadline, Params, json};
 use crate::promql::engine::Options;
 use crate::restricted::Restricted;
 use crate::series::SeriesSource;
@@ -106,10 +107,13 @@ impl QueryServer {
         path: String,
         params: Params,
     ) -> Answer {
-        let timeout = match params.duration_ms("timeout") {
-            Ok(millis) if millis > 0 => self.limits.timeout.min(Duration::from_millis(millis.unsigned_abs())),
-            _ => self.limits.timeout,
-        };
+        let asked =
+            if params.first("timeout").is_empty() { None } else { params.duration_ms("timeout").ok() };
+        let timeout = asked.map_or(self.limits.timeout, |millis| {
+            // What is over before it begins is over.
+            self.limits.timeout.min(Duration::from_millis(u64::try_from(millis).unwrap_or(0)))
+        });
+        let mut clock = Clock::starts();
         let (deadline, _waits) = Deadline::after(timeout);
         // The status pages must not wait for queries.
         let permit = if path.starts_with("/status/") && path != "/status/tsdb" {
@@ -122,11 +126,14 @@ impl QueryServer {
         };
         let (facts, options) = (Arc::clone(&self.facts), self.options);
         let job = self.threads.spawn(move || {
+            clock.waits_no_more();
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-            let api = Api { source: &*source, facts: &*facts, options, now_ms, watch: &*deadline };
-            let answer = api.answer(&super::Request { method: &method, path: &path, params });
+            let api = Api { source: &*source, facts: &*facts, options, now_ms, watch: &*deadline, clock };
+            let mut answer = api.answer(&super::Request { method: &method, path: &path, params });
             drop(permit);
+            // Short answers are sent whole, the others while they are written.
+            answer.rest = answer.rest.and_then(|mut rest| rest.next(&mut answer.body).then_some(rest));
             answer
         });
         let Some(job) = job else { return failed(ErrorType::Unavailable, "the server is being stopped") };
@@ -145,10 +152,7 @@ impl Handler for QueryServer {
             };
             match path.strip_prefix(PREFIX) {
                 Some(rest) => self.answer(request, rest, None).await,
-                None => written(
-                    Answer { code: 404, is_json: false, body: b"404 page not found\n".to_vec() },
-                    false,
-                ),
+                None => written(Answer::text(404, "404 page not found\n"), false),
             }
         })
     }
@@ -157,7 +161,7 @@ impl Handler for QueryServer {
 /// An answer of a success, for those who answer beside the API; the data are JSON.
 pub(crate) fn succeeded(json: &str) -> Response {
     let data = super::Data::of(json);
-    written(Answer { code: 200, is_json: true, body: json::success(&data) }, false)
+    written(Answer::json(200, json::success(&data)), false)
 }
 
 /// An answer of a failure, for those who answer beside the API.
@@ -167,12 +171,13 @@ pub(crate) fn refused(kind: ErrorType, message: &str) -> Response {
 
 fn failed(kind: ErrorType, message: &str) -> Answer {
     let error = ApiError { kind, message: message.into() };
-    Answer { code: error.code(), is_json: true, body: json::failure(&error) }
+    Answer::json(error.code(), json::failure(&error))
 }
 
 fn is_form(request: &Request) -> bool {
     let kind = request.parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    kind.is_some_and(|kind| kind.trim_start().starts_with("application/x-www-form-urlencoded"))
+    kind.and_then(|kind| kind.split(';').next())
+        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"))
 }
 
 fn takes_gzip(request: &Request) -> bool {
@@ -183,10 +188,15 @@ fn takes_gzip(request: &Request) -> bool {
     })
 }
 
-fn written(answer: Answer, takes_gzip: bool) -> Response {
+/// An answer as HTTP writes it.
+pub(crate) fn written(answer: Answer, takes_gzip: bool) -> Response {
     let compress = takes_gzip && answer.body.len() > GZIP_THRESHOLD_BYTES;
-    let body = if compress { gzip(&answer.body) } else { answer.body.into() };
-    let mut response = http::Response::new(full(body));
+    let body = match answer.rest {
+        Some(rest) => streamed(answer.body, rest, compress),
+        None if compress => full(gzip(&answer.body)),
+        None => full(answer.body),
+    };
+    let mut response = http::Response::new(body);
     *response.status_mut() = StatusCode::from_u16(answer.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let kind = if answer.is_json { "application/json" } else { "text/plain; charset=utf-8" };
     let headers = response.headers_mut();
@@ -212,8 +222,12 @@ mod tests {
     use crate::series::Point;
 
     fn server(limits: Limits) -> QueryServer {
+        server_of(100, limits)
+    }
+
+    fn server_of(series: usize, limits: Limits) -> QueryServer {
         let mut source = MemorySource::default();
-        for index in 0..100 {
+        for index in 0..series {
             let labels = Labels::from_pairs([("__name__", "x"), ("i", &index.to_string())]).unwrap();
             source.add(&Arc::new(labels), Point { timestamp_ms: 0, value: 1.0 });
         }
@@ -234,6 +248,30 @@ mod tests {
 
     async fn body(response: Response) -> Vec<u8> {
         response.into_body().collect().await.unwrap().to_bytes().to_vec()
+    }
+
+    #[tokio::test]
+    async fn very_long_answers_are_sent_while_they_are_written() {
+        let server = server_of(3000, Limits::default());
+        let series = |text: &[u8]| {
+            let answer: serde_json::Value = serde_json::from_slice(text).unwrap();
+            answer["data"]["result"].as_array().unwrap().len()
+        };
+        let packed = server.handle(request("GET", "/api/v1/query?time=0&query=x", "")).await;
+        assert_eq!(packed.headers()["content-encoding"], "gzip");
+        let mut text = Vec::new();
+        flate2::read::GzDecoder::new(&body(packed).await[..]).read_to_end(&mut text).unwrap();
+        assert_eq!(series(&text), 3000);
+        let mut plain = request("GET", "/api/v1/query?time=0&query=x", "");
+        plain.parts.headers.clear();
+        let (mut sent, mut text) = (server.handle(plain).await.into_body(), Vec::new());
+        let mut frames = 0;
+        while let Some(frame) = sent.frame().await {
+            text.extend_from_slice(&frame.unwrap().into_data().unwrap());
+            frames += 1;
+        }
+        assert!(frames > 2, "{frames}");
+        assert_eq!(series(&text), 3000);
     }
 
     #[tokio::test]

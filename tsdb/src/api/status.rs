@@ -1,12 +1,16 @@
 //! What is known beside the series: targets, metadata, the process, the store.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use serde::Serialize;
 
 use super::error::ApiError;
-use super::facts::{Dropped, DroppedTarget, Target};
+use super::facts::{Dropped, DroppedTarget, Metadata, Target};
+use super::params::go_reason;
 use super::{Api, Data, Outcome, Params};
+use crate::matchers;
+use crate::promql::parse::parse_selector;
 use crate::series::METRIC_NAME;
 
 /// The Prometheus whose API and language this is; clients choose features by it.
@@ -22,11 +26,42 @@ const MAX_STATISTICS: usize = 10_000;
 
 /// `/rules`: there are none, but the request has to be one.
 pub(super) fn rules(params: &Params) -> Outcome {
+    params.selectors()?;
     let kind = params.first("type").to_ascii_lowercase();
-    match kind.as_str() {
-        "" | "alert" | "record" => Ok(Data::of(r#"{"groups":[]}"#)),
-        _ => Err(ApiError::parameter("type", format!("not supported value {kind:?}"))),
+    if !["", "alert", "record"].contains(&kind.as_str()) {
+        return Err(ApiError::parameter("type", format!("not supported value {kind:?}")));
     }
+    let without_alerts = params.first("exclude_alerts").to_ascii_lowercase();
+    if !["", "1", "t", "true", "0", "f", "false"].contains(&without_alerts.as_str()) {
+        let reason = format!(
+            "error converting exclude_alerts: strconv.ParseBool: parsing {without_alerts:?}: invalid syntax"
+        );
+        return Err(ApiError::parameter("exclude_alerts", reason));
+    }
+    check_pages(params)?;
+    Ok(Data::of(r#"{"groups":[]}"#))
+}
+
+/// Rules come page by page, if that is asked for.
+fn check_pages(params: &Params) -> Result<(), ApiError> {
+    let limit = params.first("group_limit");
+    if limit.is_empty() {
+        if params.first("group_next_token").is_empty() {
+            return Ok(());
+        }
+        let reason = "group_limit needs to be present in order to paginate over the groups";
+        return Err(ApiError::parameter("group_next_token", reason));
+    }
+    let number = limit.parse::<i32>().map_err(|error| {
+        let reason = go_reason(&error);
+        let reason =
+            format!("group_limit needs to be a valid number: strconv.ParseInt: parsing {limit:?}: {reason}");
+        ApiError::parameter("group_limit", reason)
+    })?;
+    if number <= 0 {
+        return Err(ApiError::parameter("group_limit", "group_limit needs to be greater than 0"));
+    }
+    Ok(())
 }
 
 /// Facts are plain data, whose JSON cannot fail.
@@ -42,7 +77,8 @@ impl Api<'_> {
         struct Targets {
             active_targets: Vec<Target>,
             dropped_targets: Vec<DroppedTarget>,
-            dropped_target_counts: BTreeMap<String, usize>,
+            /// Of all jobs, whichever is asked for; null where dropped targets are not.
+            dropped_target_counts: Option<BTreeMap<String, usize>>,
         }
         let state = params.first("state").to_ascii_lowercase();
         let pool = params.first("scrapePool");
@@ -51,21 +87,19 @@ impl Api<'_> {
             matches!(state.as_str(), "" | "any" | "active") && (pool.is_empty() || target.scrape_pool == pool)
         });
         // Like Prometheus: what is not asked for is an empty list.
-        let mut dropped = if matches!(state.as_str(), "" | "any" | "dropped") {
-            self.facts.dropped()
-        } else {
-            Dropped::default()
-        };
-        dropped.targets.retain(|target| pool.is_empty() || target.scrape_pool == pool);
-        dropped.counts.retain(|job, _| pool.is_empty() || job == pool);
-        let Dropped { targets: dropped_targets, counts: dropped_target_counts } = dropped;
+        let asked = matches!(state.as_str(), "" | "any" | "dropped");
+        let Dropped { targets: mut dropped_targets, counts } =
+            if asked { self.facts.dropped() } else { Dropped::default() };
+        dropped_targets.retain(|target| pool.is_empty() || target.scrape_pool == pool);
+        let dropped_target_counts = asked.then_some(counts);
         Ok(written(&Targets { active_targets, dropped_targets, dropped_target_counts }))
     }
 
     /// `/scrape_pools`
     pub(super) fn scrape_pools(&self) -> Outcome {
-        let mut pools: Vec<String> =
-            self.facts.targets().into_iter().map(|target| target.scrape_pool).collect();
+        let with_targets = self.facts.targets().into_iter().map(|target| target.scrape_pool);
+        // A job that finds nothing, or drops all, is one too.
+        let mut pools: Vec<String> = with_targets.chain(self.facts.dropped().counts.into_keys()).collect();
         pools.sort();
         pools.dedup();
         Ok(written(&BTreeMap::from([("scrapePools", pools)])))
@@ -84,14 +118,23 @@ impl Api<'_> {
         let wanted = params.first("metric");
         let mut known = self.facts.metadata();
         known.retain(|name, _| wanted.is_empty() || name == wanted);
-        let kept: BTreeMap<_, _> = known
+        /// The order in which Prometheus writes it at this path.
+        #[derive(Serialize)]
+        struct Entry {
+            #[serde(rename = "type")]
+            kind: String,
+            unit: String,
+            help: String,
+        }
+        let kept: BTreeMap<_, Vec<Entry>> = known
             .into_iter()
             .take(limit)
             .map(|(name, mut entries)| {
                 if per_metric > 0 {
                     entries.truncate(per_metric);
                 }
-                (name, entries)
+                let entry = |Metadata { kind, help, unit }| Entry { kind, unit, help };
+                (name, entries.into_iter().map(entry).collect())
             })
             .collect();
         Ok(written(&kept))
@@ -106,25 +149,47 @@ impl Api<'_> {
             #[serde(skip_serializing_if = "String::is_empty")]
             metric: String,
             #[serde(flatten)]
-            metadata: super::facts::Metadata,
+            metadata: Metadata,
         }
-        let limit = params.limit()?.unwrap_or(usize::MAX);
+        let limit = match params.first("limit") {
+            "" => usize::MAX,
+            text => {
+                let number: i64 = text.parse().map_err(|_| ApiError::bad_data("limit must be a number"))?;
+                usize::try_from(number).unwrap_or(usize::MAX)
+            }
+        };
+        let matchers = match params.first("match_target") {
+            "" => Vec::new(),
+            text => {
+                let selector = parse_selector(text)
+                    .map_err(|error| ApiError::parameter("match_target", error.to_string()))?;
+                matchers::compile(&selector.matchers)?
+            }
+        };
         let wanted = params.first("metric");
-        // Metadata is kept by metric, not by target: it is the same for all targets that have the metric.
-        let entries: Vec<Entry> = self
-            .facts
-            .metadata()
-            .into_iter()
-            .filter(|(name, _)| wanted.is_empty() || name == wanted)
-            .flat_map(|(name, entries)| {
-                entries.into_iter().map(move |metadata| Entry {
-                    target: BTreeMap::new(),
-                    metric: if wanted.is_empty() { name.clone() } else { String::new() },
-                    metadata,
-                })
-            })
-            .take(limit)
-            .collect();
+        let mut entries: Vec<Entry> = Vec::new();
+        self.facts.each_book(&mut |target, book| {
+            // As in Prometheus, the last target that fits is told whole.
+            if entries.len() >= limit || self.watch.stop().is_some() {
+                return ControlFlow::Break(());
+            }
+            let value = |name: &str| target.get(name).map_or("", String::as_str);
+            if !matchers.iter().all(|matcher| matcher.matches(value(&matcher.name))) {
+                return ControlFlow::Continue(());
+            }
+            let entry = |metric: String, metadata: &Metadata| Entry {
+                target: target.clone(),
+                metric,
+                metadata: metadata.clone(),
+            };
+            if wanted.is_empty() {
+                entries.extend(book.iter().map(|(name, metadata)| entry(name.clone(), metadata)));
+            } else {
+                entries.extend(book.get(wanted).map(|metadata| entry(String::new(), metadata)));
+            }
+            ControlFlow::Continue(())
+        });
+        self.stopped()?;
         Ok(written(&entries))
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use flyball_model::labels::Labels;
 
-use super::facts::{Dropped, DroppedTarget, Health, Metadata, Runtime, Target};
+use super::facts::{BookVisitor, Dropped, DroppedTarget, Health, Metadata, Runtime, Target};
 use super::*;
 use crate::memory::MemorySource;
 use crate::promql::engine::Unwatched;
@@ -33,7 +33,7 @@ impl Facts for TestFacts {
     fn dropped(&self) -> Dropped {
         let discovered_labels = BTreeMap::from([("__address__".into(), "10.0.0.2:80".into())]);
         let target = DroppedTarget { discovered_labels, scrape_pool: "pods".into() };
-        Dropped { targets: vec![target], counts: BTreeMap::from([("pods".into(), 3)]) }
+        Dropped { targets: vec![target], counts: BTreeMap::from([("pods".into(), 3), ("idle".into(), 0)]) }
     }
 
     fn metadata(&self) -> BTreeMap<String, Vec<Metadata>> {
@@ -43,6 +43,16 @@ impl Facts for TestFacts {
             ("http_requests_total".into(), vec![entry("counter", "Requests."), entry("counter", "Calls.")]),
             ("up".into(), vec![entry("gauge", "Up.")]),
         ])
+    }
+
+    fn each_book(&self, visit: &mut BookVisitor<'_>) {
+        let up = Metadata { kind: "gauge".into(), help: "Up.".into(), unit: String::new() };
+        let book = BTreeMap::from([("up".into(), up.clone()), ("x".into(), up)]);
+        for job in ["pods", "nodes"] {
+            if visit(&BTreeMap::from([("job".into(), job.into())]), &book).is_break() {
+                return;
+            }
+        }
     }
 
     fn runtime(&self) -> Runtime {
@@ -94,9 +104,10 @@ fn ask(method: &str, path: &str, form: &str, url: &str) -> (u16, String) {
         options: Options::default(),
         now_ms: 1_060_500,
         watch: &Unwatched,
+        clock: Clock::starts(),
     };
     let answer = api.answer(&Request { method, path, params: Params::new(form, url) });
-    (answer.code, String::from_utf8(answer.body).unwrap())
+    (answer.code, String::from_utf8(answer.whole()).unwrap())
 }
 
 #[track_caller]
@@ -126,7 +137,31 @@ fn on_load() {
     get("/rules", "", r#"{"groups":[]}"#);
     get("/rules", "type=Alert", r#"{"groups":[]}"#);
     refused("/rules", "type=x", 400, "bad_data", r#"invalid parameter \"type\": not supported value \"x\""#);
-    get("/targets/metadata", "metric=up", r#"[{"target":{},"type":"gauge","help":"Up.","unit":""}]"#);
+    refused("/rules", "match[]=x(", 400, "bad_data", r#"1:2: parse error: unexpected \"(\""#);
+    refused(
+        "/rules",
+        "exclude_alerts=x",
+        400,
+        "bad_data",
+        r#"invalid parameter \"exclude_alerts\": error converting exclude_alerts: strconv.ParseBool: parsing \"x\": invalid syntax"#,
+    );
+    refused(
+        "/rules",
+        "group_limit=x",
+        400,
+        "bad_data",
+        r#"invalid parameter \"group_limit\": group_limit needs to be a valid number: strconv.ParseInt: parsing \"x\": invalid syntax"#,
+    );
+    refused(
+        "/rules",
+        "group_next_token=x",
+        400,
+        "bad_data",
+        r#"invalid parameter \"group_next_token\": group_limit needs to be present in order to paginate over the groups"#,
+    );
+    get("/rules", "group_limit=1&exclude_alerts=TRUE", r#"{"groups":[]}"#);
+    get("/status/walreplay", "", r#"{"min":0,"max":0,"current":0}"#);
+    get("/notifications", "", "[]");
     get("/alerts", "", r#"{"alerts":[]}"#);
     get("/query_exemplars", "query=test&start=1&end=2", "[]");
     refused(
@@ -134,7 +169,7 @@ fn on_load() {
         "query=%29",
         400,
         "bad_data",
-        "1:1: parse error: unexpected right parenthesis ')'",
+        "1:2: parse error: unexpected right parenthesis ')'",
     );
 }
 
@@ -183,11 +218,11 @@ fn editor_and_variables() {
         &format!("match[]=%7Bpath%3D%22%2Fa%22%7D&match[]=http_requests_total&{range}"),
         r#"[{"__name__":"http_requests_total","path":"/a"},{"__name__":"http_requests_total","path":"/b<"}]"#,
     );
-    get("/metadata", "metric=up", r#"{"up":[{"type":"gauge","help":"Up.","unit":""}]}"#);
+    get("/metadata", "metric=up", r#"{"up":[{"type":"gauge","unit":"","help":"Up."}]}"#);
     get(
         "/metadata",
         "limit=1&limit_per_metric=1",
-        r#"{"http_requests_total":[{"type":"counter","help":"Requests.","unit":""}]}"#,
+        r#"{"http_requests_total":[{"type":"counter","unit":"","help":"Requests."}]}"#,
     );
     get("/format_query", "query=sum(x)by(y)", r#""sum by (y) (x)""#);
 }
@@ -303,17 +338,24 @@ fn the_status_pages() {
     get(
         "/targets",
         "state=active",
-        r#"{"activeTargets":[{"discoveredLabels":{"__address__":"10.0.0.1:80"},"labels":{"job":"pods"},"scrapePool":"pods","scrapeUrl":"http://10.0.0.1:80/metrics","globalUrl":"http://10.0.0.1:80/metrics","lastError":"","lastScrape":"2026-01-02T03:04:05Z","lastScrapeDuration":0.25,"health":"up","scrapeInterval":"15s","scrapeTimeout":"10s"}],"droppedTargets":[],"droppedTargetCounts":{}}"#,
+        r#"{"activeTargets":[{"discoveredLabels":{"__address__":"10.0.0.1:80"},"labels":{"job":"pods"},"scrapePool":"pods","scrapeUrl":"http://10.0.0.1:80/metrics","globalUrl":"http://10.0.0.1:80/metrics","lastError":"","lastScrape":"2026-01-02T03:04:05Z","lastScrapeDuration":0.25,"health":"up","scrapeInterval":"15s","scrapeTimeout":"10s"}],"droppedTargets":[],"droppedTargetCounts":null}"#,
     );
     get(
         "/targets",
         "state=dropped",
-        r#"{"activeTargets":[],"droppedTargets":[{"discoveredLabels":{"__address__":"10.0.0.2:80"},"scrapePool":"pods"}],"droppedTargetCounts":{"pods":3}}"#,
+        r#"{"activeTargets":[],"droppedTargets":[{"discoveredLabels":{"__address__":"10.0.0.2:80"},"scrapePool":"pods"}],"droppedTargetCounts":{"idle":0,"pods":3}}"#,
     );
-    get("/targets", "scrapePool=x", r#"{"activeTargets":[],"droppedTargets":[],"droppedTargetCounts":{}}"#);
-    get("/scrape_pools", "", r#"{"scrapePools":["pods"]}"#);
+    get(
+        "/targets",
+        "scrapePool=x",
+        r#"{"activeTargets":[],"droppedTargets":[],"droppedTargetCounts":{"idle":0,"pods":3}}"#,
+    );
+    get("/scrape_pools", "", r#"{"scrapePools":["idle","pods"]}"#);
     let (code, page) = ask("GET", "/targets/page", "", "");
-    assert!(code == 200 && page.starts_with("pods: 1 of 1 up, 3 dropped\nSTATE"), "{page}");
+    assert!(
+        code == 200 && page.starts_with("idle: 0 of 0 up, 0 dropped\n\npods: 1 of 1 up, 3 dropped\nSTATE"),
+        "{page}"
+    );
     assert_eq!(ask("POST", "/targets/page", "", "").0, 405);
     get("/status/flags", "", r#"{"query.timeout":"2m"}"#);
     get("/status/config", "", r#"{"yaml":"scrape_configs: []\n"}"#);
@@ -324,4 +366,121 @@ fn the_status_pages() {
     );
     let (_, text) = ask("GET", "/status/runtimeinfo", "", "");
     assert!(text.contains(r#""CWD":"/","hostname":"here""#) && text.contains(r#""GOMAXPROCS":2"#), "{text}");
+}
+
+#[test]
+fn what_each_target_says_of_its_metrics() {
+    let of = |job: &str, metric: &str| {
+        let metric = if metric.is_empty() { String::new() } else { format!(r#","metric":"{metric}""#) };
+        format!(r#"{{"target":{{"job":"{job}"}}{metric},"type":"gauge","help":"Up.","unit":""}}"#)
+    };
+    let path = "/targets/metadata";
+    get(path, "metric=up", &format!("[{},{}]", of("pods", ""), of("nodes", "")));
+    get(
+        path,
+        "match_target=%7Bjob%3D%22nodes%22%7D",
+        &format!("[{},{}]", of("nodes", "up"), of("nodes", "x")),
+    );
+    // A target is told whole.
+    get(path, "limit=1", &format!("[{},{}]", of("pods", "up"), of("pods", "x")));
+    get(path, "metric=none", "[]");
+    get(path, "limit=0", "[]");
+    refused(path, "limit=x", 400, "bad_data", "limit must be a number");
+    refused(
+        path,
+        "match_target=x(",
+        400,
+        "bad_data",
+        r#"invalid parameter \"match_target\": 1:2: parse error: unexpected \"(\""#,
+    );
+}
+
+#[test]
+fn statistics_have_times_and_samples() {
+    let (_, text) = ask("GET", "/query", "", "query=http_requests_total&stats=all");
+    let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let timings = answer["data"]["stats"]["timings"].as_object().unwrap();
+    let names: Vec<&str> = timings.keys().map(String::as_str).collect();
+    assert_eq!(
+        names,
+        [
+            "evalTotalTime",
+            "execQueueTime",
+            "execTotalTime",
+            "innerEvalTime",
+            "queryPreparationTime",
+            "resultSortTime"
+        ]
+    );
+    assert!(timings.values().all(|seconds| seconds.as_f64().is_some_and(|seconds| seconds >= 0.0)), "{text}");
+    assert!(answer["data"]["stats"]["samples"]["totalQueryableSamples"].is_u64(), "{text}");
+}
+
+#[test]
+fn odd_times_and_steps() {
+    // What is no series has its time as a number is written.
+    get("/query", "query=1&time=.5", r#"{"resultType":"scalar","result":[0.5,"1"]}"#);
+    get("/query", "query=%22a%22&time=1.25", r#"{"resultType":"string","result":[1.25,"a"]}"#);
+    get(
+        "/query",
+        "query=vector(1)&time=.5",
+        r#"{"resultType":"vector","result":[{"metric":{},"value":[0.500,"1"]}]}"#,
+    );
+    let range = "query=1&start=0&end=20&step=";
+    let (fine, none) = (format!("{range}0.0001"), format!("{range}NaN"));
+    let too_fine = "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)";
+    refused("/query_range", &fine, 400, "bad_data", too_fine);
+    refused(
+        "/query_range",
+        &none,
+        400,
+        "bad_data",
+        r#"invalid parameter \"step\": zero or negative query resolution step widths are not accepted. Try a positive integer"#,
+    );
+    refused(
+        "/query",
+        "query=1&limit=99999999999999999999",
+        400,
+        "bad_data",
+        r#"invalid parameter \"limit\": strconv.Atoi: parsing \"99999999999999999999\": value out of range"#,
+    );
+}
+
+#[test]
+fn selectors_are_refused_in_the_words_of_prometheus() {
+    let series = |selector: &str, reason: &str| {
+        refused(
+            "/series",
+            &format!("match[]={selector}"),
+            400,
+            "bad_data",
+            &format!(r#"invalid parameter \"match[]\": {reason}"#),
+        );
+        // At other paths the parameter is not named.
+        refused("/labels", &format!("match[]={selector}"), 400, "bad_data", reason);
+        refused("/label/x/values", &format!("match[]={selector}"), 400, "bad_data", reason);
+    };
+    series("", "unknown position: parse error: unexpected end of input");
+    series("sum(up)", r#"1:4: parse error: unexpected \"(\""#);
+    series("up[5m]", r#"1:3: parse error: unexpected \"[\""#);
+    series("up%20offset%205m", r"1:4: parse error: unexpected \u003coffset\u003e");
+    series("up%20other", r#"1:4: parse error: unexpected identifier \"other\""#);
+    series("%7B%7D", "match[] must contain at least one non-empty matcher");
+}
+
+#[test]
+fn a_tree_and_what_is_known_here() {
+    get("/parse_query", "query=1", r#"{"type":"numberLiteral","val":"1"}"#);
+    assert_eq!(ask("POST", "/parse_query", "query=1", "").0, 200);
+    refused(
+        "/parse_query",
+        "query=x(",
+        400,
+        "bad_data",
+        r#"invalid parameter \"query\": 1:3: parse error: unclosed left parenthesis"#,
+    );
+    let (code, text) = ask("GET", "/features", "", "");
+    assert!(code == 200 && text.contains(r#""query_stats":true"#), "{text}");
+    assert_eq!(ask("OPTIONS", "/query", "", ""), (204, String::new()));
+    assert_eq!(ask("PUT", "/query", "", "").0, 405);
 }

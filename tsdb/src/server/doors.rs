@@ -36,11 +36,12 @@ const fn of_series(resource: &'static str, kind: &'static str, posted: bool, abo
 }
 
 /// Everything behind both doors.
-pub(super) const ENTRIES: [Entry; 21] = [
+pub(super) const ENTRIES: [Entry; 25] = [
     of_series("query", "Query", true, "evaluate a query at one time"),
     of_series("query_range", "QueryRange", true, "evaluate a query over a range of time"),
     of_series("query_exemplars", "QueryExemplars", true, "exemplars of a query; none are kept"),
     of_series("format_query", "FormatQuery", true, "write a query readably"),
+    of_series("parse_query", "ParseQuery", true, "the tree of a query"),
     of_series("series", "Series", true, "labels of the series that match"),
     of_series("labels", "LabelNames", true, "names of labels"),
     Entry { namespaced: true, ..entry("label", "LabelValues", "{name}/values", "values of a label") },
@@ -52,10 +53,13 @@ pub(super) const ENTRIES: [Entry; 21] = [
     entry("targets", "Targets", "metadata", "what the targets say about their metrics"),
     entry("targets", "Targets", "page", "everything that is scraped, as a text to read"),
     entry("scrape_pools", "ScrapePools", "", "names of the scrape jobs"),
+    entry("features", "Features", "", "what works here of what Prometheus can"),
+    entry("notifications", "Notifications", "", "what whoever looks should know; there is nothing"),
     entry("status", "Status", "buildinfo", "the program"),
     entry("status", "Status", "runtimeinfo", "the process"),
     entry("status", "Status", "flags", "flags with their values"),
     entry("status", "Status", "config", "the scrape configuration"),
+    entry("status", "Status", "walreplay", "how far the log is read; it is, once anybody can ask"),
     entry("status", "Status", "tsdb", "which metrics and labels have most series"),
     Entry {
         posted: true,
@@ -96,7 +100,7 @@ pub(super) fn route(attributes: &Attributes) -> Option<Route> {
     let ours = attributes.resource_request
         && (attributes.group == GROUP || attributes.group.is_empty())
         && attributes.version == VERSION
-        && ["get", "list", "create"].contains(&attributes.verb.as_str());
+        && !["watch", "proxy"].contains(&attributes.verb.as_str());
     if !ours {
         return None;
     }
@@ -177,7 +181,9 @@ mod tests {
             }
         }
         assert_eq!(routed(Method::POST, "/api/v1/admin/tsdb/snapshot"), "/admin/tsdb/snapshot");
-        assert_eq!(routed(Method::DELETE, "/api/v1/query"), "-");
+        // Is told that it is not allowed, not that there is nothing.
+        assert_eq!(routed(Method::DELETE, "/api/v1/query"), "/query");
+        assert_eq!(routed(Method::OPTIONS, "/api/v1/query"), "/query");
         assert_eq!(routed(Method::GET, "/api/v2/query"), "-");
         assert_eq!(routed(Method::GET, "/apis/other.example/v1/query"), "-");
     }

@@ -6,9 +6,10 @@ use std::fs;
 use std::sync::{Arc, Weak};
 
 use flyball_model::time::rfc3339_seconds;
+use futures_util::future::BoxFuture;
 
 use super::Shared;
-use crate::api::facts::{Dropped, Facts, Metadata, Runtime, Target};
+use crate::api::facts::{BookVisitor, Dropped, Facts, Metadata, Runtime, Target};
 use crate::store::now_ms;
 
 /// What whoever scrapes knows.
@@ -22,8 +23,14 @@ pub trait Scraped: Send + Sync {
     /// What the targets say about their metrics, by name.
     fn metadata(&self) -> BTreeMap<String, Vec<Metadata>>;
 
+    /// Each target with its labels and what it says about its metrics, until the visitor has enough.
+    fn each_book(&self, visit: &mut BookVisitor<'_>);
+
     /// The configuration of scraping.
     fn configuration(&self) -> Configuration;
+
+    /// Has the configuration read again; what is wrong with it, or that there is no file to read.
+    fn reload(&self) -> BoxFuture<'_, Result<(), String>>;
 }
 
 /// The configuration that holds.
@@ -65,6 +72,10 @@ impl Facts for ProcessFacts {
 
     fn metadata(&self) -> BTreeMap<String, Vec<Metadata>> {
         self.about.scraped.metadata()
+    }
+
+    fn each_book(&self, visit: &mut BookVisitor<'_>) {
+        self.about.scraped.each_book(visit);
     }
 
     fn runtime(&self) -> Runtime {

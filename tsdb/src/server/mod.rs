@@ -12,6 +12,7 @@
 
 mod doors;
 mod facts;
+mod lifecycle;
 mod openapi;
 mod own_metrics;
 mod snapshot;
@@ -78,6 +79,7 @@ pub struct History {
 pub(crate) struct Shared {
     setup: Setup,
     sink: Arc<NodeSink>,
+    about: Arc<About>,
     open: OnceLock<Open>,
     /// Why it is not open; `None` until the first try to open it is over.
     closed: Mutex<Option<String>>,
@@ -146,6 +148,7 @@ impl History {
         let shared = Arc::new(Shared {
             setup,
             sink,
+            about: about.clone(),
             open: OnceLock::new(),
             closed: Mutex::default(),
             tried: Condvar::new(),
@@ -179,7 +182,7 @@ impl History {
             groups: Part::fixed(vec![doors::group()]),
             documents: openapi::documents(),
             answers: vec![GROUP.to_owned(), String::new()],
-            paths: Vec::new(),
+            paths: lifecycle::PATHS.map(str::to_owned).to_vec(),
             permission: Some(doors::permission),
             handler: Arc::new(Api(self.shared.clone())),
         }
@@ -367,6 +370,9 @@ struct Api(Arc<Shared>);
 impl Handler for Api {
     fn handle<'a>(&'a self, request: Request) -> BoxFuture<'a, Response> {
         Box::pin(async move {
+            if lifecycle::PATHS.contains(&request.path()) {
+                return lifecycle::answer(&self.0, request.method(), request.path()).await;
+            }
             let Some(route) = doors::route(&request.attributes) else {
                 return request.respond().status(&Status::unknown_resource());
             };

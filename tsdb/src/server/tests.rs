@@ -13,7 +13,7 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 
 use super::*;
-use crate::api::facts::{Dropped, Metadata, Target};
+use crate::api::facts::{BookVisitor, Dropped, Metadata, Target};
 use crate::store::FLUSH_INTERVAL;
 
 struct NoTargets;
@@ -31,6 +31,12 @@ impl Scraped for NoTargets {
         let up =
             Metadata { kind: "gauge".into(), help: "Whether the scrape worked".into(), unit: String::new() };
         BTreeMap::from([("up".to_owned(), vec![up])])
+    }
+
+    fn each_book(&self, _: &mut BookVisitor<'_>) {}
+
+    fn reload(&self) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(std::future::ready(Err("p.yml:1: there is no such field".to_owned())))
     }
 
     fn configuration(&self) -> Configuration {
@@ -142,6 +148,30 @@ async fn what_nodes_say_can_be_asked_for_at_both_doors() {
     let targets = send(&history, "GET", &format!("{group}/namespaces/shop/targets"), &[], "").await;
     assert_eq!((targets.status, targets.json()["kind"].clone()), (404, "Status".into()));
     assert_eq!(results(&get(&history, "/api/v1/query?query=up==1").await), 1);
+}
+
+#[tokio::test]
+async fn whether_it_is_there_and_reading_its_file_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (history, _) = start(dir.path(), Settings::default());
+    let text = async |method: &str, path: &str| {
+        let answer = send(&history, method, path, &[], "").await;
+        (answer.status, String::from_utf8(answer.body).unwrap())
+    };
+    assert_eq!(text("GET", "/-/healthy").await, (200, "history is healthy\n".to_owned()));
+    eventually(&history, ALL, |answer| answer["status"] == "success").await;
+    assert_eq!(text("GET", "/-/ready").await, (200, "history is ready\n".to_owned()));
+    assert_eq!(text("POST", "/-/ready").await.0, 405);
+    assert_eq!(text("GET", "/-/reload").await, (405, "Only POST or PUT requests allowed\n".to_owned()));
+    let wrong = "failed to reload config: p.yml:1: there is no such field\n";
+    assert_eq!(text("POST", "/-/reload").await, (500, wrong.to_owned()));
+    // Another store on the same folder is there, and not ready.
+    let (second, _) = start(dir.path(), Settings::default());
+    let asked = send(&second, "GET", "/-/ready", &[], "").await;
+    assert!(asked.status == 503 && asked.body.starts_with(b"history is not available: "));
+    assert_eq!(send(&second, "GET", "/-/healthy", &[], "").await.status, 200);
+    // These paths are asked for as they stand.
+    assert!(history.part().paths.iter().all(|path| path.starts_with("/-/")));
 }
 
 #[tokio::test]

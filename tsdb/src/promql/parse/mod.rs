@@ -3,10 +3,12 @@
 //! Promise: what [`parse`] returns is well typed, no deeper than [`MAX_DEPTH`], and knows its places in the text. The steps:
 //! cut into tokens; take durations, times and quoted texts out into slots ([`slots`]); let promql-parser read what is left,
 //! which is grammar alone; turn its tree into ours and put the slots back ([`convert`]); find the place of each expression
-//! ([`spans`]); check types and arguments ([`check`]).
+//! ([`spans`]); check types and arguments ([`check`]). Why a text is refused is looked for in the text itself ([`explain`]).
 
 mod check;
 mod convert;
+mod explain;
+mod shown;
 mod slots;
 mod spans;
 mod strings;
@@ -56,13 +58,18 @@ pub fn parse(text: &str) -> Result<Expr, ParseError> {
         return Err(ParseError("unknown position: parse error: no expression found in input".into()));
     }
     check::depth(text, &tokens)?;
-    let slots = slots::take_out(text, &tokens)?;
+    // Who reads the grammar knows nothing of the text as it was written.
+    read(text, &tokens).map_err(|error| explain::why(text, &tokens).unwrap_or(error))
+}
+
+fn read(text: &str, tokens: &[lex::Token<'_>]) -> Result<Expr, ParseError> {
+    let slots = slots::take_out(text, tokens)?;
     let parsed = promql_parser::parser::parse(&slots.text).map_err(|message| {
         let message = clean(&message);
-        ParseError::at(text, slots::place(text, &tokens, &message), message)
+        ParseError::at(text, slots::place(text, tokens, &message), message)
     })?;
     let mut expr = convert::convert(text, &parsed, &slots)?;
-    spans::locate(&tokens, &mut expr);
+    spans::locate(tokens, &mut expr);
     check::types(text, &expr)?;
     Ok(expr)
 }
@@ -72,6 +79,14 @@ pub fn parse(text: &str) -> Result<Expr, ParseError> {
 /// # Errors
 /// What is wrong with it, or that it is something else.
 pub fn parse_selector(text: &str) -> Result<super::ast::Selector, ParseError> {
+    let tokens = lex::tokens(text)?;
+    if tokens.is_empty() {
+        return Err(ParseError("unknown position: parse error: unexpected end of input".into()));
+    }
+    if let Some(extra) = explain::after_selector(&tokens) {
+        let message = format!("unexpected {}", shown::shown(Some(extra)));
+        return Err(ParseError::at(text, extra.span.start, message));
+    }
     match parse(text)?.node {
         super::ast::Node::Selector(selector) if selector.when == super::ast::When::default() => Ok(selector),
         _ => Err(ParseError::at(text, 0, "expected a metric selector without modifiers")),
