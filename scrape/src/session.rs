@@ -161,6 +161,7 @@ impl Session {
         let mut used = 0;
         let mut failure = None;
         for _ in 0..STEPS_LIMIT {
+            let unread = incoming.len() - used;
             let UnbufferedStatus { mut discard, state, .. } =
                 self.tls.process_tls_records(&mut incoming[used..]);
             let wants = match state {
@@ -195,9 +196,10 @@ impl Session {
                 Ok(ConnectionState::WriteTraffic(_)) => Some(Wants::Nothing),
                 Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => Some(Wants::Closed),
                 Ok(_) => return Err(io::Error::other("an unexpected state of TLS")),
-                // Once more, for the alert; the second time it is the end.
+                // Once more, for the alert; the second time it is the end. What cannot be read is not read again.
                 Err(error) if failure.is_none() => {
                     failure = Some(error);
+                    discard = unread;
                     None
                 }
                 Err(_) => Some(Wants::Closed),

@@ -12,6 +12,7 @@ use std::io::Write as _;
 use flyball_scrape::apps::{Config, Health, LastScrape};
 use rig::{Rig, Web};
 use server::{Answer, Server};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const TEXT: &str = "content-type: text/plain; version=0.0.4";
 
@@ -231,6 +232,21 @@ async fn tls() {
         );
         says(&file(&lines), &expected.replace("ADDRESS", &format!("127.0.0.1:{}", server.port))).await;
     }
+}
+
+#[tokio::test]
+async fn https_where_http_is_spoken() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            // The scraper may be gone.
+            let _ = stream.read(&mut [0; 1024]).await;
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        }
+    });
+    let lines = format!("scheme: https\nstatic_configs: [{{targets: ['127.0.0.1:{port}']}}]");
+    says(&file(&lines), &format!("the TLS handshake with 127.0.0.1:{port} failed: ")).await;
 }
 
 #[tokio::test]

@@ -143,6 +143,8 @@ fn what_is_wrong_is_said_as_prometheus_says_it() {
         ("foo\n bar", r#"2:2: parse error: unexpected identifier "bar""#),
         ("bool", "1:1: parse error: unexpected <bool>"),
         ("atan2", "1:1: parse error: unexpected <op:atan2>"),
+        ("foo and group_left(a) bar", "1:9: parse error: unexpected <group_left>"),
+        ("foo + ignoring(a) group_left(b) on(c) bar", "1:33: parse error: unexpected <on>"),
         ("sum()", "1:1: parse error: no arguments for aggregate expression provided"),
         ("sum(foo bar)", r#"1:9: parse error: unexpected identifier "bar" in aggregation"#),
         ("rate(foo[5m] bar)", r#"1:14: parse error: unexpected identifier "bar""#),

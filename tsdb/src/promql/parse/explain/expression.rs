@@ -7,6 +7,9 @@ use crate::promql::ast::{AggregateOp, Type};
 use crate::promql::functions;
 use crate::promql::lex::{Kind, Token};
 
+/// Words that name no metric and no function.
+const RESERVED: [&str; 6] = ["bool", "on", "ignoring", "group_left", "group_right", "atan2"];
+
 impl Reader<'_, '_> {
     pub(super) fn expression(&mut self) -> Step<Seen> {
         let mut left = self.operand()?;
@@ -110,18 +113,15 @@ impl Reader<'_, '_> {
                 self.at += 1;
                 (if token.kind == Kind::Text { Type::Text } else { Type::Scalar }, false)
             }
+            Kind::Word if RESERVED.iter().any(|word| token.is_word(word)) => {
+                return Err(self.unexpected("", ""));
+            }
             Kind::Word => match aggregation(token) {
                 Some(op) if next_is("(") || self.is_grouped_next() => (self.aggregate(op)?, false),
                 _ if next_is("(") => (self.call(token)?, false),
                 _ if is_number(token) => {
                     self.at += 1;
                     (Type::Scalar, false)
-                }
-                _ if ["bool", "on", "ignoring", "group_left", "group_right", "atan2"]
-                    .iter()
-                    .any(|word| token.is_word(word)) =>
-                {
-                    return Err(self.unexpected("", ""));
                 }
                 _ => {
                     self.at += 1;
