@@ -221,13 +221,28 @@ impl Delegated {
         self
     }
 
+    /// Who may have a whole list may have any part of it: that is asked for first, for one answer then serves an autoscaler's
+    /// lists of all its targets. Only who may not is asked for as it is.
     async fn review(&self, user: &User, attributes: &Attributes) -> Result<Decision, String> {
-        let question = Question { user: user.clone(), attributes: attributes.clone() };
-        let asking = review_access(self.client.clone(), self.calls.clone(), question.clone());
-        if chosen_bytes(attributes) > CACHEABLE_BYTES {
-            return asking.await;
+        for whole in whole_lists(attributes) {
+            let decision = self.ask(user, whole).await?;
+            if decision == Decision::Allow {
+                return Ok(decision);
+            }
         }
-        self.answers.get_or(question, || asking).await
+        self.ask(user, attributes.clone()).await
+    }
+
+    async fn ask(&self, user: &User, mut attributes: Attributes) -> Result<Decision, String> {
+        if attributes.resource_request {
+            // It is asked for by its parts.
+            attributes.path.clear();
+        }
+        let kept = chosen_bytes(&attributes) <= CACHEABLE_BYTES;
+        let question = Question { user: user.clone(), attributes };
+        let key = question.clone();
+        let asking = || review_access(self.client.clone(), self.calls.clone(), question);
+        if kept { self.answers.get_or(key, asking).await } else { asking().await }
     }
 }
 
@@ -245,6 +260,30 @@ impl Authorizer for Delegated {
         }
         Box::pin(self.review(user, attributes))
     }
+}
+
+/// The lists that a list or watch is a part of: all objects of all namespaces (what an empty namespace of a review means), and
+/// all of its own. A selector "can only limit access, not broaden it", says the API of reviews.
+fn whole_lists(attributes: &Attributes) -> impl Iterator<Item = Attributes> + use<'_> {
+    let selects = !attributes.label_selector.is_empty() || !attributes.field_selector.is_empty();
+    let is_list = matches!(attributes.verb.as_str(), "list" | "watch")
+        && attributes.resource_request
+        && attributes.subresource.is_empty()
+        // Of a list it is what a selector says.
+        && (attributes.name.is_empty() || !attributes.field_selector.is_empty());
+    let of = |namespace: &str| Attributes {
+        resource_request: true,
+        verb: attributes.verb.clone(),
+        group: attributes.group.clone(),
+        version: attributes.version.clone(),
+        resource: attributes.resource.clone(),
+        namespace: namespace.to_owned(),
+        ..Attributes::default()
+    };
+    let namespaced = !attributes.namespace.is_empty();
+    let everywhere = (is_list && (namespaced || selects)).then(|| of(""));
+    let own = (is_list && namespaced && selects).then(|| of(&attributes.namespace));
+    everywhere.into_iter().chain(own)
 }
 
 /// Length of what a client can choose freely.

@@ -22,6 +22,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// Answers TokenReviews, SubjectAccessReviews and the ConfigMap, and notes what it was asked.
+fn allowed_if(allowed: bool) -> Value {
+    if allowed { json!({"allowed": true}) } else { json!({"allowed": false, "reason": "RBAC: no"}) }
+}
+
 #[derive(Clone)]
 struct Cluster {
     asked: Arc<Mutex<Vec<Value>>>,
@@ -50,6 +54,12 @@ impl Cluster {
         } else {
             review["status"] = match review["spec"]["user"].as_str() {
                 Some("friend") => json!({"allowed": true}),
+                Some("neighbour") => allowed_if(review["spec"]["resourceAttributes"]["namespace"] == "n"),
+                Some("half a friend") => {
+                    let requirement =
+                        &review["spec"]["resourceAttributes"]["labelSelector"]["requirements"][0];
+                    allowed_if(["a", "c"].into_iter().any(|app| requirement["values"] == json!([app])))
+                }
                 Some("broken") => {
                     return json_response(
                         403,
@@ -57,7 +67,7 @@ impl Cluster {
                     "metadata": {}, "status": "Failure", "message": "not yours", "reason": "Forbidden", "code": 403}),
                     );
                 }
-                _ => json!({"allowed": false, "reason": "RBAC: no"}),
+                _ => allowed_if(false),
             };
         }
         json_response(201, &review)
@@ -177,7 +187,11 @@ async fn access_reviews_decide_and_are_remembered() {
             assert_eq!(delegated.authorize(&User::new(name, ["g"]), &attributes).await, expected, "{name}");
         }
     }
-    assert_eq!(fake.asked.lock().unwrap().len(), 3);
+    assert_eq!(
+        fake.asked.lock().unwrap().len(),
+        4,
+        "who may not list everywhere is asked for in the namespace"
+    );
     for (user, attributes) in [
         (User::new("stranger", ["system:masters"]), list.clone()),
         (User::anonymous(), Attributes::path("get", "/readyz")),
@@ -185,14 +199,56 @@ async fn access_reviews_decide_and_are_remembered() {
     ] {
         assert_eq!(delegated.authorize(&user, &attributes).await, Ok(Decision::Allow), "{user:?}");
     }
-    assert_eq!(fake.asked.lock().unwrap().len(), 3, "decided without a call");
+    assert_eq!(fake.asked.lock().unwrap().len(), 4, "decided without a call");
     let failed = delegated.authorize(&User::new("broken", ["g"]), &list).await;
     assert!(failed.unwrap_err().contains("not yours"));
-    let long = Attributes { label_selector: "x".repeat(20_000), ..list };
+    let long = Attributes { name: "x".repeat(20_000), ..list };
     for _ in 0..2 {
         delegated.authorize(&User::new("friend", ["g"]), &long).await.unwrap();
     }
-    assert_eq!(fake.asked.lock().unwrap().len(), 6, "oversized questions are not remembered");
+    assert_eq!(fake.asked.lock().unwrap().len(), 7, "oversized questions are not remembered");
+}
+
+#[tokio::test]
+async fn who_may_have_a_whole_list_may_have_any_part_of_it() {
+    let all = authorities();
+    let fake = cluster(&all).await;
+    let delegated = Delegated::new(fake.client.clone());
+    let list = |namespace: &str| Attributes::resource("list", "metrics.k8s.io", "pods", namespace, "");
+    let part =
+        |namespace: &str, app: &str| Attributes { label_selector: format!("app={app}"), ..list(namespace) };
+    let (allow, deny) = (Decision::Allow, Decision::Deny { reason: "RBAC: no".into() });
+    let watch = Attributes { verb: "watch".into(), ..list("n") };
+    let get = Attributes::resource("get", "metrics.k8s.io", "pods", "n", "p");
+    // Who asks for what, what is said, and how often that is asked for.
+    for (name, attributes, expected, calls) in [
+        ("friend", part("n", "a"), &allow, 1),
+        ("friend", part("m", "b"), &allow, 0),
+        ("friend", list("o"), &allow, 0),
+        ("friend", list(""), &allow, 0),
+        ("friend", watch, &allow, 1),
+        ("friend", get.clone(), &allow, 1),
+        // May list in one namespace: everywhere, then there.
+        ("neighbour", part("n", "a"), &allow, 2),
+        ("neighbour", part("n", "b"), &allow, 0),
+        ("neighbour", list("m"), &deny, 1),
+        ("neighbour", list(""), &deny, 0),
+        // May list what two selectors select: everywhere, there, with the selector.
+        ("half a friend", part("n", "a"), &allow, 3),
+        ("half a friend", part("n", "b"), &deny, 1),
+        ("half a friend", part("n", "c"), &allow, 1),
+        ("half a friend", list("n"), &deny, 0),
+        ("half a friend", get, &deny, 1),
+    ] {
+        for again in [false, true] {
+            let before = fake.asked.lock().unwrap().len();
+            let decision = delegated.authorize(&User::new(name, ["g"]), &attributes).await;
+            let id = format!("{name} {attributes:?}");
+            assert_eq!(decision.as_ref(), Ok(expected), "{id}");
+            let asked = fake.asked.lock().unwrap().len() - before;
+            assert_eq!(asked, if again { 0 } else { calls }, "{id}");
+        }
+    }
 }
 
 #[tokio::test]
