@@ -5,6 +5,7 @@ use std::ops::Bound;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use crate::list::metadata_bytes;
 use crate::store::Found;
 
 /// Labels of one object, shared between the cache and answers.
@@ -55,15 +56,42 @@ pub(crate) struct State {
     /// `None` until the first complete list.
     nodes: Option<BTreeMap<String, ObjectLabels>>,
     pods: Option<BTreeMap<String, NamespacePods>>,
+    /// What all of them take in a list, without their usage.
+    listed: Listed,
+}
+
+/// How many pods there are, and what of them is in every list.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) pods: usize,
+    /// Of their metadata, as [`crate::list::metadata_bytes`] counts them.
+    pub(crate) bytes: usize,
+}
+
+impl Listed {
+    fn come(&mut self, namespace: &str, name: &str, labels: &ObjectLabels) {
+        self.pods += 1;
+        self.bytes += metadata_bytes(namespace, name, labels);
+    }
+
+    fn go(&mut self, namespace: &str, name: &str, labels: &ObjectLabels) {
+        self.pods -= 1;
+        self.bytes -= metadata_bytes(namespace, name, labels);
+    }
 }
 
 impl State {
+    /// What all pods take in a list, without their usage.
+    pub(crate) fn listed(&self) -> Listed {
+        self.listed
+    }
+
     /// Looks at the pods of one namespace or all behind a place, by namespace and name, until it has seen enough.
-    pub(crate) fn pods_after(
-        &self,
+    pub(crate) fn pods_after<'s>(
+        &'s self,
         namespace: Option<&str>,
         after: Option<(&str, &str)>,
-        mut look: impl FnMut(&str, &str, &Pod) -> ControlFlow<()>,
+        mut look: impl FnMut(&'s str, &'s str, &'s Pod) -> ControlFlow<()>,
     ) {
         let from = match (namespace, after) {
             (Some(namespace), _) => Bound::Included(namespace),
@@ -152,17 +180,30 @@ impl Cluster {
                 };
                 let all = all.into_iter().map(|(namespace, pods)| (namespace, of_namespace(pods)));
                 let all: BTreeMap<String, NamespacePods> = all.collect();
+                let mut listed = Listed::default();
+                for (namespace, pods) in &all {
+                    pods.iter().for_each(|(name, pod)| listed.come(namespace, name, &pod.labels));
+                }
                 // Dropped after the lock, as it is made before it.
-                let _old = self.write(|state| state.pods.replace(all));
+                let _old = self.write(|state| {
+                    state.listed = listed;
+                    state.pods.replace(all)
+                });
             }
             PodChange::Set(namespace, name, labels) => self.write(|state| {
+                state.listed.come(&namespace, &name, &labels);
                 let pods = state.pods.get_or_insert_default();
-                pods.entry(namespace).or_default().insert(name, Pod::new(labels));
+                let of_namespace = pods.entry(namespace.clone()).or_default();
+                if let Some(old) = of_namespace.insert(name.clone(), Pod::new(labels)) {
+                    state.listed.go(&namespace, &name, &old.labels);
+                }
             }),
             PodChange::Gone(namespace, name) => self.write(|state| {
                 let pods = state.pods.get_or_insert_default();
                 if let Some(of_namespace) = pods.get_mut(&namespace) {
-                    of_namespace.remove(&name);
+                    if let Some(old) = of_namespace.remove(&name) {
+                        state.listed.go(&namespace, &name, &old.labels);
+                    }
                     if of_namespace.is_empty() {
                         pods.remove(&namespace);
                     }

@@ -151,6 +151,30 @@ impl Partial {
     }
 }
 
+/// What a series measures.
+#[derive(Clone, Copy)]
+enum Family {
+    NodeCpu,
+    NodeMemory,
+    ContainerCpu,
+    ContainerMemory,
+    ContainerStart,
+    Other,
+}
+
+impl Family {
+    fn of(name: &str) -> Family {
+        match name {
+            NODE_CPU => Family::NodeCpu,
+            NODE_MEMORY => Family::NodeMemory,
+            CONTAINER_CPU => Family::ContainerCpu,
+            CONTAINER_MEMORY => Family::ContainerMemory,
+            CONTAINER_START => Family::ContainerStart,
+            _ => Family::Other,
+        }
+    }
+}
+
 /// A float to the integer below it; `None` for what cannot be a measurement.
 fn counted(value: f64) -> Option<u64> {
     (value.is_finite() && (0.0..COUNTER_LIMIT).contains(&value)).then_some(value as u64)
@@ -165,14 +189,23 @@ fn time_ns(sample: &View<'_>, default_ms: i64) -> Option<i64> {
 pub fn read(samples: &Samples, default_ms: i64, source: Source) -> NodePoints<'_> {
     let mut node = Partial::default();
     let mut containers = Containers::new(samples.label_sets());
+    let (mut name, mut family) = ("", Family::Other);
     for sample in samples.iter() {
-        match sample.name {
-            NODE_CPU => node.set_cpu(&sample, default_ms),
-            NODE_MEMORY => node.set_memory(&sample, default_ms),
-            CONTAINER_CPU => containers.of(&sample, |partial| partial.set_cpu(&sample, default_ms)),
-            CONTAINER_MEMORY => containers.of(&sample, |partial| partial.set_memory(&sample, default_ms)),
-            CONTAINER_START => containers.of(&sample, |partial| partial.start_ns = start_ns(sample.value)),
-            _ => {}
+        // Samples of a family follow one another, and mostly have the very same text for a name.
+        if !std::ptr::eq(sample.name, name) {
+            (name, family) = (sample.name, Family::of(sample.name));
+        }
+        match family {
+            Family::NodeCpu => node.set_cpu(&sample, default_ms),
+            Family::NodeMemory => node.set_memory(&sample, default_ms),
+            Family::ContainerCpu => containers.of(&sample, |partial| partial.set_cpu(&sample, default_ms)),
+            Family::ContainerMemory => {
+                containers.of(&sample, |partial| partial.set_memory(&sample, default_ms));
+            }
+            Family::ContainerStart => {
+                containers.of(&sample, |partial| partial.start_ns = start_ns(sample.value));
+            }
+            Family::Other => {}
         }
     }
     NodePoints { node: node.complete(source), containers: containers.points(source) }

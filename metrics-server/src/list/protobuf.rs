@@ -1,14 +1,16 @@
 //! A list of pods in protobuf, as [`crate::protobuf`] writes it.
 //!
 //! A document begins with the length of the list in it. A list up to [`WHOLE_BYTES`] is kept until it is complete, and
-//! its bytes are upstream's. Of a longer one the rest is measured before it is written: an upper bound of its bytes is
-//! made of lengths and magnitudes, which takes a fraction of the time. Pods may come meanwhile, so some room is announced
-//! on top, and what is not needed is filled with a field that no message has, which every reader of protobuf passes over.
+//! its bytes are upstream's. Those of a longer one are counted before they are written: for a list of everything while pods and
+//! samples come, for another one by looking at its pods once more. Pods may come meanwhile, so some room is announced on top, and
+//! what is not needed is filled with a field that no message has, which every reader of protobuf passes over.
 
 use flyball_apiserver::pieces::Pieces;
 
+use super::text::{bytes_len, nanocores_len};
 use super::{Address, ListedPod, Place, PodSource, WritePod, address};
 use crate::cluster::ObjectLabels;
+use crate::window::{SECOND_NS, Usage};
 
 /// Lists up to here are written once.
 const WHOLE_BYTES: usize = 1024 * 1024;
@@ -25,6 +27,8 @@ const END: &[u8] = &[0x1a, 0x00, 0x22, 0x00];
 const FILLER_FIELD: u64 = 1000;
 /// Longest that tag and length of the filler get.
 const FILLER_HEAD_BYTES: usize = 8;
+/// What stands before a list, and behind it, takes less.
+const HEAD_ROOM_BYTES: usize = 128;
 /// Filler is sent in pieces of this size.
 const FILLER_PIECE_BYTES: usize = 64 * 1024;
 
@@ -32,6 +36,8 @@ const FILLER_PIECE_BYTES: usize = 64 * 1024;
 pub(crate) struct ProtobufList {
     source: PodSource,
     api_version: String,
+    /// The time of the answer, Unix seconds.
+    created: i64,
     place: Place,
     write: ProtobufPods,
     state: State,
@@ -51,9 +57,17 @@ enum State {
 impl ProtobufList {
     /// A list in a version of the group: `metrics.k8s.io/v1`.
     pub(crate) fn new(source: PodSource, api_version: &str) -> ProtobufList {
-        let write = ProtobufPods::new(source.now_ms.div_euclid(1000));
-        let state = State::Whole(LIST_META.to_vec());
-        ProtobufList { source, api_version: api_version.to_owned(), place: None, write, state }
+        let created = source.now_ms.div_euclid(1000);
+        let (write, state) = (ProtobufPods::new(created), State::Whole(LIST_META.to_vec()));
+        ProtobufList { source, api_version: api_version.to_owned(), created, place: None, write, state }
+    }
+
+    /// Begins to send what was kept, before pods that take so many bytes at most.
+    fn send(&mut self, out: &mut Vec<u8>, kept: &[u8], rest: usize) {
+        let left = rest + rest / ROOM_PARTS + ROOM_BYTES;
+        self.begin(out, kept.len() + left);
+        out.extend_from_slice(kept);
+        self.state = State::Sending { left };
     }
 
     /// Magic, type, and the head of the field that holds the list.
@@ -74,26 +88,29 @@ impl Pieces for ProtobufList {
                 if self.source.piece(&mut self.place, list, &mut self.write, true) {
                     if list.len() > WHOLE_BYTES {
                         let kept = std::mem::take(list);
-                        self.state = State::Measuring { kept, rest: 0, place: self.place.clone() };
+                        match self.source.bytes_of_all(self.created) {
+                            Some(all) => self.send(out, &kept, all.saturating_sub(kept.len())),
+                            None => {
+                                self.state = State::Measuring { kept, rest: 0, place: self.place.clone() };
+                            }
+                        }
                     }
                     return true;
                 }
                 let list = std::mem::take(list);
+                out.reserve_exact(list.len() + HEAD_ROOM_BYTES);
                 self.begin(out, list.len());
                 out.extend_from_slice(&list);
                 out.extend_from_slice(END);
                 false
             }
             State::Measuring { kept, rest, place } => {
-                let mut measure = Measure::new(self.source.now_ms.div_euclid(1000));
+                let mut measure = Measure::new(self.created);
                 let more = self.source.piece(place, &mut Vec::new(), &mut measure, false);
                 *rest += measure.sum;
                 if !more {
-                    let room = *rest / ROOM_PARTS + ROOM_BYTES;
-                    let (kept, left) = (std::mem::take(kept), *rest + room);
-                    self.begin(out, kept.len() + left);
-                    out.extend_from_slice(&kept);
-                    self.state = State::Sending { left };
+                    let (kept, rest) = (std::mem::take(kept), *rest);
+                    self.send(out, &kept, rest);
                 }
                 true
             }
@@ -221,15 +238,10 @@ struct Lengths {
 impl Lengths {
     /// `created` and `labels` are bytes of whole fields.
     fn of(pod: &ListedPod<'_>, created: usize, labels: usize) -> Lengths {
-        let fixed = GENERATE_NAME.len() + SELF_LINK_TO_GENERATION.len();
         Lengths {
-            metadata: field_bytes(pod.name.len())
-                + field_bytes(pod.namespace.len())
-                + fixed
-                + created
-                + labels,
+            metadata: inner_metadata_bytes(pod.namespace, pod.name) + created + labels,
             timestamp: seconds(pod).map_or(0, time_bytes),
-            window: 1 + varint_bytes(pod.usage.window_ns().cast_unsigned()),
+            window: window_bytes(pod.usage.window_ns()),
         }
     }
 
@@ -239,11 +251,46 @@ impl Lengths {
     }
 }
 
-fn seconds(pod: &ListedPod<'_>) -> Option<i64> {
-    pod.usage.timestamp_ns().map(|ns| ns.div_euclid(1_000_000_000))
+/// Of a pod's metadata without labels and time.
+fn inner_metadata_bytes(namespace: &str, name: &str) -> usize {
+    field_bytes(name.len())
+        + field_bytes(namespace.len())
+        + GENERATE_NAME.len()
+        + SELF_LINK_TO_GENERATION.len()
 }
 
-/// Adds up what pods take at most: exactly, but for the numbers, of which the digits are counted.
+/// What a pod takes in a list, but for its usage and the time of the answer ([`created_bytes`]).
+pub(crate) fn metadata_bytes(namespace: &str, name: &str, labels: &ObjectLabels) -> usize {
+    let metadata = inner_metadata_bytes(namespace, name) + labels_bytes(labels);
+    // The key and length of the pod stand before what is not known here.
+    field_bytes(metadata) + 1 + varint_bytes(2 * metadata as u64 + USUAL_USAGE_BYTES)
+}
+
+/// A pod's usage mostly takes less.
+const USUAL_USAGE_BYTES: u64 = 4096;
+
+/// What the time of the answer takes in a pod.
+pub(super) fn created_bytes(created: i64) -> usize {
+    // It may make the length before it longer by a byte.
+    field_bytes(time_bytes(created)) + 1
+}
+
+/// What a pod's usage takes in a list at most: its containers, and the timestamp and window of one of them.
+pub(crate) fn usage_bytes<'a>(containers: impl Iterator<Item = (&'a str, Usage)>) -> usize {
+    let (mut all, mut timestamp, mut window) = (0, 0, window_bytes(0));
+    for (name, usage) in containers {
+        all += container_bytes(name, &usage);
+        timestamp = timestamp.max(time_bytes(usage.timestamp_ns.div_euclid(SECOND_NS)));
+        window = window.max(window_bytes(usage.window_ns));
+    }
+    all + field_bytes(timestamp) + field_bytes(window)
+}
+
+fn seconds(pod: &ListedPod<'_>) -> Option<i64> {
+    pod.usage.timestamp_ns().map(|ns| ns.div_euclid(SECOND_NS))
+}
+
+/// Adds up what pods take.
 pub(super) struct Measure {
     /// Of the field of the time of the answer.
     created: usize,
@@ -269,28 +316,23 @@ impl WritePod for Measure {
             _ => labels_bytes(pod.labels),
         };
         self.labels = Some((address(pod.labels), labels));
-        let containers = pod.usage.containers().map(|(name, usage)| {
-            let resource =
-                |name: &str, number| field_bytes(field_bytes(name.len()) + field_bytes(field_bytes(number)));
-            let cpu = resource("cpu", quantity_bytes(usage.cpu_nanocores));
-            field_bytes(
-                field_bytes(name.len()) + cpu + resource("memory", quantity_bytes(usage.working_set_bytes)),
-            )
-        });
+        let containers = pod.usage.containers().map(|(name, usage)| container_bytes(name, &usage));
         let lengths = Lengths::of(pod, self.created, labels);
         self.sum += field_bytes(lengths.pod() + containers.sum::<usize>());
     }
+}
+
+fn container_bytes(name: &str, usage: &Usage) -> usize {
+    let resource = |name: &str, text| field_bytes(field_bytes(name.len()) + field_bytes(field_bytes(text)));
+    let cpu = resource("cpu", nanocores_len(usage.cpu_nanocores));
+    let memory = resource("memory", bytes_len(usage.working_set_bytes));
+    field_bytes(field_bytes(name.len()) + cpu + memory)
 }
 
 fn labels_bytes(labels: &ObjectLabels) -> usize {
     let entry =
         |(name, value): (&String, &String)| field_bytes(field_bytes(name.len()) + field_bytes(value.len()));
     labels.iter().map(entry).sum()
-}
-
-/// What a quantity takes at most: its digits and a suffix, which stands for digits that are left out.
-fn quantity_bytes(number: u64) -> usize {
-    number.checked_ilog10().map_or(1, |power| power as usize + 1) + 2
 }
 
 /// Of a field with so many bytes in it; all fields here have numbers below 16.
@@ -300,6 +342,10 @@ fn field_bytes(bytes: usize) -> usize {
 
 fn varint_bytes(value: u64) -> usize {
     (value | 1).ilog2() as usize / 7 + 1
+}
+
+fn window_bytes(window_ns: i64) -> usize {
+    1 + varint_bytes(window_ns.cast_unsigned())
 }
 
 fn time_bytes(seconds: i64) -> usize {

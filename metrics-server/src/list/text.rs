@@ -64,6 +64,35 @@ fn push_decimal(out: &mut Vec<u8>, mut number: u64, mut unit: usize) {
     out.extend_from_slice(DECIMAL[unit]);
 }
 
+/// Length of what [`push_nanocores`] appends; of more than 64 bits with a sign hold, at most that.
+pub(super) fn nanocores_len(nanocores: u64) -> usize {
+    decimal_len(nanocores, 0)
+}
+
+/// The same of [`push_bytes`].
+pub(super) fn bytes_len(bytes: u64) -> usize {
+    if bytes < 1024 {
+        return decimal_len(bytes, ONE);
+    }
+    let unit = (bytes.trailing_zeros() as usize / 10).min(BINARY.len() - 1);
+    digits(bytes >> (10 * unit)) + BINARY[unit].len()
+}
+
+fn decimal_len(mut number: u64, mut unit: usize) -> usize {
+    if number == 0 {
+        return 1;
+    }
+    while number.is_multiple_of(1000) && unit + 1 < DECIMAL.len() {
+        number /= 1000;
+        unit += 1;
+    }
+    digits(number) + DECIMAL[unit].len()
+}
+
+fn digits(number: u64) -> usize {
+    number.checked_ilog10().map_or(1, |power| power as usize + 1)
+}
+
 fn push_slowly(out: &mut Vec<u8>, text: &impl std::fmt::Display) {
     // Writing into memory does not fail.
     let _ = write!(out, "{text}");
@@ -122,6 +151,12 @@ mod tests {
         assert_eq!(text(|out| push_number(out, value)), value.to_string());
         assert_eq!(text(|out| push_nanocores(out, value)), Quantity::from_nanocores(value).to_string());
         assert_eq!(text(|out| push_bytes(out, value)), Quantity::from_bytes(value).to_string());
+        let nanocores = Quantity::from_nanocores(value).to_string();
+        assert!(nanocores_len(value) >= nanocores.len(), "{value}");
+        if i64::try_from(value).is_ok() {
+            assert_eq!(nanocores_len(value), nanocores.len(), "{value}");
+        }
+        assert_eq!(bytes_len(value), Quantity::from_bytes(value).to_string().len(), "{value}");
     }
 
     #[test]

@@ -84,24 +84,25 @@ impl State {
         }
         let mut ids = std::mem::take(&mut entry.pods);
         for pod in history.pods {
-            let id = self.pods.id(&pod.namespace, &pod.name).unwrap_or_else(|| {
-                let entry = PodEntry { node, containers: Box::default(), incomplete: None };
-                self.pods.insert(&pod.namespace, &pod.name, entry)
-            });
-            let Some(known) = self.pods.of_mut(id) else { continue };
-            if known.node != node {
+            let id = self
+                .pods
+                .id(&pod.namespace, &pod.name)
+                .unwrap_or_else(|| self.pods.insert(&pod.namespace, &pod.name, PodEntry::empty(node)));
+            if !self.is_of(id, node) {
                 tracing::debug!(pod = pod.name, "kept where it was scraped");
                 continue;
             }
-            // Sorted, and each name once, whatever the other replica says.
-            let own = std::mem::take(&mut known.containers);
-            let mut containers: BTreeMap<Arc<str>, Series> = own.into_iter().collect();
-            for (name, points) in pod.containers {
-                let name = self.names.share(&name);
-                let series = replayed(policy, &points, containers.remove(&name));
-                containers.extend(series.map(|series| (name, series)));
-            }
-            known.containers = containers.into_iter().collect();
+            self.pods.change(id, |known| {
+                // Sorted, and each name once, whatever the other replica says.
+                let own = std::mem::take(&mut known.containers);
+                let mut containers: BTreeMap<Arc<str>, Series> = own.into_iter().collect();
+                for (name, points) in pod.containers {
+                    let name = self.names.share(&name);
+                    let series = replayed(policy, &points, containers.remove(&name));
+                    containers.extend(series.map(|series| (name, series)));
+                }
+                known.containers = containers.into_iter().collect();
+            });
             ids.push(id);
         }
         ids.sort_unstable_by_key(|id| self.pods.named(*id).map(|(key, _)| key));

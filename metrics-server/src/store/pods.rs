@@ -25,6 +25,8 @@ pub(super) struct Pods {
     free: Vec<PodId>,
     /// The last serial that was given.
     serial: u32,
+    /// What the usage of all of them takes in a list.
+    listed_bytes: usize,
 }
 
 struct Row {
@@ -55,8 +57,19 @@ impl Pods {
         self.rows.get(id as usize)?.as_ref().map(|row| &row.entry)
     }
 
-    pub(super) fn of_mut(&mut self, id: PodId) -> Option<&mut PodEntry> {
-        self.rows.get_mut(id as usize)?.as_mut().map(|row| &mut row.entry)
+    /// Changes a row; whether there is one.
+    pub(super) fn change(&mut self, id: PodId, change: impl FnOnce(&mut PodEntry)) -> bool {
+        let Some(row) = self.rows.get_mut(id as usize).and_then(Option::as_mut) else { return false };
+        let before = row.entry.listed_bytes();
+        change(&mut row.entry);
+        row.entry.measure();
+        self.listed_bytes = self.listed_bytes - before + row.entry.listed_bytes();
+        true
+    }
+
+    /// How many there are, and what the usage of all of them takes in a list.
+    pub(super) fn listed(&self) -> (usize, usize) {
+        (self.rows.len() - self.free.len(), self.listed_bytes)
     }
 
     /// Names and row of a pod.
@@ -101,10 +114,8 @@ impl Pods {
 
     /// Adds a pod, in the place of one with its name.
     pub(super) fn insert(&mut self, namespace: &str, name: &str, entry: PodEntry) -> PodId {
-        if let Some(id) = self.id(namespace, name)
-            && let Some(known) = self.of_mut(id)
-        {
-            *known = entry;
+        if let Some(id) = self.id(namespace, name) {
+            self.change(id, |known| *known = entry);
             return id;
         }
         let known = self.by_name.get_key_value(namespace);
@@ -114,19 +125,22 @@ impl Pods {
         self.by_name.entry(key.0.clone()).or_default().insert(key.1.clone(), id);
         // Zero is that of nothing found yet.
         self.serial = self.serial.checked_add(1).unwrap_or(1);
-        let row = Some(Row { key, serial: self.serial, entry });
+        let row = Some(Row { key, serial: self.serial, entry: PodEntry::empty(entry.node) });
         match self.rows.get_mut(id as usize) {
             Some(slot) => *slot = row,
             None => self.rows.push(row),
         }
+        self.change(id, |known| *known = entry);
         id
     }
 
     pub(super) fn remove(&mut self, id: PodId) {
-        let Some(Row { key: (namespace, name), .. }) = self.rows.get_mut(id as usize).and_then(Option::take)
+        let Some(Row { key: (namespace, name), entry, .. }) =
+            self.rows.get_mut(id as usize).and_then(Option::take)
         else {
             return;
         };
+        self.listed_bytes -= entry.listed_bytes();
         self.free.push(id);
         let Some(pods) = self.by_name.get_mut(&namespace) else { return };
         pods.remove(&name);
@@ -141,7 +155,7 @@ mod tests {
     use super::*;
 
     fn entry(node: u32) -> PodEntry {
-        PodEntry { node, containers: Box::default(), incomplete: None }
+        PodEntry::empty(node)
     }
 
     #[test]

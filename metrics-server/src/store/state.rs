@@ -8,6 +8,7 @@ use flyball_model::batch::Batch;
 
 use super::names::Names;
 use super::pods::{PodId, Pods};
+use crate::list::usage_bytes;
 use crate::points::{ContainerPoint, NodePoints, Order, Reading, Source};
 use crate::window::{Point, Policy, Series};
 
@@ -33,6 +34,8 @@ pub(super) struct PodEntry {
     pub(super) containers: Box<[(Arc<str>, Series)]>,
     /// A container without which the pod cannot be served.
     pub(super) incomplete: Option<Arc<str>>,
+    /// What its usage takes in a list.
+    listed_bytes: u32,
 }
 
 #[derive(Default)]
@@ -111,12 +114,15 @@ impl State {
         let points = self.node_mut(id).map(|node| read.sorted(&mut node.order)).unwrap_or_default();
         for pod in points.pods() {
             let Some(first) = pod.first() else { continue };
-            // Both lists are sorted, so a pod that was there before stands next, behind those that are gone.
-            while let Some(gone) = known.next_if(|known| self.name_of(*known) < (first.namespace, first.pod))
+            // Both lists are sorted, so a pod that was there before stands next, behind those that are gone. Mostly none is.
+            let name = (first.namespace, first.pod);
+            let mut same = known.next_if(|known| self.name_of(*known) == name);
+            while same.is_none()
+                && let Some(gone) = known.next_if(|known| self.name_of(*known) < name)
             {
                 self.pods.remove(gone);
+                same = known.next_if(|known| self.name_of(*known) == name);
             }
-            let same = known.next_if(|known| self.name_of(*known) == (first.namespace, first.pod));
             now.extend(match same {
                 Some(pod_id) => self.pod_grows(pod_id, policy, pod),
                 None => self.pod_comes(id, policy, pod),
@@ -128,7 +134,7 @@ impl State {
         }
     }
 
-    fn is_of(&self, pod: PodId, node: NodeId) -> bool {
+    pub(super) fn is_of(&self, pod: PodId, node: NodeId) -> bool {
         self.pods.of(pod).is_some_and(|entry| entry.node == node)
     }
 
@@ -157,9 +163,7 @@ impl State {
 
     /// Takes the points of a pod that the node had before.
     fn pod_grows(&mut self, id: PodId, policy: Policy, points: &[ContainerPoint<'_>]) -> Option<PodId> {
-        let entry = self.pods.of_mut(id)?;
-        entry.grow(policy, points, &mut self.names);
-        Some(id)
+        self.pods.change(id, |entry| entry.grow(policy, points, &mut self.names)).then_some(id)
     }
 
     /// Takes the points of a pod that is new to the node; `None` if it belongs to another one.
@@ -209,10 +213,28 @@ impl ContainerPoint<'_> {
 }
 
 impl PodEntry {
+    /// A pod of which nothing is known.
+    pub(super) fn empty(node: NodeId) -> PodEntry {
+        PodEntry { node, containers: Box::default(), incomplete: None, listed_bytes: 0 }
+    }
+
     fn new(node: NodeId, policy: Policy, points: &[ContainerPoint<'_>], names: &mut Names) -> PodEntry {
-        let mut entry = PodEntry { node, containers: Box::default(), incomplete: None };
+        let mut entry = PodEntry::empty(node);
         entry.grow(policy, points, names);
         entry
+    }
+
+    /// As [`PodEntry::measure`] found it last.
+    pub(super) fn listed_bytes(&self) -> usize {
+        self.listed_bytes as usize
+    }
+
+    /// Finds out what its usage takes in a list: now, when it was just read or written, it costs next to nothing.
+    pub(super) fn measure(&mut self) {
+        let usages =
+            self.containers.iter().filter_map(|(name, series)| Some((&**name, series.usage().ok()?)));
+        let bytes = if self.incomplete.is_some() { 0 } else { usage_bytes(usages) };
+        self.listed_bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
     }
 
     fn newest_start_ns(&self) -> Option<i64> {

@@ -1,5 +1,6 @@
 //! Pods as lists meet them: references into the store, under one lock.
 
+use std::hint::black_box;
 use std::sync::Arc;
 
 use super::pods::Found;
@@ -59,9 +60,24 @@ impl<'s> Walk<'s> {
         Walk { store, state, now_ms }
     }
 
-    /// The pod, if it has usage. `found` is this pod's own.
-    pub(crate) fn find(&self, namespace: &str, name: &str, found: &Found) -> Option<MeasuredPod<'s>> {
-        let entry = self.state.pods.get_again(namespace, name, found)?;
-        self.store.measured(self.state, entry, self.now_ms).ok()
+    /// How many pods the store has, and what the usage of all of them takes in a list.
+    pub(crate) fn listed(&self) -> (usize, usize) {
+        self.state.pods.listed()
+    }
+
+    /// The usage of pods in their order, for those that have it; each with its own place to be found at.
+    ///
+    /// What is known of them lies scattered, and waiting for memory takes longer than all else: so one step is done for all of
+    /// them, then the next, and the processor waits for several at once.
+    pub(crate) fn find_all<'p>(
+        &self,
+        pods: impl Iterator<Item = (&'p str, &'p str, &'p Found)>,
+    ) -> Vec<Option<MeasuredPod<'s>>> {
+        let rows = pods.map(|(namespace, name, found)| self.state.pods.get_again(namespace, name, found));
+        let entries: Vec<Option<&PodEntry>> = rows.collect();
+        for entry in entries.iter().flatten() {
+            black_box(entry.containers.first().map(|(_, series)| series.last().timestamp_ns));
+        }
+        entries.into_iter().map(|entry| self.store.measured(self.state, entry?, self.now_ms).ok()).collect()
     }
 }
