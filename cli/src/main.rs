@@ -73,6 +73,9 @@ fn run(command: Command) -> anyhow::Result<()> {
     if matches!(command, Command::Collector(_)) {
         flyball_collector::process::prepare();
     }
+    if matches!(command, Command::MetricsServer(_)) {
+        flyball_collector::process::share_one_heap();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let shutdown = signals::shutdown()?;

@@ -41,6 +41,14 @@ pub struct Samples {
     sets: Vec<u32>,
 }
 
+/// Columns without samples, for the next ones.
+#[derive(Default)]
+pub struct Room {
+    rows: Vec<Row>,
+    labels: Vec<(Span, Span)>,
+    sets: Vec<u32>,
+}
+
 /// One of them. Labels stand in the order of the answer.
 #[derive(Clone, Copy)]
 pub struct View<'a> {
@@ -61,10 +69,18 @@ impl Samples {
     /// # Errors
     /// That line, and why. A body above [`MAX_TEXT_BYTES`] is refused as line 0.
     pub fn read(text: String, format: Format) -> Result<Samples, ReadError> {
+        Samples::read_in(text, format, Room::default())
+    }
+
+    /// The same in the room of samples that are done with.
+    ///
+    /// # Errors
+    /// As [`Samples::read`].
+    pub fn read_in(text: String, format: Format, room: Room) -> Result<Samples, ReadError> {
         if text.len() > MAX_TEXT_BYTES {
             return Err(ReadError { line: 0, reason: format!("more than {MAX_TEXT_BYTES} bytes") });
         }
-        let mut columns = Columns { start: text.as_ptr() as usize, ..Columns::new(text.len()) };
+        let mut columns = Columns { start: text.as_ptr() as usize, ..Columns::new(text.len(), room) };
         let mut reader = Reader::new(&text, format);
         let mut guess = Guess { texts: Vec::with_capacity(columns.sets.capacity()), ..Guess::default() };
         loop {
@@ -91,6 +107,15 @@ impl Samples {
         Ok(Samples { text, rows, labels, sets })
     }
 
+    /// The text they stood in, and their columns' room for others.
+    pub fn into_room(self) -> (String, Room) {
+        let Samples { text, mut rows, mut labels, mut sets } = self;
+        rows.clear();
+        labels.clear();
+        sets.clear();
+        (text, Room { rows, labels, sets })
+    }
+
     /// How many sets of labels there are; see [`View::label_set`].
     pub fn label_sets(&self) -> usize {
         self.sets.len()
@@ -107,6 +132,7 @@ impl Samples {
     }
 
     /// All of them, in the order of the answer.
+    #[inline]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = View<'_>> {
         self.rows.iter().map(|row| View {
             name: piece(&self.text, row.name),
@@ -118,6 +144,7 @@ impl Samples {
         })
     }
 
+    #[inline]
     fn labels_of(&self, set: usize) -> &[(Span, Span)] {
         let from = set.checked_sub(1).map_or(0, |before| self.sets[before]);
         &self.labels[from as usize..self.sets[set] as usize]
@@ -125,6 +152,7 @@ impl Samples {
 }
 
 /// Text of a span, which was made from this text.
+#[inline]
 fn piece(text: &str, span: Span) -> &str {
     &text[span.start as usize..span.end as usize]
 }
@@ -132,6 +160,7 @@ fn piece(text: &str, span: Span) -> &str {
 impl<'a> View<'a> {
     /// The number of its set of labels, below [`Samples::label_sets`]. Samples with one number have the same labels; those
     /// with different numbers mostly have different ones, but need not.
+    #[inline]
     pub fn label_set(&self) -> usize {
         self.set as usize
     }
@@ -143,6 +172,7 @@ impl<'a> View<'a> {
     }
 
     /// Names and values.
+    #[inline]
     pub fn labels(&self) -> impl ExactSizeIterator<Item = (&'a str, &'a str)> + use<'a> {
         let (text, labels) = (self.text, self.labels);
         labels.iter().map(move |(name, value)| (piece(text, *name), piece(text, *value)))
@@ -197,7 +227,7 @@ impl PartialEq for Samples {
 impl FromIterator<Sample> for Samples {
     /// Samples from elsewhere than a text. What is beyond [`MAX_TEXT_BYTES`] is left out.
     fn from_iter<I: IntoIterator<Item = Sample>>(samples: I) -> Samples {
-        let mut columns = Columns::new(0);
+        let mut columns = Columns::new(0, Room::default());
         for sample in samples {
             if columns.beyond.len() > MAX_TEXT_BYTES {
                 break;
@@ -227,11 +257,14 @@ struct Columns {
 }
 
 impl Columns {
-    fn new(length: usize) -> Columns {
+    fn new(length: usize, room: Room) -> Columns {
+        let Room { mut rows, mut labels, mut sets } = room;
         // A kubelet's line has about 150 bytes, and three labels that two other families have as well.
         let lines = length / 128;
-        let (rows, labels) = (Vec::with_capacity(lines), Vec::with_capacity(lines));
-        Columns { start: 0, length, beyond: String::new(), rows, labels, sets: Vec::with_capacity(lines / 2) }
+        rows.reserve(lines);
+        labels.reserve(lines);
+        sets.reserve(lines / 2);
+        Columns { start: 0, length, beyond: String::new(), rows, labels, sets }
     }
 
     /// A new set of these labels.

@@ -1,18 +1,14 @@
 //! Body bytes to samples. Pure.
 
-use std::io::Read as _;
-
-use flate2::read::MultiGzDecoder;
 use flyball_model::exposition::Format;
 use flyball_model::samples::Samples;
 
+use crate::gzip::{self, GzipError};
 use crate::http1::Framing;
+use crate::spare;
 
 /// Most bytes read of one answer, before and after decompression. A node of 500 pods answers with less than 1 MB.
 pub const BODY_LIMIT_BYTES: usize = 16 * 1024 * 1024;
-
-/// How much longer an answer mostly becomes when it is unpacked.
-const USUAL_RATIO: usize = 12;
 
 /// Why a body holds no samples.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,18 +34,12 @@ pub fn decode_limited(
 ) -> Result<Vec<u8>, AnswerError> {
     match encoding.unwrap_or("identity") {
         "identity" | "" => Ok(body),
-        "gzip" => gunzip(&body, limit_bytes),
+        "gzip" => gzip::unpack(&body, limit_bytes).map_err(|error| match error {
+            GzipError::TooLarge => AnswerError::TooLarge,
+            broken => AnswerError::Unreadable(broken.to_string()),
+        }),
         other => Err(AnswerError::Unreadable(format!("unknown content encoding {other:?}"))),
     }
-}
-
-fn gunzip(body: &[u8], limit_bytes: usize) -> Result<Vec<u8>, AnswerError> {
-    let expected = body.len().saturating_mul(USUAL_RATIO).min(limit_bytes).min(BODY_LIMIT_BYTES);
-    let mut text = Vec::with_capacity(expected);
-    // A body may be several packed ones in a row.
-    let read = MultiGzDecoder::new(body).take(limit_bytes as u64 + 1).read_to_end(&mut text);
-    read.map_err(|error| AnswerError::Unreadable(format!("broken gzip: {error}")))?;
-    if text.len() > limit_bytes { Err(AnswerError::TooLarge) } else { Ok(text) }
 }
 
 /// Reads all samples. The body is taken whole or not at all. A last line without an end is one where the body's end was told;
@@ -62,7 +52,8 @@ pub fn parse(body: Vec<u8>, content_type: Option<&str>, framing: Framing) -> Res
     if framing == Framing::Close && !text.is_empty() && !text.ends_with('\n') {
         return Err(AnswerError::Unreadable("it ends within a line, so it was cut off".to_owned()));
     }
-    let samples = Samples::read(text, format).map_err(|error| AnswerError::Unreadable(error.to_string()))?;
+    let samples = Samples::read_in(text, format, spare::room());
+    let samples = samples.map_err(|error| AnswerError::Unreadable(error.to_string()))?;
     if samples.is_empty() {
         return Err(AnswerError::Unreadable("it holds no samples".to_owned()));
     }

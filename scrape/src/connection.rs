@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use crate::failure::{ScrapeError, Stage};
 use crate::http1::{Body, Head, Http1Error};
 use crate::session::{Buffers, Session, read_when_ready};
+use crate::spare;
 use crate::tls::{Connector, Presented, Refused};
 
 /// Bytes asked of a plain socket at once.
@@ -152,7 +153,7 @@ impl Connection {
         progress.set(Stage::Answer);
         let sent = self.link.send(request, buffers).await;
         sent.map_err(|error| Failed::Closed(error.to_string()))?;
-        let mut seen = Vec::new();
+        let mut seen = spare::take();
         let (head, length) = self.head(&mut seen, buffers).await?;
         if head.status != 200 {
             return Ok(Received { head, body: Vec::new(), connection: None });
@@ -173,6 +174,7 @@ impl Connection {
         }
         // More than the answer is nothing that was asked for; such a connection is out of step.
         let stays = head.stays && taken == seen.len() && buffers.are_empty();
+        spare::give(seen);
         let body = body.at_close().unwrap_or_default();
         Ok(Received { head, body, connection: stays.then_some(self) })
     }

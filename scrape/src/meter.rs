@@ -14,8 +14,8 @@ pub(crate) struct Metered<F> {
 }
 
 impl<F: Future> Metered<F> {
-    pub(crate) fn new(inner: F) -> Metered<F> {
-        Metered { inner: Box::pin(inner), spent: Duration::ZERO }
+    pub(crate) fn new(inner: Pin<Box<F>>) -> Metered<F> {
+        Metered { inner, spent: Duration::ZERO }
     }
 }
 
@@ -41,13 +41,13 @@ mod tests {
 
     #[tokio::test]
     async fn counts_work_and_not_waiting() {
-        let (_, waiting) = Metered::new(tokio::task::yield_now()).await;
+        let (_, waiting) = Metered::new(Box::pin(tokio::task::yield_now())).await;
         let mut sum = 0_u64;
-        let (_, working) = Metered::new(async {
+        let (_, working) = Metered::new(Box::pin(async {
             for n in 0..3_000_000_u64 {
                 sum = std::hint::black_box(sum.wrapping_add(n));
             }
-        })
+        }))
         .await;
         assert!(working > waiting, "{working:?} of work, {waiting:?} of waiting");
     }

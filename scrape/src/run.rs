@@ -5,12 +5,14 @@
 )]
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use flyball_model::batch::{Batch, Outcome, Sink};
 use flyball_model::samples::Samples;
-use tokio::sync::watch;
+use tokio::runtime::Builder;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +25,7 @@ use crate::interval::{self, Budget};
 use crate::meter::Metered;
 use crate::metrics::Metrics;
 use crate::phase::Phase;
+use crate::spare;
 use crate::target::{Kind, Target, Targets};
 
 /// Scrapes all targets until `shutdown`, following changes of the list, and hands each result to each sink in turn.
@@ -67,6 +70,29 @@ pub async fn run(
         }
     }
     while tasks.join_next().await.is_some() {}
+}
+
+/// As [`run`], on a thread of its own: reading and storing thousands of answers holds up nobody who serves, and one thread
+/// that does it all need not wake others. One is enough for a whole cluster: it takes some ten thousand answers a second.
+///
+/// # Errors
+/// No thread can be made.
+pub async fn run_apart(
+    config: Config,
+    targets: watch::Receiver<Targets>,
+    sinks: Vec<Arc<dyn Sink>>,
+    metrics: Arc<Metrics>,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let runtime = Builder::new_current_thread().enable_all().thread_name("scrape").build()?;
+    let (sender, ended) = oneshot::channel();
+    std::thread::Builder::new().name("scrape".to_owned()).spawn(move || {
+        runtime.block_on(run(config, targets, sinks, metrics, shutdown));
+        // What was looked up in the name service may still be waited for.
+        runtime.shutdown_background();
+        let _ = sender.send(());
+    })?;
+    ended.await.map_err(io::Error::other)
 }
 
 /// Kubelets look every ten seconds or so; at shorter intervals there is no moment to wait for.
@@ -139,13 +165,24 @@ async fn follow(shared: Arc<Shared>, target: Target, targets: usize, stop: Cance
             () = stop.cancelled() => return,
             () = tokio::time::sleep_until(due) => {}
         }
-        let turn = Metered::new(state.turn(&shared, &target));
+        let turn = async {
+            // Boxed, for thousands of loops wait between two turns and need no room for one then.
+            let turn = Box::pin(state.turn(&shared, &target));
+            // The clock that tells is asked of the system, twice for each step; nobody wants to know at a fixed interval.
+            match shared.config.resolution {
+                Resolution::Automatic { .. } => Some(Metered::new(turn).await.1),
+                Resolution::Fixed(_) => {
+                    turn.await;
+                    None
+                }
+            }
+        };
         let cpu = tokio::select! {
             () = stop.cancelled() => return,
-            ((), cpu) = turn => cpu,
+            cpu = turn => cpu,
         };
         shared.metrics.stored(due.elapsed());
-        interval = shared.interval(target.kind, state.sweep, Some(cpu));
+        interval = shared.interval(target.kind, state.sweep, cpu);
         due = next_due(due, state.wait(interval));
     }
 }
@@ -203,6 +240,9 @@ impl Loop {
         let outcome = self.outcome(target, result);
         let batch = Batch { node: target.node.clone(), started_ms, finished_ms: unix_ms(), outcome };
         shared.sinks.iter().for_each(|sink| sink.accept(&batch));
+        if let Outcome::Scraped { samples, .. } = batch.outcome {
+            spare::give_samples(samples);
+        }
     }
 
     fn outcome(&mut self, target: &Target, result: Result<Answer, ScrapeError>) -> Outcome {

@@ -10,8 +10,10 @@ use rustls::ClientConfig;
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+
+use crate::spare;
 
 /// Bytes asked of the socket at once: most answers come whole.
 const READ_BYTES: usize = 32 * 1024;
@@ -32,6 +34,13 @@ impl Buffers {
     }
 }
 
+impl Drop for Buffers {
+    fn drop(&mut self) {
+        spare::give(std::mem::take(&mut self.incoming));
+        spare::give(std::mem::take(&mut self.outgoing));
+    }
+}
+
 /// The session.
 pub(crate) struct Session {
     tcp: TcpStream,
@@ -49,20 +58,23 @@ enum Wants {
     Closed,
 }
 
-/// Appends what comes next, as much as `room` bytes; how many they are, 0 at the end. Thousands of nodes may be slow at
+/// Appends what comes next, `room` bytes or more; how many they are, 0 at the end. Thousands of nodes may be slow at
 /// once, so the room is made when something is there, and an empty buffer takes none while it is waited for.
-pub(crate) async fn read_when_ready(tcp: &TcpStream, out: &mut Vec<u8>, room: usize) -> io::Result<usize> {
+pub(crate) async fn read_when_ready(
+    tcp: &mut TcpStream,
+    out: &mut Vec<u8>,
+    room: usize,
+) -> io::Result<usize> {
     if out.is_empty() {
-        *out = Vec::new();
+        spare::give(std::mem::take(out));
     }
-    loop {
-        tcp.readable().await?;
-        out.reserve(room);
-        match tcp.try_read_buf(out) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            done => return done,
-        }
+    tcp.readable().await?;
+    if out.capacity() == 0 {
+        *out = spare::take();
     }
+    out.reserve(room);
+    // If less comes than there is room for, this remembers that nothing is left, and the next wait begins without asking.
+    tcp.read_buf(out).await
 }
 
 impl Session {
@@ -134,7 +146,7 @@ impl Session {
     }
 
     async fn read(&mut self, buffers: &mut Buffers) -> io::Result<()> {
-        match read_when_ready(&self.tcp, &mut buffers.incoming, READ_BYTES).await? {
+        match read_when_ready(&mut self.tcp, &mut buffers.incoming, READ_BYTES).await? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             _ => Ok(()),
         }

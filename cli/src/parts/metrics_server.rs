@@ -252,7 +252,13 @@ impl MetricsServerSetup {
             tasks.spawn(adapter.work(self.client.clone(), stop.clone()));
         }
         tasks.spawn(discover::follow(self.client.clone(), self.discovery, sender, stop.clone()));
-        tasks.spawn(flyball_scrape::run(self.scrape, targets, sinks, metrics, stop.clone()));
+        let scraping = flyball_scrape::run_apart(self.scrape, targets, sinks, metrics, stop.clone());
+        let over = stop.clone();
+        // Whatever ends the scraping ends the serving.
+        let scraping = tasks.spawn(async move {
+            let _over = over.drop_guard();
+            scraping.await
+        });
         let outcome = flyball_metrics_server::run(server, self.client, self.listener, stop.clone()).await;
         stop.cancel();
         tasks.close();
@@ -260,6 +266,7 @@ impl MetricsServerSetup {
         if let Some(history) = history {
             history.stop().await;
         }
-        Ok(outcome?)
+        outcome?;
+        scraping.await?.context("cannot scrape")
     }
 }
