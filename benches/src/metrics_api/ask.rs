@@ -105,18 +105,38 @@ impl Client {
         Ok(Client { stream: Box::new(socket), address })
     }
 
+    async fn send(&mut self, path: &str, headers: &str) -> anyhow::Result<()> {
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer bench\r\n{headers}\r\n",
+            self.address
+        );
+        self.stream.write_all(request.as_bytes()).await?;
+        Ok(self.stream.flush().await?)
+    }
+
+    /// Asks for a path whose answer does not end, and reads it for so long; how many bytes came, head and all.
+    ///
+    /// # Errors
+    /// The connection breaks or ends.
+    pub async fn follow(&mut self, path: &str, headers: &str, during: Duration) -> anyhow::Result<usize> {
+        let until = tokio::time::Instant::now() + during;
+        self.send(path, headers).await?;
+        let (mut buffer, mut bytes) = (Vec::with_capacity(READ_BYTES), 0);
+        while let Ok(read) = tokio::time::timeout_at(until, self.stream.read_buf(&mut buffer)).await {
+            anyhow::ensure!(read? > 0, "the watch ended");
+            bytes += buffer.len();
+            buffer.clear();
+        }
+        Ok(bytes)
+    }
+
     /// Asks for a path.
     ///
     /// # Errors
     /// The connection breaks.
     pub async fn get(&mut self, path: &str, how: How<'_>) -> anyhow::Result<Answered> {
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer bench\r\n{}\r\n",
-            self.address, how.headers
-        );
         let started = Instant::now();
-        self.stream.write_all(request.as_bytes()).await?;
-        self.stream.flush().await?;
+        self.send(path, how.headers).await?;
         let mut buffer = Vec::with_capacity(READ_BYTES);
         let (head, length) = loop {
             let read = self.stream.read_buf(&mut buffer).await?;

@@ -1,5 +1,5 @@
 //! An API server of the least that a metrics server asks for: nodes and pods in pages, watches in which nothing happens,
-//! no collectors, the authentication settings, and reviews that believe everybody.
+//! collectors on all nodes or none, the authentication settings, and reviews that believe everybody.
 //!
 //! HTTP/1.1 and HTTP/2 over TLS on a loopback address (Go's clients show their token to nobody else). It answers in JSON,
 //! whatever is asked for.
@@ -77,11 +77,19 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Serves this world.
+    /// Serves this world without collectors.
     ///
     /// # Errors
     /// No thread, no listener or no certificate.
     pub fn start(world: World) -> anyhow::Result<Cluster> {
+        Cluster::start_with(world, false)
+    }
+
+    /// Serves this world, with a collector on each node or none.
+    ///
+    /// # Errors
+    /// No thread, no listener or no certificate.
+    pub fn start_with(world: World, collectors: bool) -> anyhow::Result<Cluster> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
         let address = listener.local_addr()?;
@@ -90,6 +98,7 @@ impl Cluster {
         let traffic = Arc::new(Traffic::default());
         let cluster = Arc::new(Simulated {
             world,
+            collectors: if collectors { world.size.nodes } else { 0 },
             authority_pem: authority.certificate_pem(),
             traffic: traffic.clone(),
         });
@@ -138,6 +147,7 @@ impl Drop for Cluster {
 
 struct Simulated {
     world: World,
+    collectors: usize,
     /// Who signs the certificates of clients and of the front proxy, as the authentication settings have it.
     authority_pem: String,
     traffic: Arc<Traffic>,
@@ -195,7 +205,9 @@ async fn answer(cluster: &Simulated, request: Request<Incoming>) -> Response<Bod
             let kind = if wants_whole(&request) { "NodeList" } else { "PartialObjectMetadataList" };
             json_of(StatusCode::OK, &list(kind, page(), world.size.nodes, World::node))
         }
-        "/api/v1/pods" if collectors => json_of(StatusCode::OK, &list("PodList", (0, PAGE), 0, World::pod)),
+        "/api/v1/pods" if collectors => {
+            json_of(StatusCode::OK, &list("PodList", page(), cluster.collectors, World::collector))
+        }
         "/api/v1/pods" if wants_whole(&request) => {
             json_of(StatusCode::OK, &list("PodList", page(), world.pods(), |index| world.whole_pod(index)))
         }

@@ -2,9 +2,10 @@
 //!
 //! A namespace holds 800 pods in eight apps of 100, each pod two containers; pods are dealt out to the nodes in turn.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use flyball_scrape::target::COLLECTOR_PORT;
 use serde_json::{Value, json};
 
 use super::FIRST_KUBELET;
@@ -101,7 +102,7 @@ impl World {
             },
             "status": {
                 "addresses": [
-                    {"type": "InternalIP", "address": Self::address(index).ip().to_string()},
+                    {"type": "InternalIP", "address": Self::address(index).to_string()},
                     {"type": "Hostname", "address": name}
                 ],
                 "daemonEndpoints": {"kubeletEndpoint": {"Port": KUBELET_PORT}},
@@ -174,10 +175,25 @@ impl World {
         pod
     }
 
-    fn address(node: usize) -> SocketAddr {
-        let first = u32::from(FIRST_KUBELET);
-        let ip = std::net::Ipv4Addr::from(first + u32::try_from(node).unwrap_or(0));
-        SocketAddr::from((ip, KUBELET_PORT))
+    /// The pod of the collector on a node, as far as it is looked at.
+    #[must_use]
+    pub fn collector(node: usize) -> Value {
+        json!({
+            "metadata": {
+                "name": format!("flyball-collector-{node}"), "namespace": "flyball-system",
+                "uid": format!("00000000-0000-4000-a000-{node:012}"), "resourceVersion": "1",
+                "labels": {"app.kubernetes.io/name": "flyball-collector"}
+            },
+            "spec": {"nodeName": Self::node_name(node), "containers": []},
+            "status": {
+                "phase": "Running", "podIP": Self::address(node).to_string(),
+                "conditions": [{"type": "Ready", "status": "True"}]
+            }
+        })
+    }
+
+    fn address(node: usize) -> Ipv4Addr {
+        Ipv4Addr::from(u32::from(FIRST_KUBELET) + u32::try_from(node).unwrap_or(0))
     }
 
     /// Starts its kubelets.
@@ -186,7 +202,9 @@ impl World {
     /// An address cannot be used.
     pub fn kubelets(&self, endpoints: Endpoints, now_ms: i64) -> anyhow::Result<Simulation> {
         let collectors = endpoints.collectors;
-        let mut config = Config::new("node", (0..self.size.nodes).map(Self::address));
+        let port = if collectors { COLLECTOR_PORT } else { KUBELET_PORT };
+        let address = |node| SocketAddr::from((Self::address(node), port));
+        let mut config = Config::new("node", (0..self.size.nodes).map(address));
         config.credentials = Credentials::Demanded { client_authority_pem: None };
         config.gzip = endpoints.gzip;
         config.sweep_interval = collectors.then_some(Duration::from_secs(1));
