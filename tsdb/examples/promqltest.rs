@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 /// Most exclusions that the list may have. It may only be lowered.
-const MAX_EXCLUSIONS: usize = 558;
+const MAX_EXCLUSIONS: usize = 557;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

@@ -100,6 +100,10 @@ fn one(text: &str, at: usize, in_brackets: bool) -> Result<(Kind, usize), ParseE
     if SHORT_MARKS.contains(character) {
         return Ok((Kind::Mark, 1));
     }
+    if character == '!' {
+        let next = rest[1..].chars().next().map_or("U+FFFFFFFFFFFFFFFF".into(), |next| format!("{next:?}"));
+        return Err(ParseError::at(text, at, format!("unexpected character after '!': {next}")));
+    }
     Err(ParseError::at(text, at, format!("unexpected character: {character:?}")))
 }
 
@@ -120,33 +124,110 @@ fn quoted_length(text: &str, at: usize) -> Result<usize, ParseError> {
     Err(ParseError::at(text, at, what))
 }
 
-/// A number or a duration; which of the two shows in the letter behind the digits.
+/// A number, else a duration: how far each goes and what may follow is that of Prometheus, whose message shows as much of a
+/// bad one as it had read.
 fn number_or_duration(text: &str, at: usize) -> Result<(Kind, usize), ParseError> {
     let bytes = &text.as_bytes()[at..];
-    let word = |from: usize, allowed: fn(&u8) -> bool| {
-        bytes[from..].iter().position(|byte| !allowed(byte)).map_or(bytes.len(), |length| from + length)
-    };
-    if bytes[0] == b'0' && matches!(bytes.get(1), Some(b'x' | b'X')) {
-        return Ok((Kind::Number, word(2, |byte| byte.is_ascii_hexdigit() || *byte == b'_')));
+    let mut scan = Scan { bytes, at: 0 };
+    if scan.number() {
+        return Ok((Kind::Number, scan.at));
     }
-    let digits = word(0, |byte| byte.is_ascii_digit() || *byte == b'_');
-    if matches!(bytes.get(digits), Some(b's' | b'm' | b'h' | b'd' | b'w' | b'y')) {
-        return Ok((Kind::Duration, word(digits, u8::is_ascii_alphanumeric)));
+    if scan.duration() {
+        return Ok((Kind::Duration, scan.at));
     }
-    let mut end = word(0, |byte| byte.is_ascii_digit() || matches!(byte, b'_' | b'.'));
-    if matches!(bytes.get(end), Some(b'e' | b'E')) {
-        let sign = usize::from(matches!(bytes.get(end + 1), Some(b'+' | b'-')));
-        end = word(end + 1 + sign, |byte| byte.is_ascii_digit() || *byte == b'_');
+    // Only what is ASCII was taken, and perhaps one character behind it.
+    let mut end = at + scan.at;
+    while !text.is_char_boundary(end) {
+        end += 1;
     }
-    if bytes.get(end).is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_') {
-        let bad = word(end, |byte| byte.is_ascii_alphanumeric() || *byte == b'_');
-        return Err(ParseError::at(
-            text,
-            at,
-            format!("bad number or duration syntax: {:?}", &text[at..at + bad]),
-        ));
+    let read = &text[at..end];
+    Err(ParseError::at(text, at, format!("bad number or duration syntax: {}", super::print::quote(read))))
+}
+
+/// Reads bytes one by one.
+struct Scan<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Scan<'_> {
+    fn next_is(&self, set: &[u8]) -> bool {
+        self.bytes.get(self.at).is_some_and(|byte| set.contains(byte))
     }
-    Ok((Kind::Number, end))
+
+    fn take(&mut self, set: &[u8]) -> bool {
+        let is = self.next_is(set);
+        self.at += usize::from(is);
+        is
+    }
+
+    fn take_all(&mut self, set: &[u8]) {
+        while self.take(set) {}
+    }
+
+    fn of_word_follows(&self) -> bool {
+        self.bytes.get(self.at).is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.at >= self.bytes.len()
+    }
+
+    /// Takes a number, or as much as looks like one.
+    fn number(&mut self) -> bool {
+        let mut digits: &[u8] = b"0123456789";
+        if self.take(b"0") && self.take(b"xX") {
+            self.take(b"_");
+            digits = b"0123456789abcdefABCDEF";
+        }
+        let is_hexadecimal = digits.len() > 10;
+        self.take(b".");
+        self.take(digits);
+        let (mut dots, mut exponents) = (0, 0);
+        loop {
+            if self.take(b".") {
+                dots += 1;
+                if dots > 1 || is_hexadecimal || self.take(b"_.") {
+                    return false;
+                }
+            } else if self.next_is(digits) {
+                self.take_all(digits);
+            } else if self.take(b"eE") {
+                exponents += 1;
+                if exponents > 1 {
+                    return false;
+                }
+                self.take(b"+-");
+                if self.take(b"._eE") || self.is_at_end() {
+                    return false;
+                }
+            } else if self.take(b"_") {
+                if self.take(b"._eE") || self.is_at_end() {
+                    return false;
+                }
+            } else {
+                return self.at > 0 && !self.of_word_follows();
+            }
+        }
+    }
+
+    /// Takes the rest of a duration whose first digits are read.
+    fn duration(&mut self) -> bool {
+        if !self.take(b"smhdwy") {
+            return false;
+        }
+        self.take(b"s");
+        while self.take(b"0123456789") {
+            self.take_all(b"0123456789");
+            if !self.take(b"smhdw") {
+                return false;
+            }
+            self.take(b"s");
+        }
+        let ends = !self.of_word_follows();
+        self.at += usize::from(!ends);
+        ends
+    }
 }
 
 #[cfg(test)]
@@ -164,6 +245,35 @@ mod tests {
     }
 
     #[test]
+    fn numbers_and_durations_end_where_prometheus_ends_them() {
+        for (text, kind, length) in [
+            ("1_000.5e-3]", Kind::Number, 10),
+            (".5", Kind::Number, 2),
+            ("5.", Kind::Number, 2),
+            ("0x_fF+", Kind::Number, 5),
+            ("1h30m15s500ms)", Kind::Duration, 13),
+            ("1y2d", Kind::Duration, 4),
+        ] {
+            assert_eq!(one(text, 0, false), Ok((kind, length)), "{text}");
+        }
+        for (text, read) in [
+            ("5m5", "5m5"),
+            ("1e", "1e"),
+            ("0xg", "0x"),
+            ("1.2.3", "1.2."),
+            ("1_", "1_"),
+            ("5mx", "5mx"),
+            ("1__0", "1__"),
+        ] {
+            let message = tokens(text).unwrap_err().to_string();
+            assert!(
+                message.ends_with(&format!("bad number or duration syntax: \"{read}\"")),
+                "{text}: {message}"
+            );
+        }
+    }
+
+    #[test]
     fn broken_tokens_are_named_with_their_place() {
         assert_eq!(
             tokens("a + \"b").unwrap_err().to_string(),
@@ -172,7 +282,7 @@ mod tests {
         assert_eq!(tokens("a\n + ~").unwrap_err().to_string(), "2:4: parse error: unexpected character: '~'");
         assert_eq!(
             tokens("1k").unwrap_err().to_string(),
-            "1:1: parse error: bad number or duration syntax: \"1k\""
+            "1:1: parse error: bad number or duration syntax: \"1\""
         );
     }
 }

@@ -27,6 +27,14 @@ pub fn parse(text: &str) -> Option<f64> {
     clean.parse::<f64>().ok().map(|value| sign * value)
 }
 
+/// A float as Go reads it where no literal is meant: decimal digits, an exponent, infinities; nothing else.
+pub fn parse_float(text: &str) -> Option<f64> {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let plain = digits.starts_with(|first: char| first.is_ascii_digit() || first == '.');
+    let word = ["inf", "infinity", "nan"].contains(&digits.to_ascii_lowercase().as_str());
+    if plain || word { text.parse().ok() } else { None }
+}
+
 /// Underscores may stand between digits only.
 fn without_underscores(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
@@ -62,10 +70,10 @@ pub fn write_plain(value: f64) -> String {
     }
 }
 
-/// As Go's `%g`: an exponent below 1e-4 and from 1e21 on.
+/// As Go's `%v`: an exponent below 1e-4 and from 1e6 on.
 pub fn write_short(value: f64) -> String {
     let size = value.abs();
-    if size != 0.0 && size.is_finite() && !(1e-4..1e21).contains(&size) {
+    if size != 0.0 && size.is_finite() && !(1e-4..1e6).contains(&size) {
         return exponent_form(value);
     }
     write_plain(value)
@@ -100,6 +108,14 @@ mod tests {
             assert_eq!(parse(text), Some(value), "{text}");
         }
         assert!(parse("nan").is_some_and(f64::is_nan));
+        for (text, value) in
+            [("017", Some(17.0)), ("+Inf", Some(f64::INFINITY)), ("1e3", Some(1000.0)), (".5", Some(0.5))]
+        {
+            assert_eq!(parse_float(text), value, "{text}");
+        }
+        for text in ["0x2", "", " 1", "1 ", "x", "--1", "e5"] {
+            assert_eq!(parse_float(text), None, "{text}");
+        }
         for text in ["", "_1", "1_", "1__0", "x", "0x", "--1"] {
             assert_eq!(parse(text), None, "{text}");
         }
@@ -120,6 +136,8 @@ mod tests {
             assert_eq!(write_json(value), text);
         }
         assert_eq!(write_short(0.00001), "1e-05");
+        assert_eq!(write_short(999_999.5), "999999.5");
+        assert_eq!(write_short(1_234_567.0), "1.234567e+06");
         assert_eq!(write_plain(1e22), "10000000000000000000000");
     }
 }

@@ -1,7 +1,8 @@
 //! Queries as text: on one line, or broken into lines as Prometheus formats them.
 
 use super::ast::{At, Card, Expr, Grouping, Matching, Node, Selector, When};
-use super::number::write_short;
+use super::number::write_plain;
+use super::parse::strings;
 use crate::series::{MatchOp, Matcher};
 
 /// Longest line that is not broken.
@@ -11,7 +12,7 @@ const MAX_LINE: usize = 100;
 impl std::fmt::Display for Expr {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.node {
-            Node::Number(value) => out.write_str(&write_short(*value)),
+            Node::Number(value) => out.write_str(&write_plain(*value)),
             Node::Text(text) => write!(out, "{}", quote(text)),
             Node::Selector(selector) => write!(out, "{}{}", head(selector), tail(&selector.when)),
             Node::Range { selector, range } => {
@@ -82,11 +83,10 @@ fn group(grouping: &Grouping) -> String {
 
 fn modifiers(to_bool: bool, matching: &Matching) -> String {
     let mut out = if to_bool { " bool".to_owned() } else { String::new() };
-    if matching.on || !matching.labels.is_empty() || matching.card != Card::OneToOne {
+    let grouped = matches!(matching.card, Card::ManyToOne | Card::OneToMany);
+    if matching.on || !matching.labels.is_empty() || grouped {
         let keyword = if matching.on { "on" } else { "ignoring" };
-        if matching.on || !matching.labels.is_empty() {
-            out.push_str(&format!(" {keyword} ({})", names(&matching.labels)));
-        }
+        out.push_str(&format!(" {keyword} ({})", names(&matching.labels)));
         match matching.card {
             Card::ManyToOne => out.push_str(&format!(" group_left ({})", names(&matching.include))),
             Card::OneToMany => out.push_str(&format!(" group_right ({})", names(&matching.include))),
@@ -130,6 +130,9 @@ pub fn quote(text: &str) -> String {
                 out.push_str(&format!("\\x{:02x}", u32::from(character)));
             }
             character if character.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(character))),
+            character if strings::stray(character).is_some() => {
+                out.push_str(&format!("\\x{:02x}", strings::stray(character).unwrap_or_default()));
+            }
             character => out.push(character),
         }
     }
@@ -193,6 +196,7 @@ mod tests {
             ("sum(rate(x{a=\"b\"}[5m]))by(c)", "sum by (c) (rate(x{a=\"b\"}[5m]))"),
             ("a+on(b)group_left(c)d", "a + on (b) group_left (c) d"),
             ("a==bool 1e3", "a == bool 1000"),
+            ("a*ignoring()group_right()b", "a * ignoring () group_right () b"),
             ("x[1h:30s]offset 90s@5", "x[1h:30s] @ 5.000 offset 1m30s"),
             ("{b!='c',__name__=~'a',A='d'}", "{A=\"d\",__name__=~\"a\",b!=\"c\"}"),
             ("{\"a.b\",'c.d'=\"e\"}", "{\"c.d\"=\"e\",__name__=\"a.b\"}"),

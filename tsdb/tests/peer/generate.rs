@@ -1,11 +1,13 @@
-//! Data and queries, all from one seed.
+//! Queries from one seed: every function, operator and modifier of Prometheus 3 for floats, in every spelling, and slips.
 
 use fastrand::Rng;
 
-/// Between two samples.
-pub const STEP_MS: i64 = 15_000;
-/// Samples per series: an hour.
-const SAMPLES: usize = 240;
+#[path = "data.rs"]
+mod data;
+#[path = "texts.rs"]
+mod texts;
+
+pub use data::STEP_MS;
 
 /// A query and when it is asked; a step of 0 is one moment.
 #[derive(Debug, Clone)]
@@ -16,6 +18,7 @@ pub struct Question {
     pub step_ms: i64,
 }
 
+/// Makes data and queries.
 pub struct Generator {
     random: Rng,
 }
@@ -25,62 +28,32 @@ impl Generator {
         Generator { random: Rng::with_seed(seed) }
     }
 
-    /// A script that loads counters, gauges and histograms with gaps, resets, ends and odd values.
+    /// A script that loads what the queries ask for.
     pub fn data(&mut self) -> String {
-        let mut out = String::from("load 15s\n");
-        for (job, instance) in [("a", "1"), ("a", "2"), ("b", "1"), ("b", "3"), ("c", "2")] {
-            for (name, kind) in [("req_total", 0), ("err_total", 0), ("gauge", 1), ("temp", 2)] {
-                if self.random.u8(..8) > 0 {
-                    let values = self.values(kind);
-                    out.push_str(&format!("  {name}{{job=\"{job}\",instance=\"{instance}\"}} {values}\n"));
-                }
-            }
-            out.push_str(&format!(
-                "  info{{job=\"{job}\",instance=\"{instance}\",version=\"v{}\"}} 1x{SAMPLES}\n",
-                instance.len()
-            ));
-            if instance != "3" {
-                let mut factor = 0;
-                for bound in ["0.1", "0.5", "1", "5", "+Inf"] {
-                    factor += self.random.u32(..5);
-                    out.push_str(&format!(
-                        "  lat_bucket{{job=\"{job}\",instance=\"{instance}\",le=\"{bound}\"}} 0+{factor}x{SAMPLES}\n"
-                    ));
-                }
-            }
-        }
-        out
-    }
-
-    fn values(&mut self, kind: u8) -> String {
-        let mut value = f64::from(self.random.u32(..100));
-        let mut out = Vec::with_capacity(SAMPLES);
-        for _ in 0..SAMPLES {
-            out.push(match self.random.u8(..100) {
-                0..=3 => "_".into(),
-                4 => "stale".into(),
-                5 if kind == 2 => "NaN".into(),
-                6 if kind == 2 => "Inf".into(),
-                roll => {
-                    value = match kind {
-                        0 if roll < 9 => 0.0,
-                        0 => value + f64::from(self.random.u32(..20)),
-                        1 => f64::from(self.random.u32(..10)),
-                        _ => (self.random.f64() - 0.5) * 100.0,
-                    };
-                    format!("{value}")
-                }
-            });
-        }
-        out.join(" ")
+        data::script(&mut self.random)
     }
 
     pub fn question(&mut self) -> Question {
         let depth = self.random.usize(1..4);
-        let query = if self.random.u8(..12) == 0 { self.scalar(depth) } else { self.vector(depth) };
-        let start_ms = self.random.i64(0..3_700) * 1000 + self.random.i64(0..2) * 500;
-        let step_ms =
-            if self.random.bool() { 0 } else { [1_000, 7_000, 15_000, 60_000][self.random.usize(..4)] };
+        let mut query = match self.random.u8(..24) {
+            0 | 1 => self.scalar(depth),
+            2 => self.matrix(depth),
+            3 => self.text().into(),
+            4..=6 => self.chain(depth),
+            _ => self.vector(depth),
+        };
+        match self.random.u8(..8) {
+            // Of equal ones another is chosen: what is left of such a query may have some.
+            0 if !query.contains("topk") && !query.contains("bottomk") => {
+                query = texts::mistyped(&mut self.random, &query)
+            }
+            1 => query = texts::respelled(&mut self.random, &query),
+            _ => {}
+        }
+        // A little before the data, in it, and a little behind it.
+        let start_ms = self.random.i64(-400..4_300) * 1000 + self.random.i64(0..4) * 250;
+        let steps = [1, 250, 1_000, 7_000, 15_000, 60_000, 61_001, 600_000];
+        let step_ms = if self.random.bool() { 0 } else { steps[self.random.usize(..steps.len())] };
         Question { query, start_ms, end_ms: start_ms + step_ms * self.random.i64(0..20), step_ms }
     }
 
@@ -89,43 +62,102 @@ impl Generator {
     }
 
     fn selector(&mut self) -> String {
-        let name = self.one_of(&["req_total", "err_total", "gauge", "temp", "lat_bucket", "info", "none"]);
+        if self.random.u8(..6) == 0 {
+            return self
+                .one_of(&[
+                    "{__name__=~\"req_total|err_total\"}",
+                    "{__name__=~\".+\",job=\"a\"}",
+                    "{__name__!~\"info|.*_bucket|odd\",instance=\"1\"}",
+                    "{job=\"b\"}",
+                    "{\"a.b\"}",
+                    "{\"größe\"}",
+                    "{\"größe\",\"l.x\"=~\"1|3\"}",
+                    "{'a.b',job!=`z`}",
+                    "offset",
+                    "sum{}",
+                    "{\"on\",offset!=\"\"}",
+                    "a:b:c",
+                    "text",
+                    "text{v=\"a\\nb\"}",
+                    "text{v=~\"a.b\"}",
+                    "text{v=~\"(?i)A.*|日.\"}",
+                    "text{v!~`q\"\\\\`}",
+                    "twin_total",
+                    "{__name__=~\"(req|twin)_total\"}",
+                    "odd_bucket",
+                    "{__name__=~\"o(dd|ther)_bucket\"}",
+                ])
+                .into();
+        }
+        let names =
+            ["req_total", "err_total", "gauge", "temp", "lat_bucket", "info", "none", "odd", "odd", "temp"];
+        let name = self.one_of(&names);
         let matchers = self.one_of(&[
             "",
             "",
             "",
+            "{}",
             "{job=\"a\"}",
             "{job!=\"a\"}",
-            "{instance=~\"1|2\"}",
+            "{instance=~\"1|2\",}",
             "{job!~\"b.*\",instance=\"1\"}",
             "{none=\"\"}",
+            "{job=~\"a|b\",job!=\"b\"}",
+            "{job=\"a\",job=\"b\"}",
+            "{instance=~\"[12]?\"}",
+            "{\"job\"='c'}",
+            "{kind=~\"s.*|constant\"}",
         ]);
         format!("{name}{matchers}")
     }
 
     fn when(&mut self) -> &'static str {
+        if self.random.bool() {
+            return "";
+        }
         self.one_of(&[
-            "",
-            "",
-            "",
-            "",
-            "",
             " offset 1m",
             " offset -30s",
+            " offset 1h30m",
+            " offset 45",
+            " offset -0x10",
+            " offset 0.5",
             " @ 1800",
+            " @ 1.8e3",
+            " @ 1800.123456",
+            " @ -5",
+            " @ +0x700",
             " @ start()",
+            " @ end()",
             " @ end() offset 15s",
+            " offset -1m @ start()",
+            " offset 5m @ 3000",
         ])
     }
 
     fn range(&mut self) -> &'static str {
-        self.one_of(&["15s", "30s", "1m", "2m", "5m", "10m", "47s"])
+        self.one_of(&texts::RANGES)
+    }
+
+    fn text(&mut self) -> &'static str {
+        self.one_of(&[
+            "\"text\"",
+            "'it\\'s'",
+            "`raw\\n`",
+            "\"\\x41\\101\\u00e4\\U0001F600\\a\\n\"",
+            "\"\"",
+            "\"日本\"",
+            "'\"'",
+            "\"\\xff\"",
+            "\"\\q\"",
+            "\"\\400\"",
+        ])
     }
 
     fn matrix(&mut self, depth: usize) -> String {
-        if depth > 1 && self.random.u8(..4) == 0 {
+        if depth > 1 && self.random.u8(..3) == 0 {
             let (inner, range, when) = (self.vector(depth - 1), self.range(), self.when());
-            let step = self.one_of(&["", "10s", "30s", "1m"]);
+            let step = self.one_of(&["", "10s", "30s", "1m", "7s", "13", "400s", "1h", "0x1e", "2.5"]);
             return format!("({inner})[{range}:{step}]{when}");
         }
         format!("{}[{}]{}", self.selector(), self.range(), self.when())
@@ -140,7 +172,15 @@ impl Generator {
                 format!("({} {op} {})", self.scalar(depth - 1), self.scalar(depth - 1))
             }
             3 => "pi()".into(),
-            _ => self.one_of(&["0", "1", "2", "0.5", "-1", "NaN", "Inf", "10", "0.9"]).into(),
+            4 if depth > 1 => {
+                let op = self.one_of(&["==", "!=", "<", "<=", ">", ">=", "atan2"]);
+                let to_bool = if op == "atan2" { "" } else { " bool" };
+                format!("({} {op}{to_bool} {})", self.scalar(depth - 1), self.scalar(depth - 1))
+            }
+            5 if depth > 1 => {
+                format!("{}{}", self.one_of(&["-", "+", "--", "-+"]), self.scalar(depth - 1))
+            }
+            _ => self.one_of(&texts::NUMBERS).into(),
         }
     }
 
@@ -154,17 +194,36 @@ impl Generator {
             8..=12 => self.aggregation(depth),
             13..=17 => self.binary(depth),
             18..=21 => self.function(depth),
-            22 => format!("-{}", self.vector(depth - 1)),
+            22 => format!("{}{}", self.one_of(&["-", "+", "- -"]), self.vector(depth - 1)),
             _ => format!("vector({})", self.scalar(depth)),
         }
+    }
+
+    /// Operators side by side without parentheses, so that their order of binding counts.
+    fn chain(&mut self, depth: usize) -> String {
+        let mut out = self.vector(depth - 1);
+        for _ in 0..self.random.usize(2..5) {
+            let op = match self.random.u8(..4) {
+                0 => self.one_of(&["and", "or", "unless", "and ignoring(job)", "or on(job)"]),
+                _ => self.operator(),
+            };
+            let scalar = self.random.bool() && !["and", "or", "unless"].contains(&&op[..op.len().min(6)]);
+            let right = if scalar { self.scalar(1) } else { self.vector(0) };
+            out = format!("{out} {op} {right}");
+        }
+        out
     }
 
     fn over_range(&mut self, depth: usize) -> String {
         let matrix = self.matrix(depth);
         match self.random.u8(..10) {
-            0 => format!("quantile_over_time({}, {matrix})", self.scalar(1)),
-            1 => format!("predict_linear({matrix}, {})", self.scalar(1)),
-            2 => format!("double_exponential_smoothing({matrix}, 0.3, 0.7)"),
+            0 => format!("quantile_over_time({}, {matrix})", self.scalar(2)),
+            1 => format!("predict_linear({matrix}, {})", self.scalar(2)),
+            2 => {
+                let (level, trend) =
+                    (self.one_of(&["0.3", "0.99", "1", "0"]), self.one_of(&["0.7", "0.01", "-1"]));
+                format!("double_exponential_smoothing({matrix}, {level}, {trend})")
+            }
             _ => {
                 let name = self.one_of(&[
                     "rate",
@@ -207,24 +266,41 @@ impl Generator {
             "without () ",
             "by (le) ",
             "by (none) ",
+            "by (\"l.x\", \"job\",) ",
+            "by (__name__) ",
+            "without (job, __name__, le) ",
+            "without (kind) ",
         ])
     }
 
     fn aggregation(&mut self, depth: usize) -> String {
         let (grouping, inner) = (self.grouping(), self.vector(depth - 1));
+        // A parameter that reads series with @ moves with the steps of a range in Prometheus.
+        // Behind the arguments a grouping means the same.
+        let (before, behind) = if self.random.bool() { (grouping, "") } else { ("", grouping) };
         match self.random.u8(..8) {
             // Which of equal ones, and which are first, depends on the order of the store.
-            0 => format!(
-                "count({} {grouping}({}, {inner}))",
-                self.one_of(&["topk", "bottomk", "limitk"]),
-                self.one_of(&["1", "2", "3", "100", "0"])
-            ),
-            1 => format!("quantile {grouping}({}, {inner})", self.scalar(1)),
-            2 => format!("count_values {grouping}(\"v\", round({inner}, 0.01))"),
+            0 => {
+                let op = self.one_of(&["topk", "bottomk", "limitk"]);
+                let count = self.scalar(1);
+                format!("count({op} {before}({count}, {inner}) {behind})")
+            }
+            1 => {
+                // Values that differ have one order only.
+                let op = self.one_of(&["topk", "bottomk"]);
+                let count =
+                    self.one_of(&["1", "2", "3", "100", "0", "-1", "scalar(info{job=\"a\",instance=\"1\"})"]);
+                format!("{op} {before}({count}, temp + 0.001 * gauge < 1e9) {behind}")
+            }
+            2 => format!("quantile {before}({}, {inner}) {behind}", self.scalar(1)),
+            3 => {
+                let label = self.one_of(&["\"v\"", "\"job\"", "'__name__'", "\"l.x\"", "\"\"", "(`v`)"]);
+                format!("count_values {before}({label}, round({inner}, 0.01)) {behind}")
+            }
             _ => {
-                let op =
-                    self.one_of(&["sum", "sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"]);
-                format!("{op} {grouping}({inner})")
+                let ops = ["sum", "sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"];
+                let op = self.one_of(&ops);
+                format!("{op} {before}({inner}) {behind}")
             }
         }
     }
@@ -234,7 +310,15 @@ impl Generator {
         match self.random.u8(..6) {
             0 => {
                 let op = self.one_of(&["and", "or", "unless"]);
-                let on = self.one_of(&["", " on (job)", " ignoring (instance)", " on (job, instance)"]);
+                let on = self.one_of(&[
+                    "",
+                    " on (job)",
+                    " ignoring (instance)",
+                    " on (job, instance)",
+                    " on ()",
+                    " ignoring (le, kind, \"l.x\")",
+                    " on (none)",
+                ]);
                 format!("({left}) {op}{on} ({})", self.vector(depth - 1))
             }
             1 | 2 => {
@@ -248,12 +332,27 @@ impl Generator {
             }
             3 => {
                 let op = self.operator();
-                let group = self.one_of(&["group_left", "group_left (version)", "group_right"]);
-                format!("({left}) {op} on (job, instance) {group} info")
+                let group = self.one_of(&[
+                    "group_left",
+                    "group_left ()",
+                    "group_left (version)",
+                    "group_left (version, none, le)",
+                    "group_right",
+                    "group_right (version)",
+                    "group_left (job)",
+                ]);
+                let on =
+                    self.one_of(&["on (job, instance)", "ignoring (version, le)", "on (job)", "ignoring ()"]);
+                if self.random.bool() {
+                    format!("({left}) {op} {on} {group} info")
+                } else {
+                    format!("info {op} {on} {group} ({left})")
+                }
             }
             _ => {
                 let op = self.operator();
-                let on = self.one_of(&["", "", " on (job, instance)", " ignoring (le)", " on (job)"]);
+                let on =
+                    self.one_of(&["", "", " on (job, instance)", " ignoring (le)", " on (job)", " on ()"]);
                 format!("({left}) {op}{on} ({})", self.vector(depth - 1))
             }
         }
@@ -262,56 +361,136 @@ impl Generator {
     fn operator(&mut self) -> &'static str {
         self.one_of(&[
             "+", "-", "*", "/", "%", "^", "atan2", "==", "!=", ">", "<", ">=", "<=", "== bool", "> bool",
-            "<= bool",
+            "<= bool", "!= bool", ">= bool", "< bool",
         ])
     }
 
     fn function(&mut self, depth: usize) -> String {
         let inner = self.vector(depth - 1);
-        match self.random.u8(..12) {
-            0 => format!("clamp({inner}, {}, {})", self.scalar(1), self.scalar(1)),
-            1 => format!("round({inner}, {})", self.scalar(1)),
-            2 => format!("histogram_quantile({}, rate(lat_bucket[{}]))", self.scalar(1), self.range()),
+        match self.random.u8(..16) {
+            0 => format!("clamp({inner}, {}, {})", self.scalar(2), self.scalar(1)),
+            1 => format!("round({inner}, {})", self.scalar(2)),
+            2 => {
+                let buckets = self.one_of(&["lat_bucket", "odd_bucket", "{__name__=~\".*_bucket\"}"]);
+                format!("histogram_quantile({}, rate({buckets}[{}]))", self.scalar(2), self.range())
+            }
             3 => format!("histogram_quantile({}, {inner})", self.scalar(1)),
-            4 => format!("label_replace({inner}, \"x\", \"$1-$0\", \"job\", \"(.)\")"),
-            5 => format!("label_join({inner}, \"x\", \"_\", \"job\", \"instance\")"),
-            6 => format!("histogram_fraction(0, 0.7, {inner})"),
-            7 => format!("{}({inner}, {})", self.one_of(&["clamp_min", "clamp_max"]), self.scalar(1)),
-            _ => {
-                let name = self.one_of(&[
-                    "abs",
-                    "ceil",
-                    "floor",
-                    "exp",
-                    "sqrt",
-                    "ln",
-                    "log2",
-                    "log10",
-                    "sgn",
-                    "sin",
-                    "cos",
-                    "tan",
-                    "asin",
-                    "acosh",
-                    "tanh",
-                    "deg",
-                    "rad",
-                    "absent",
-                    "timestamp",
-                    "sort",
-                    "sort_desc",
-                    "hour",
-                    "minute",
-                    "day_of_week",
-                    "day_of_month",
-                    "day_of_year",
-                    "days_in_month",
-                    "month",
-                    "year",
-                    "histogram_count",
+            4 => {
+                let buckets = self.one_of(&["lat_bucket", "odd_bucket", "other_bucket", "temp"]);
+                let by = self.one_of(&["by (le)", "by (le, job)", "without (instance)", ""]);
+                let op = self.one_of(&["sum", "max", "avg"]);
+                format!("histogram_quantile({}, {op} {by} ({buckets}))", self.scalar(1))
+            }
+            5 => {
+                let target = self.one_of(&["x", "job", "__name__", "l.x", "le", "", "größe"]);
+                let with = self.one_of(&["$1-$0", "${1}x", "$1x", "$$", "", "$2", "a b", "$name", "$"]);
+                let source = self.one_of(&["job", "instance", "none", "__name__", "v"]);
+                let pattern =
+                    self.one_of(&["(.)", "(.*)", "", "(?P<name>a|b)", "x", "(", "(?s:.*)", "[^a]+"]);
+                format!("label_replace({inner}, \"{target}\", \"{with}\", \"{source}\", \"{pattern}\")")
+            }
+            6 => {
+                let target = self.one_of(&["x", "job", "__name__", "l.x", ""]);
+                let sources = self.one_of(&[
+                    "",
+                    ", \"job\"",
+                    ", \"job\", \"instance\", \"none\"",
+                    ", \"\"",
+                    ", \"__name__\"",
                 ]);
+                format!("label_join({inner}, \"{target}\", \"_\"{sources})")
+            }
+            7 => {
+                let buckets = self.one_of(&["lat_bucket", "odd_bucket", "rate(odd_bucket[2m])"]);
+                format!("histogram_fraction({}, {}, {buckets})", self.scalar(1), self.scalar(1))
+            }
+            8 => format!("{}({inner}, {})", self.one_of(&["clamp_min", "clamp_max"]), self.scalar(2)),
+            9 => {
+                let absent = self.one_of(&[
+                    "absent(none{job=\"a\",x!=\"b\",y=~\"c\"})",
+                    "absent(none{job=\"a\",job=\"b\"})",
+                    "absent(none{job=\"a\"} offset 5m)",
+                    "absent((none{job=\"a\"}))",
+                    "absent(sum(none{job=\"a\"}))",
+                    "absent_over_time(none{job=\"a\",\"l.x\"=\"1\"}[5m])",
+                    "absent_over_time(none{job=\"a\"}[5m:1m])",
+                    "absent_over_time(sum(none{job=\"a\"})[5m:1m])",
+                    "absent({__name__=\"none\",job=\"a\",__name__!=\"x\"})",
+                ]);
+                absent.into()
+            }
+            10 => self
+                .one_of(&[
+                    "minute()",
+                    "hour()",
+                    "day_of_week()",
+                    "day_of_month()",
+                    "day_of_year()",
+                    "days_in_month()",
+                    "month()",
+                    "year()",
+                    "year(vector(1e9))",
+                    "day_of_year(vector(951868800) + gauge * 86400)",
+                    "days_in_month(vector(time() * 1000))",
+                    "month(-odd)",
+                    "timestamp(timestamp(temp))",
+                    "timestamp(temp offset 1m)",
+                    "timestamp(temp @ 1800)",
+                    "timestamp(-temp)",
+                    "timestamp((temp))",
+                ])
+                .into(),
+            _ => {
+                let name = self.one_of(&FUNCTIONS);
                 format!("{name}({inner})")
             }
         }
     }
 }
+
+/// Functions of a vector alone.
+const FUNCTIONS: [&str; 43] = [
+    "abs",
+    "ceil",
+    "floor",
+    "exp",
+    "sqrt",
+    "ln",
+    "log2",
+    "log10",
+    "sgn",
+    "round",
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "sinh",
+    "cosh",
+    "tanh",
+    "asinh",
+    "acosh",
+    "atanh",
+    "deg",
+    "rad",
+    "absent",
+    "timestamp",
+    "sort",
+    "sort_desc",
+    "hour",
+    "minute",
+    "day_of_week",
+    "day_of_month",
+    "day_of_year",
+    "days_in_month",
+    "month",
+    "year",
+    "histogram_count",
+    "histogram_sum",
+    "histogram_avg",
+    "histogram_stddev",
+    "histogram_stdvar",
+    "scalar",
+    "vector",
+];

@@ -8,6 +8,8 @@ use super::numeric::quantile;
 use crate::promql::ast::{AggregateOp, Expr, Grouping};
 use crate::promql::labelset::{Labelset, Numbering, hash_pairs, same_pairs};
 use crate::promql::number::write_plain;
+use crate::promql::parse::strings::is_name;
+use crate::promql::print::quote;
 use crate::series::METRIC_NAME;
 
 /// Which row belongs to which group.
@@ -82,19 +84,22 @@ impl Eval<'_> {
         if let Some(matrix) = self.aggregate_while_reading(op, expr, grouping, steps)? {
             return Ok(matrix);
         }
+        let label = param.and_then(Expr::text).unwrap_or_default();
+        if op == AggregateOp::CountValues && !is_name(label) {
+            return Err(Error::Execution(format!("invalid label name {}", quote(label))));
+        }
         let matrix = self.vector(expr, steps)?;
         if op == AggregateOp::CountValues {
-            let label = param.and_then(Expr::text).unwrap_or_default();
             return self.count_values(&matrix, label, grouping);
         }
         let groups = Groups::of(&matrix, grouping);
         if op.chooses() {
-            let span = param.map_or(&expr.span, |param| &param.span);
+            let span = param.map_or(&expr.span, |param| &param.bare().span);
             return self.choose(op, &number, span, &matrix, &groups);
         }
         self.room_for(groups.heads.len().saturating_mul(steps.count))?;
         if op == AggregateOp::Quantile {
-            self.note_quantiles(&number, param.map_or(&expr.span, |param| &param.span));
+            self.note_quantiles(&number, param.map_or(&expr.span, |param| &param.bare().span));
         }
         let mut out = Matrix::new(steps.count);
         for (index, head) in groups.heads.iter().enumerate() {
@@ -131,9 +136,6 @@ impl Eval<'_> {
     }
 
     fn count_values(&mut self, matrix: &Matrix, label: &str, grouping: &Grouping) -> Result<Matrix, Error> {
-        if label.is_empty() {
-            return Err(Error::Execution(format!("invalid label name {label:?}")));
-        }
         let mut grouping = grouping.clone();
         if !grouping.without {
             grouping.labels.push(label.into());

@@ -1,6 +1,8 @@
 //! Function calls: which kind of function it is, and what becomes of metric names and of rows that turn out alike.
 
-use super::eval::{Eval, Value};
+use std::ops::Range;
+
+use super::eval::{Eval, Value, is_invariant};
 use super::matrix::{ABSENT, Matrix, Steps, is_present};
 use super::{Error, histogram, instant, label_functions, window};
 use crate::promql::ast::{Expr, Node, Selector, Type};
@@ -79,7 +81,7 @@ impl Eval<'_> {
                 params.push(self.scalar(arg, steps)?);
             }
         }
-        self.check_params(name, args, &params)?;
+        self.check_params(name, range_vector, &params, steps)?;
         let Some(function) = window::find(name) else {
             return Err(Error::Invalid(format!("function {name:?} is not known")));
         };
@@ -91,7 +93,7 @@ impl Eval<'_> {
             for (step, quantile) in params[0].iter().enumerate() {
                 let asked = || (0..matrix.len()).any(|row| is_present(matrix.row(row)[step]));
                 if !(0.0..=1.0).contains(quantile) && asked() {
-                    self.annotations.quantile(*quantile, &args[0].span);
+                    self.annotations.quantile(*quantile, place(args, 0));
                 }
             }
         }
@@ -107,16 +109,29 @@ impl Eval<'_> {
         Ok(matrix)
     }
 
-    fn check_params(&self, name: &str, args: &[Expr], params: &[Vec<f64>]) -> Result<(), Error> {
-        if name != "double_exponential_smoothing" || args.len() != 3 {
+    /// Factors of smoothing lie between 0 and 1; as in Prometheus that matters where there is something to smooth.
+    fn check_params(
+        &mut self,
+        name: &str,
+        range_vector: &Expr,
+        params: &[Vec<f64>],
+        steps: &Steps,
+    ) -> Result<(), Error> {
+        let sound = |value: &f64| *value > 0.0 && *value < 1.0;
+        let ([levels, trends], "double_exponential_smoothing") = (params, name) else { return Ok(()) };
+        if levels.iter().chain(trends).all(sound) {
             return Ok(());
         }
-        for (what, values) in [("smoothing", &params[0]), ("trend", &params[1])] {
-            if let Some(bad) = values.iter().find(|value| !(**value > 0.0 && **value < 1.0)) {
-                let short = if what == "smoothing" { "sf" } else { "tf" };
-                return Err(Error::Execution(format!(
-                    "invalid {what} factor. Expected: 0 < {short} < 1, got: {bad:.6}"
-                )));
+        let Some(present) = window::find("present_over_time") else { return Ok(()) };
+        let matrix = self.windows(range_vector, present, &[], steps)?;
+        let asked = |step: &usize| (0..matrix.len()).any(|row| is_present(matrix.row(row)[*step]));
+        for step in (0..steps.count).filter(asked) {
+            for (what, short, value) in [("smoothing", "sf", levels[step]), ("trend", "tf", trends[step])] {
+                if !sound(&value) {
+                    return Err(Error::Execution(format!(
+                        "invalid {what} factor. Expected: 0 < {short} < 1, got: {value:.6}"
+                    )));
+                }
             }
         }
         Ok(())
@@ -190,20 +205,19 @@ impl Eval<'_> {
                 Ok(matrix)
             }
             "label_replace" | "label_join" => {
-                let matrix = self.vector(&args[0], steps)?;
                 let texts: Vec<&str> = args[1..].iter().filter_map(Expr::text).collect();
-                let changed = if name == "label_join" {
-                    label_functions::join(matrix, &texts)?
-                } else {
-                    label_functions::replace(matrix, &texts)?
-                };
+                let change =
+                    if name == "label_join" { label_functions::join } else { label_functions::replace };
+                // What is wrong with the texts is told before the series are read.
+                change(Matrix::new(steps.count), &texts)?;
+                let changed = change(self.vector(&args[0], steps)?, &texts)?;
                 changed.check_unique()?;
                 Ok(changed)
             }
             "histogram_quantile" => {
                 let quantiles = self.scalar(&args[0], steps)?;
                 let buckets = self.vector(&args[1], steps)?;
-                let spans = (&args[0].span, &args[1].span);
+                let spans = (place(args, 0), place(args, 1));
                 let matrix = histogram::quantiles(&buckets, &quantiles, spans, &mut self.annotations);
                 self.nameless(matrix)
             }
@@ -211,8 +225,13 @@ impl Eval<'_> {
                 let lower = self.scalar(&args[0], steps)?;
                 let upper = self.scalar(&args[1], steps)?;
                 let buckets = self.vector(&args[2], steps)?;
-                let matrix =
-                    histogram::fractions(&buckets, &lower, &upper, &args[2].span, &mut self.annotations);
+                let matrix = histogram::fractions(
+                    &buckets,
+                    &lower,
+                    &upper,
+                    &args[2].bare().span,
+                    &mut self.annotations,
+                );
                 self.nameless(matrix)
             }
             // These read native histograms, and floats are none.
@@ -262,6 +281,14 @@ impl Eval<'_> {
         matrix.reorder(&order);
         Ok(matrix)
     }
+}
+
+/// Where an argument stands, for annotations. Prometheus looks into parentheses, but not into those around what it evaluates
+/// once for all steps.
+fn place(args: &[Expr], index: usize) -> &Range<usize> {
+    let arg = &args[index];
+    let once = is_invariant(arg) && !args.iter().all(is_invariant);
+    if once { &arg.span } else { &arg.bare().span }
 }
 
 fn is_named_as_counter(name: &str) -> bool {

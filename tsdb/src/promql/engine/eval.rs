@@ -226,7 +226,7 @@ impl Moments {
 }
 
 /// Whether an expression has the same value at every step.
-fn is_invariant(expr: &Expr) -> bool {
+pub(super) fn is_invariant(expr: &Expr) -> bool {
     match &expr.node {
         Node::Number(_) | Node::Text(_) => true,
         Node::Selector(Selector { when, .. })

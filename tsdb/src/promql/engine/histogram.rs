@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::matrix::{Matrix, is_present};
 use crate::promql::annotations::Annotations;
 use crate::promql::labelset::{Labelset, Numbering};
+use crate::promql::number::parse_float;
 use crate::series::METRIC_NAME;
 
 /// The label with a bucket's upper bound.
@@ -36,7 +37,7 @@ fn gather(matrix: &Matrix, span: &Range<usize>, annotations: &mut Annotations) -
             continue;
         }
         let bound = head.get(BOUND);
-        let Some(upper) = parse_bound(bound) else {
+        let Some(upper) = parse_float(bound) else {
             annotations.bucket_label(head.get(METRIC_NAME), bound, span);
             continue;
         };
@@ -53,11 +54,6 @@ fn gather(matrix: &Matrix, span: &Range<usize>, annotations: &mut Annotations) -
         histogram.buckets.sort_by(|left, right| left.0.total_cmp(&right.0));
     }
     histograms
-}
-
-/// As Go reads a float: `+Inf` and `1e3`, no spaces.
-fn parse_bound(text: &str) -> Option<f64> {
-    crate::promql::number::parse(text).filter(|_| !text.is_empty())
 }
 
 /// The buckets that have a value at a step, those of the same bound added up.

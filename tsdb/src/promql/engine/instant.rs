@@ -20,8 +20,14 @@ pub(super) fn math(name: &str) -> Option<fn(f64) -> f64> {
         "sinh" => f64::sinh,
         "cosh" => f64::cosh,
         "tanh" => f64::tanh,
-        "asinh" => f64::asinh,
-        "acosh" => f64::acosh,
+        "asinh" => |value| match value.abs() {
+            size if size > LARGE => (size.ln() + std::f64::consts::LN_2).copysign(value),
+            _ => value.asinh(),
+        },
+        "acosh" => |value| match value {
+            value if value > LARGE => value.ln() + std::f64::consts::LN_2,
+            _ => value.acosh(),
+        },
         "atanh" => f64::atanh,
         "rad" => |value| value * std::f64::consts::PI / 180.0,
         "deg" => |value| value * 180.0 / std::f64::consts::PI,
@@ -37,6 +43,9 @@ pub(super) fn math(name: &str) -> Option<fn(f64) -> f64> {
         _ => return None,
     })
 }
+
+/// From here on the square of a value plus or minus one is the square, and twice the value may be too much for a float.
+const LARGE: f64 = 268_435_456.0;
 
 /// The larger as Go has it: infinity beats what is not a number, which beats the rest.
 pub(super) fn go_max(left: f64, right: f64) -> f64 {
@@ -132,6 +141,15 @@ fn first_day(year: i64, month: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::{go_max, go_min, of_time};
+
+    #[test]
+    fn the_largest_values_have_a_hyperbolic_inverse() {
+        let inverse = |name| super::math(name).unwrap();
+        assert!((inverse("acosh")(f64::MAX) - 710.475_860_073_943_9).abs() < 1e-9);
+        assert!((inverse("asinh")(-f64::MAX) + 710.475_860_073_943_9).abs() < 1e-9);
+        assert_eq!(inverse("acosh")(f64::INFINITY), f64::INFINITY);
+        assert!(inverse("acosh")(0.5).is_nan() && inverse("asinh")(f64::NAN).is_nan());
+    }
 
     #[test]
     fn infinity_beats_what_is_no_number() {

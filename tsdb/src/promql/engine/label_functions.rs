@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use super::Error;
 use super::matrix::Matrix;
 use crate::promql::labelset::Labelset;
+use crate::promql::parse::strings::{is_name, shown};
 use crate::promql::pattern;
 use crate::series::METRIC_NAME;
 
@@ -17,8 +18,8 @@ pub(super) fn replace(mut matrix: Matrix, texts: &[&str]) -> Result<Matrix, Erro
         let message = format!("invalid regular expression in label_replace(): {expression}");
         return Err(Error::Execution(message));
     };
-    if destination.is_empty() {
-        let message = format!("invalid destination label name in label_replace(): {destination}");
+    if !is_name(destination) {
+        let message = format!("invalid destination label name in label_replace(): {}", shown(destination));
         return Err(Error::Execution(message));
     }
     for head in &mut matrix.heads {
@@ -37,11 +38,14 @@ pub(super) fn join(mut matrix: Matrix, texts: &[&str]) -> Result<Matrix, Error> 
     let [destination, separator, sources @ ..] = texts else {
         return Err(Error::Invalid("label_join() takes at least two texts".into()));
     };
-    if sources.iter().any(|source| source.is_empty()) {
-        return Err(Error::Execution("invalid source label name in label_join(): ".into()));
+    let invalid = |what: &str, name: &str| {
+        Error::Execution(format!("invalid {what} label name in label_join(): {}", shown(name)))
+    };
+    if let Some(source) = sources.iter().find(|source| !is_name(source)) {
+        return Err(invalid("source", source));
     }
-    if destination.is_empty() {
-        return Err(Error::Execution("invalid destination label name in label_join(): ".into()));
+    if !is_name(destination) {
+        return Err(invalid("destination", destination));
     }
     for head in &mut matrix.heads {
         let values: Vec<&str> = sources.iter().map(|source| head.get(source)).collect();

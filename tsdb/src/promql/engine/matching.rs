@@ -92,6 +92,7 @@ impl Eval<'_> {
             out: Matrix::new(many.steps),
             numbering: Numbering::default(),
             owners: Vec::new(),
+            met: vec![false; if matching.card == Card::OneToOne { signatures.len() * many.steps } else { 0 }],
         };
         for (row, head) in many.heads.iter().enumerate() {
             let Some(number) = signatures.known(head) else { continue };
@@ -145,6 +146,8 @@ struct Meeting<'a> {
     numbering: Numbering,
     /// Signature of whoever set each value, to tell ambiguous matches from rows that become alike.
     owners: Vec<u32>,
+    /// Whether a signature has a value at a step already; one to one it has only one, whatever the results are called.
+    met: Vec<bool>,
 }
 
 impl Meeting<'_> {
@@ -176,6 +179,11 @@ impl Meeting<'_> {
                 Made::Holds(true) => left,
                 Made::Holds(false) => continue,
             };
+            if self.matching.card == Card::OneToOne
+                && std::mem::replace(&mut self.met[signature * self.out.steps + step], true)
+            {
+                return Err(self.clash(true));
+            }
             if is_present(self.out.values[from + step]) {
                 return Err(self.clash(self.owners[from + step] as usize == signature));
             }

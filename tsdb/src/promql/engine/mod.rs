@@ -30,6 +30,7 @@ use flyball_model::labels::Labels;
 
 use super::annotations::Annotations;
 use super::ast::{Expr, Node, Type};
+use super::parse::strings;
 use crate::series::{Point, ReadError, SeriesSource};
 use eval::Eval;
 use matrix::{Matrix, Steps, is_present};
@@ -178,11 +179,11 @@ pub fn instant(
     let steps = Steps::one(time_ms);
     let mut eval = Eval::new(source, options, watch, steps);
     let value = match (expr.value_type(), &expr.bare().node) {
-        (Type::Text, Node::Text(text)) => Value::Text(time_ms, text.clone()),
+        (Type::Text, Node::Text(text)) => Value::Text(time_ms, strings::shown(text)),
         (Type::Matrix, _) => Value::Matrix(eval.raw(expr.bare(), time_ms)?),
         _ => match eval.expr(expr, &steps)? {
             eval::Value::Scalar(values) => Value::Scalar(Point { timestamp_ms: time_ms, value: values[0] }),
-            eval::Value::Text(text) => Value::Text(time_ms, text),
+            eval::Value::Text(text) => Value::Text(time_ms, strings::shown(&text)),
             eval::Value::Vector(matrix) => Value::Vector(finish(matrix, &steps, options)?),
         },
     };

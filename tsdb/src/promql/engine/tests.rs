@@ -45,6 +45,59 @@ fn ranges_and_lookback_are_open_to_the_left() {
 }
 
 #[test]
+fn one_to_one_means_one_whatever_it_is_called() {
+    let mut source = MemorySource::default();
+    for name in ["a", "b", "c"] {
+        let labels = Labels::from_pairs([("__name__", name), ("i", "1")]).unwrap();
+        source.add(&Arc::new(labels), Point { timestamp_ms: 0, value: f64::from(name.as_bytes()[0]) });
+    }
+    let ask = |query: &str| {
+        instant(&source, &parse(query).unwrap(), 0, &Options::default(), &Unwatched)
+            .map(|outcome| numbers(&outcome.value))
+            .map_err(|error| error.to_string())
+    };
+    // Two of the left side are larger than the one on the right; one is.
+    let explicit =
+        "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)";
+    assert_eq!(ask("{__name__=~\"b|c\"} > a"), Err(explicit.into()));
+    assert_eq!(ask("{__name__=~\"b|c\"} > on (i) (a + 1)"), Ok(vec![99.0]));
+}
+
+#[test]
+fn a_quantile_in_parentheses_stands_where_prometheus_sees_it() {
+    let query = "quantile_over_time((1 + 1), x_total[1m]) + quantile((1234567 + 0), x_total)";
+    let outcome =
+        instant(&source(1), &parse(query).unwrap(), 60_000, &Options::default(), &Unwatched).unwrap();
+    let texts = outcome.annotations.shown(Level::Warning, query);
+    let text = |number: &str, place: &str| {
+        format!("PromQL warning: quantile value should be between 0 and 1, got {number} ({place})")
+    };
+    assert_eq!(texts, [text("2", "1:20"), text("1.234567e+06", "1:54")]);
+}
+
+#[test]
+fn bounds_are_floats_and_no_literals() {
+    let mut source = MemorySource::default();
+    for (le, count) in [("0x2", 1.0), ("017", 5.0), ("+Inf", 10.0)] {
+        let labels = Labels::from_pairs([("__name__", "h_bucket"), ("le", le)]).unwrap();
+        source.add(&Arc::new(labels), Point { timestamp_ms: 0, value: count });
+    }
+    let expr = parse("histogram_quantile(0.5, h_bucket)").unwrap();
+    let outcome = instant(&source, &expr, 0, &Options::default(), &Unwatched).unwrap();
+    assert_eq!(numbers(&outcome.value), [17.0]);
+    assert_eq!(outcome.annotations.texts(Level::Warning).len(), 1);
+}
+
+#[test]
+fn factors_matter_where_there_is_something_to_smooth() {
+    let options = Options::default();
+    let smooth = |metric: &str| format!("double_exponential_smoothing({metric}[1m], 1, 0.5)");
+    let error = at(&smooth("x_total"), 60_000, &options).unwrap_err();
+    assert_eq!(error.to_string(), "invalid smoothing factor. Expected: 0 < sf < 1, got: 1.000000");
+    assert_eq!(numbers(&at(&smooth("none"), 60_000, &options).unwrap()), [] as [f64; 0]);
+}
+
+#[test]
 fn too_many_samples_are_refused_with_one_error() {
     let options = Options { max_samples: 100, ..Options::default() };
     for query in ["x_total[10m]", "sum(sum_over_time(x_total[10m:1s]))"] {

@@ -1,11 +1,12 @@
 //! What the grammar does not tell: depth, types, numbers of arguments.
 
-use super::MAX_DEPTH;
+use super::{MAX_DEPTH, strings};
 use crate::promql::ParseError;
 use crate::promql::ast::{AggregateOp, BinaryOp, Card, Expr, Matching, Node, Selector, Type};
 use crate::promql::functions::{Arity, Function};
 use crate::promql::lex::{Kind, Token};
 use crate::promql::pattern;
+use crate::promql::print::quote;
 use crate::series::{METRIC_NAME, MatchOp, Matcher};
 
 /// Refuses what would nest deeper than [`MAX_DEPTH`], before anything recursive sees it: every open bracket and every
@@ -51,12 +52,13 @@ pub(super) fn depth(text: &str, tokens: &[Token<'_>]) -> Result<(), ParseError> 
 }
 
 /// Checks a whole tree.
-pub(super) fn types(text: &str, expr: &Expr) -> Result<(), ParseError> {
-    Check { text }.expr(expr)
+pub(super) fn types(text: &str, tokens: &[Token<'_>], expr: &Expr) -> Result<(), ParseError> {
+    Check { text, tokens }.expr(expr)
 }
 
 struct Check<'a> {
     text: &'a str,
+    tokens: &'a [Token<'a>],
 }
 
 impl Check<'_> {
@@ -120,9 +122,16 @@ impl Check<'_> {
         }
     }
 
+    /// Fails at the operator behind an operand.
+    fn fail_at_operator(&self, left: &Expr, message: impl std::fmt::Display) -> Result<(), ParseError> {
+        let behind = self.tokens.partition_point(|token| token.span.start < left.span.end);
+        let at = self.tokens.get(behind).map_or(left.span.end, |token| token.span.start);
+        Err(ParseError::at(self.text, at, message))
+    }
+
     fn labels<'a>(&self, expr: &Expr, mut names: impl Iterator<Item = &'a String>) -> Result<(), ParseError> {
-        if let Some(name) = names.find(|name| name.is_empty()) {
-            return self.fail(expr, format!("{name:?} is not a valid label name"));
+        if let Some(name) = names.find(|name| !strings::is_name(name)) {
+            return self.fail(expr, format!("invalid label name for grouping: {}", quote(name)));
         }
         Ok(())
     }
@@ -179,16 +188,16 @@ impl Check<'_> {
         let types = (left.value_type(), right.value_type());
         let scalars = types == (Type::Scalar, Type::Scalar);
         if to_bool && !op.compares() {
-            return self.fail(expr, "bool modifier can only be used on comparison operators");
+            return self.fail_at_operator(left, "bool modifier can only be used on comparison operators");
         }
         if op.compares() && !to_bool && scalars {
-            return self.fail(expr, "comparisons between scalars must use BOOL modifier");
+            return self.fail_at_operator(left, "comparisons between scalars must use BOOL modifier");
         }
         if let Some(label) =
             matching.labels.iter().find(|label| matching.on && matching.include.contains(label))
         {
             let message = format!("label {label:?} must not occur in ON and GROUP clause at once");
-            return self.fail(expr, message);
+            return self.fail_at_operator(left, message);
         }
         for (side, kind) in [(left, types.0), (right, types.1)] {
             if !matches!(kind, Type::Scalar | Type::Vector) {

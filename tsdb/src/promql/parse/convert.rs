@@ -120,7 +120,7 @@ impl Converter<'_> {
             if matches!(slot.op, MatchOp::Matches | MatchOp::NotMatches)
                 && let Err(reason) = crate::promql::pattern::compile(&slot.value)
             {
-                return Err(ParseError::at(self.text, slot.at, reason));
+                return Err(ParseError::at(self.text, slot.at, regex_message(&slot.value, &reason)));
             }
             matchers.push(Matcher {
                 name: self.label_name(&matcher.name)?,
@@ -205,4 +205,14 @@ impl Converter<'_> {
             matching,
         })
     }
+}
+
+/// What is wrong with a regular expression, in Go's words where the reason is a frequent one.
+fn regex_message(pattern: &str, reason: &str) -> String {
+    let what = match reason.rsplit(": ").next().unwrap_or_default() {
+        "unclosed group" => "missing closing )",
+        "unopened group" => "unexpected )",
+        other => other,
+    };
+    format!("error parsing regexp: {what}: `{pattern}`")
 }

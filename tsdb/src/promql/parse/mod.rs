@@ -3,15 +3,15 @@
 //! Promise: what [`parse`] returns is well typed, no deeper than [`MAX_DEPTH`], and knows its places in the text. The steps:
 //! cut into tokens; take durations, times and quoted texts out into slots ([`slots`]); let promql-parser read what is left,
 //! which is grammar alone; turn its tree into ours and put the slots back ([`convert`]); find the place of each expression
-//! ([`spans`]); check types and arguments ([`check`]). Why a text is refused is looked for in the text itself ([`explain`]).
+//! ([`spans`]); check types and arguments ([`check`]). Why a text is refused is looked for in the text itself ([`explain`], [`types`]).
 
 mod check;
 mod convert;
 mod explain;
-mod shown;
 mod slots;
 mod spans;
-mod strings;
+pub(crate) mod strings;
+mod types;
 
 use super::ast::Expr;
 use super::lex;
@@ -58,19 +58,19 @@ pub fn parse(text: &str) -> Result<Expr, ParseError> {
         return Err(ParseError("unknown position: parse error: no expression found in input".into()));
     }
     check::depth(text, &tokens)?;
+    let read = slots::take_out(text, &tokens).and_then(|slots| {
+        let parsed = promql_parser::parser::parse(&slots.text).map_err(|message| {
+            let message = clean(&message);
+            ParseError::at(text, slots::place(text, &tokens, &message), message)
+        })?;
+        Ok((slots, parsed))
+    });
     // Who reads the grammar knows nothing of the text as it was written.
-    read(text, &tokens).map_err(|error| explain::why(text, &tokens).unwrap_or(error))
-}
-
-fn read(text: &str, tokens: &[lex::Token<'_>]) -> Result<Expr, ParseError> {
-    let slots = slots::take_out(text, tokens)?;
-    let parsed = promql_parser::parser::parse(&slots.text).map_err(|message| {
-        let message = clean(&message);
-        ParseError::at(text, slots::place(text, tokens, &message), message)
-    })?;
+    let why = |error| explain::syntax(text, &tokens).or_else(|| types::fault(text, &tokens)).unwrap_or(error);
+    let (slots, parsed) = read.map_err(why)?;
     let mut expr = convert::convert(text, &parsed, &slots)?;
-    spans::locate(tokens, &mut expr);
-    check::types(text, &expr)?;
+    spans::locate(&tokens, &mut expr);
+    check::types(text, &tokens, &expr)?;
     Ok(expr)
 }
 
@@ -84,7 +84,7 @@ pub fn parse_selector(text: &str) -> Result<super::ast::Selector, ParseError> {
         return Err(ParseError("unknown position: parse error: unexpected end of input".into()));
     }
     if let Some(extra) = explain::after_selector(&tokens) {
-        let message = format!("unexpected {}", shown::shown(Some(extra)));
+        let message = format!("unexpected {}", explain::describe(extra));
         return Err(ParseError::at(text, extra.span.start, message));
     }
     match parse(text)?.node {

@@ -8,6 +8,7 @@
 use crate::promql::ParseError;
 use crate::promql::duration::{self, DurationExpr};
 use crate::promql::lex::{Kind, Token};
+use crate::promql::print::quote;
 use crate::series::MatchOp;
 
 /// A quoted text, and how it is compared when it is a matcher's value.
@@ -15,7 +16,7 @@ use crate::series::MatchOp;
 pub(super) struct TextSlot {
     pub value: String,
     pub op: MatchOp,
-    /// Where it stands.
+    /// Where it stands; of a matcher's value where the label stands.
     pub at: usize,
 }
 
@@ -62,7 +63,9 @@ pub(super) fn take_out(text: &str, tokens: &[Token<'_>]) -> Result<Slots, ParseE
         if token.kind == Kind::Text {
             let value = super::strings::unquote(token.text)
                 .map_err(|reason| ParseError::at(text, token.span.start, reason))?;
-            slots.texts.push(TextSlot { value, op, at: token.span.start });
+            let compared = braces > 0 && at >= 3 && match_op(&tokens[at - 2]).is_some();
+            let begins = if compared { &tokens[at - 3] } else { token };
+            slots.texts.push(TextSlot { value, op, at: begins.span.start });
             slots.push(&format!("\"{}\"", slots.texts.len()));
             op = MatchOp::Equal;
         } else if braces > 0 && match_op(token).is_some() {
@@ -79,11 +82,31 @@ pub(super) fn take_out(text: &str, tokens: &[Token<'_>]) -> Result<Slots, ParseE
         } else if token.is("@") {
             slots.push("@");
             at = time(text, tokens, at, &mut slots)?;
+        } else if matches!(token.kind, Kind::Number | Kind::Duration) && braces == 0 {
+            slots.push(&number(text, token)?);
         } else {
             slots.push(token.text);
         }
     }
     Ok(slots)
+}
+
+/// A number, or a duration in seconds, in the one spelling that every reader of numbers knows.
+fn number(text: &str, token: &Token<'_>) -> Result<String, ParseError> {
+    let fail = |reason: String| Err(ParseError::at(text, token.span.start, reason));
+    let value = match token.kind {
+        Kind::Duration => match duration::parse_millis(token.text) {
+            Ok(millis) => Some(millis as f64 / 1000.0),
+            Err(reason) => return fail(reason),
+        },
+        _ => crate::promql::number::parse(token.text),
+    };
+    let wrong = match value {
+        Some(value) if value.is_finite() => return Ok(format!("{value:?}")),
+        Some(_) => "value out of range",
+        None => "invalid syntax",
+    };
+    fail(format!("error parsing number: strconv.ParseFloat: parsing {}: {wrong}", quote(token.text)))
 }
 
 /// Where the parser's message (in our words) shall point to. It tells no place itself, so what it speaks of is looked for, as
@@ -145,13 +168,13 @@ fn range(text: &str, tokens: &[Token<'_>], at: usize, slots: &mut Slots) -> Resu
     if is(at, "]") {
         return Err(ParseError::at(text, tokens[at].span.start, "missing duration in range selector"));
     }
-    let (expr, mut at) = duration::expression(text, tokens, at)?;
+    let (expr, mut at) = positive(text, tokens, at)?;
     slots.push_duration(expr);
     if is(at, ":") {
         slots.push(":");
         at += 1;
         if !is(at, "]") {
-            let (expr, behind) = duration::expression(text, tokens, at)?;
+            let (expr, behind) = positive(text, tokens, at)?;
             slots.push_duration(expr);
             at = behind;
         }
@@ -159,16 +182,61 @@ fn range(text: &str, tokens: &[Token<'_>], at: usize, slots: &mut Slots) -> Resu
     Ok(at)
 }
 
-/// `offset` may be a metric's or a label's name: it is the modifier only where a duration follows.
+/// A duration that must be more than zero, as far as that can be told without a step.
+fn positive(text: &str, tokens: &[Token<'_>], at: usize) -> Result<(DurationExpr, usize), ParseError> {
+    let (expr, behind) = duration::expression(text, tokens, at)?;
+    let seconds = match &expr {
+        DurationExpr::Literal(seconds) => *seconds,
+        DurationExpr::Negate(inner) => match **inner {
+            DurationExpr::Literal(seconds) => -seconds,
+            _ => f64::MAX,
+        },
+        _ => f64::MAX,
+    };
+    if seconds <= 0.0 {
+        return Err(ParseError::at(text, tokens[at].span.start, "duration must be greater than 0"));
+    }
+    Ok((expr, behind))
+}
+
+/// `offset` may be a metric's or a label's name: it is the modifier only behind an expression, where a duration follows.
 fn starts_offset(tokens: &[Token<'_>], at: usize) -> bool {
-    let follows_expr = at >= 2
-        && (matches!(tokens[at - 2].text, ")" | "]" | "}")
-            || matches!(tokens[at - 2].kind, Kind::Word | Kind::Number | Kind::Duration));
+    let follows_expr = at >= 2 && ends_expression(tokens, at - 2);
     follows_expr && tokens.get(at).is_some_and(|token| !token.is(",") && !token.is("}"))
 }
 
+/// Whether a parenthesis closes the labels of `on (…)` and the like, behind which an operand follows.
+fn closes_matching(tokens: &[Token<'_>], at: usize) -> bool {
+    let Some(open) = tokens[..at].iter().rposition(|token| token.is("(") || token.is(")")) else {
+        return false;
+    };
+    let words = ["on", "ignoring", "group_left", "group_right"];
+    tokens[open].is("(") && open > 0 && words.iter().any(|word| tokens[open - 1].is_word(word))
+}
+
+/// Whether an expression may end with a token. A word that could be an operator is one where an expression ends before it.
+fn ends_expression(tokens: &[Token<'_>], at: usize) -> bool {
+    let token = &tokens[at];
+    match token.kind {
+        Kind::Mark if token.text == ")" => !closes_matching(tokens, at),
+        Kind::Mark => ["]", "}"].contains(&token.text),
+        Kind::Number | Kind::Duration | Kind::Text => true,
+        Kind::Word => {
+            let is = |words: &[&str]| words.iter().any(|word| token.is_word(word));
+            if is(&["bool", "atan2", "group_left", "group_right"]) {
+                return false;
+            }
+            !(is(&["and", "or", "unless"]) && at > 0 && ends_expression(tokens, at - 1))
+        }
+    }
+}
+
 /// A sign binds only what follows it; operators after an offset belong to the expression.
-fn offset(text: &str, tokens: &[Token<'_>], at: usize) -> Result<(DurationExpr, usize), ParseError> {
+pub(super) fn offset(
+    text: &str,
+    tokens: &[Token<'_>],
+    at: usize,
+) -> Result<(DurationExpr, usize), ParseError> {
     let signed = tokens.get(at).filter(|token| token.is("-") || token.is("+"));
     let (expr, behind) = duration::operand_unsigned(text, tokens, at + usize::from(signed.is_some()))?;
     Ok(match signed {
