@@ -110,6 +110,11 @@ pub(crate) trait BlockWriter: Send {
 
 /// A finished block.
 pub(crate) trait BlockReader: Send + Sync {
+    /// Whether it could be opened only after something of it had been made anew, so that all of it should be looked at.
+    fn mended(&self) -> bool {
+        false
+    }
+
     /// One value.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, DiskError>;
 

@@ -24,8 +24,11 @@ use crate::frame;
 /// Name of the file that says how far the log goes.
 const ACKNOWLEDGED: &str = "acknowledged";
 
-/// What stands in `DIR/format`.
-const FORMAT: &str = "flyball-tsdb 1";
+/// What stands in `DIR/format`: the newest layout that may be in there.
+const FORMAT: &str = "flyball-tsdb 2";
+
+/// An older one that this program reads; from now on it may hold what is newer.
+const FORMAT_BEFORE: &str = "flyball-tsdb 1";
 
 /// Page cache of the hot database: it is written, and read once at start.
 const HOT_CACHE_BYTES: u64 = 4 << 20;
@@ -119,22 +122,34 @@ fn lock(dir: &Path) -> Result<Lock, DiskError> {
 
 fn check_format(dir: &Path) -> Result<(), DiskError> {
     let path = dir.join("format");
-    match fs::read_to_string(&path) {
-        Ok(text) if text.trim() == FORMAT => Ok(()),
-        // Cut off while it was written for the first time.
-        Ok(text) if text.is_empty() => write_format(&path),
-        Ok(text) => Err(DiskError::Format {
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(io_error(&path)(error)),
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    match text.trim() {
+        FORMAT => Ok(()),
+        // Not there, or cut off while it was written for the first time.
+        "" | FORMAT_BEFORE => write_format(dir),
+        _ => Err(DiskError::Format {
             path: dir.display().to_string(),
-            found: text.lines().next().unwrap_or("").to_owned(),
+            found: text.lines().next().unwrap_or("").chars().take(FOUND_SHOWN).collect(),
             expected: FORMAT,
         }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => write_format(&path),
-        Err(error) => Err(io_error(&path)(error)),
     }
 }
 
-fn write_format(path: &Path) -> Result<(), DiskError> {
-    fs::write(path, format!("{FORMAT}\n")).map_err(io_error(path))
+/// Most characters of a foreign format that are shown.
+const FOUND_SHOWN: usize = 40;
+
+/// In one step: a crash leaves the old file or the new one.
+fn write_format(dir: &Path) -> Result<(), DiskError> {
+    let (path, fresh) = (dir.join("format"), dir.join("format.new"));
+    fs::write(&fresh, format!("{FORMAT}\n"))
+        .and_then(|()| File::open(&fresh)?.sync_all())
+        .and_then(|()| fs::rename(&fresh, &path))
+        .map_err(io_error(&path))
 }
 
 fn open_database(path: &Path, cache_bytes: u64) -> Result<sled::Db, DiskError> {
@@ -154,6 +169,54 @@ fn open_database(path: &Path, cache_bytes: u64) -> Result<sled::Db, DiskError> {
         }
     }
     Err(DiskError::Io(format!("{}: the database is locked", path.display())))
+}
+
+/// What sled keeps beside its data and makes anew when it is not there: how it was set, and where it stood when it was last
+/// looked through.
+const CONF: &str = "conf";
+const SNAPSHOT: &str = "snap.";
+
+/// Opens a database. One that cannot be opened is tried again without its `conf`, and with `snapshots` also without those,
+/// which a database that is never changed can do without; answers whether that helped. What does not help stays as it was.
+fn open_mending(path: &Path, cache_bytes: u64, snapshots: bool) -> Result<(sled::Db, bool), DiskError> {
+    let failure = match open_database(path, cache_bytes) {
+        Err(error @ DiskError::Corrupt(_)) => error,
+        other => return other.map(|database| (database, false)),
+    };
+    let mut away = Vec::new();
+    for prefix in [CONF, SNAPSHOT].into_iter().take(if snapshots { 2 } else { 1 }) {
+        if !put_away(path, prefix, &mut away)? {
+            continue;
+        }
+        match open_database(path, cache_bytes) {
+            Ok(database) => {
+                tracing::warn!(path = %path.display(), files = away.len(), "a damaged database was mended");
+                away.iter().for_each(|(_, to)| drop(fs::remove_file(to)));
+                return Ok((database, true));
+            }
+            Err(DiskError::Corrupt(_)) => {}
+            Err(other) => return Err(other),
+        }
+    }
+    for (from, to) in away.into_iter().rev() {
+        fs::rename(&to, &from).map_err(io_error(&to))?;
+    }
+    Err(failure)
+}
+
+/// Gives the files of a folder whose names begin with `prefix` names that mean nothing to sled; whether there were any.
+fn put_away(path: &Path, prefix: &str, away: &mut Vec<(PathBuf, PathBuf)>) -> Result<bool, DiskError> {
+    let before = away.len();
+    for entry in fs::read_dir(path).map_err(io_error(path))? {
+        let from = entry.map_err(io_error(path))?.path();
+        let name = from.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with(prefix) {
+            let to = path.join(format!("damaged-{name}"));
+            fs::rename(&from, &to).map_err(io_error(&from))?;
+            away.push((from, to));
+        }
+    }
+    Ok(away.len() > before)
 }
 
 /// Changes for which sled leaves about as much garbage as is collected at once.
@@ -194,7 +257,8 @@ impl SledDisk {
         let mut disk =
             SledDisk { dir: dir.to_owned(), hot, reserve_bytes, acknowledged, loss: None, _lock: lock };
         let path = disk.hot_path();
-        let hot = match open_database(&path, HOT_CACHE_BYTES) {
+        // Of a log its snapshot is needed: older segments are written over.
+        let hot = match open_mending(&path, HOT_CACHE_BYTES, false).map(|(hot, _)| hot) {
             Err(DiskError::Corrupt(reason)) => {
                 let aside = disk.set_aside(&path, "hot")?;
                 disk.loss = Some(format!("the log could not be read ({reason}); it was moved to {aside}"));
@@ -206,13 +270,26 @@ impl SledDisk {
         Ok(disk)
     }
 
-    /// Makes a new data folder; one that holds something is refused.
-    pub(crate) fn open_empty(dir: &Path, reserve_bytes: u64) -> Result<SledDisk, DiskError> {
-        let occupied = fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
-        if occupied {
-            return Err(DiskError::Io(format!("{}: the folder is not empty", dir.display())));
+    /// Makes a new data folder and fills it; one that holds something is refused. What could not be filled is removed again:
+    /// half a copy would look like a store.
+    pub(crate) fn fill_new<E: From<DiskError>>(
+        dir: &Path,
+        reserve_bytes: u64,
+        fill: impl FnOnce(&SledDisk) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let existed = dir.exists();
+        if fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some()) {
+            return Err(DiskError::Io(format!("{}: the folder is not empty", dir.display())).into());
         }
-        SledDisk::open(dir, reserve_bytes)
+        let filled = SledDisk::open(dir, reserve_bytes).map_err(E::from).and_then(|disk| fill(&disk));
+        if filled.is_err() {
+            let removed = fs::remove_dir_all(dir);
+            let emptied = if existed { removed.and_then(|()| fs::create_dir(dir)) } else { removed };
+            if let Err(error) = emptied {
+                tracing::warn!(path = %dir.display(), %error, "a part of a copy stays");
+            }
+        }
+        filled
     }
 
     fn hot_path(&self) -> PathBuf {
@@ -388,8 +465,8 @@ impl Disk for SledDisk {
         if !path.exists() {
             return Err(DiskError::Corrupt(format!("{}: the folder is gone", path.display())));
         }
-        let database = open_database(&path, BLOCK_CACHE_BYTES)?;
-        Ok(Arc::new(SledBlock { path, database }))
+        let (database, mended) = open_mending(&path, BLOCK_CACHE_BYTES, true)?;
+        Ok(Arc::new(SledBlock { path, database, mended }))
     }
 
     fn remove_block(&self, block: u64) -> Result<(), DiskError> {
@@ -476,9 +553,14 @@ impl BlockWriter for SledBlockWriter {
 struct SledBlock {
     path: PathBuf,
     database: sled::Db,
+    mended: bool,
 }
 
 impl BlockReader for SledBlock {
+    fn mended(&self) -> bool {
+        self.mended
+    }
+
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, DiskError> {
         guarded(&self.path, || Ok(self.database.get(key)?.map(|value| value.to_vec())))
     }
@@ -537,9 +619,63 @@ mod tests {
     #[test]
     fn another_format_is_refused_by_name() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("format"), "flyball-tsdb 2\n").unwrap();
-        let Err(error) = SledDisk::open(dir.path(), 0) else { panic!("opened") };
-        assert!(error.to_string().contains("flyball-tsdb 2"), "{error}");
+        for (foreign, shown) in
+            [(&b"flyball-tsdb 3\n"[..], "flyball-tsdb 3"), (b"flyball-tsdb \xff\xfe", "flyball-tsdb")]
+        {
+            fs::write(dir.path().join("format"), foreign).unwrap();
+            let Err(error) = SledDisk::open(dir.path(), 0) else { panic!("opened") };
+            let text = error.to_string();
+            assert!(text.contains("another version") && text.contains(shown), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_older_format_is_read_and_noted_as_the_new_one() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("format"), "flyball-tsdb 1\n").unwrap();
+        drop(SledDisk::open(dir.path(), 0).unwrap());
+        assert_eq!(fs::read_to_string(dir.path().join("format")).unwrap(), "flyball-tsdb 2\n");
+    }
+
+    /// Turns a bit around in the middle of the first file of a folder whose name begins so.
+    fn damage(folder: &Path, prefix: &str) {
+        let mut entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let named = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with(prefix);
+        let path = entries.find(named).unwrap_or_else(|| panic!("no {prefix} in {}", folder.display()));
+        let mut bytes = fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 4;
+        fs::write(&path, bytes).unwrap();
+    }
+
+    #[test]
+    fn what_sled_makes_anew_costs_nothing_when_it_is_damaged() {
+        for file in [CONF, SNAPSHOT] {
+            let dir = tempfile::tempdir().unwrap();
+            let disk = SledDisk::open(dir.path(), 0).unwrap();
+            let mut writer = disk.create_block(1).unwrap();
+            (0..100_u8).for_each(|number| writer.put(&[number], &[number; 5000]).unwrap());
+            writer.finish().unwrap();
+            disk.write(&[Write::Put(b"key".to_vec(), b"value".to_vec())]).unwrap();
+            drop(writer);
+            // Opened and closed once more, so that there is a snapshot.
+            drop(disk.open_block(1).unwrap());
+            drop(disk);
+            damage(&dir.path().join("blocks").join(format!("{:016x}", 1)), file);
+            damage(&dir.path().join("hot"), CONF);
+            let disk = SledDisk::open(dir.path(), 0).unwrap();
+            assert_eq!(disk.opened_with_loss(), None);
+            let mut values = 0;
+            disk.scan(b"key", &mut |_, value| values += usize::from(value == b"value")).unwrap();
+            assert_eq!(values, 1);
+            let block = disk.open_block(1).unwrap();
+            assert!(block.mended());
+            for number in 0..100_u8 {
+                assert_eq!(block.get(&[number]).unwrap(), Some(vec![number; 5000]), "{file}: {number}");
+            }
+            drop(block);
+            assert!(!disk.open_block(1).unwrap().mended(), "{file}");
+        }
     }
 
     #[test]
@@ -548,12 +684,34 @@ mod tests {
         let disk = SledDisk::open(dir.path(), 0).unwrap();
         disk.write(&[Write::Put(b"key".to_vec(), b"value".to_vec())]).unwrap();
         drop(disk);
-        fs::write(dir.path().join("hot").join("conf"), "no such thing").unwrap();
+        // It is made at the next opening.
+        drop(SledDisk::open(dir.path(), 0).unwrap());
+        damage(&dir.path().join("hot"), SNAPSHOT);
         let disk = SledDisk::open(dir.path(), 0).unwrap();
         let loss = disk.opened_with_loss().unwrap();
         assert!(loss.contains("aside"), "{loss}");
         assert!(dir.path().join("aside").join("hot.0").exists());
         disk.write(&[Write::Put(b"key".to_vec(), b"value".to_vec())]).unwrap();
+    }
+
+    #[test]
+    fn half_a_copy_does_not_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let fill = |disk: &SledDisk| -> Result<(), DiskError> {
+            drop(disk.create_block(1)?);
+            Err(DiskError::Io("the rest is missing".into()))
+        };
+        for target in [dir.path().to_owned(), dir.path().join("new")] {
+            let existed = target.exists();
+            let error = SledDisk::fill_new(&target, 0, fill).unwrap_err();
+            assert!(error.to_string().contains("the rest is missing"), "{error}");
+            assert_eq!(target.exists(), existed);
+            assert!(!existed || fs::read_dir(&target).unwrap().next().is_none());
+        }
+        SledDisk::fill_new(dir.path(), 0, |_| Ok::<_, DiskError>(())).unwrap();
+        let error = SledDisk::fill_new(dir.path(), 0, fill).unwrap_err();
+        assert!(error.to_string().contains("not empty"), "{error}");
+        assert!(dir.path().join("format").exists());
     }
 
     #[test]

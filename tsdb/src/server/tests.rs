@@ -249,7 +249,7 @@ async fn a_damaged_store_opens_with_what_is_good_and_says_what_is_lost() {
     history.sink().accept(&batch("n1", now_ms(), PODS));
     eventually(&history, ALL, |answer| results(answer) == 2).await;
     drop(history);
-    std::fs::write(dir.path().join("hot").join("conf"), "no such thing").unwrap();
+    std::fs::write(dir.path().join("hot").join("snap.7FFFFFFFFFFFFF00"), "no such thing").unwrap();
     let (history, advice) = start(dir.path(), Settings::default());
     let info =
         eventually(&history, "/api/v1/status/runtimeinfo", |answer| answer["status"] == "success").await;

@@ -1,7 +1,7 @@
 //! Reads everything that is kept, says exactly what is lost, and mends what can be mended.
 
 use super::recover::{LOG_END, describe, hex, lost_by};
-use super::{Store, StoreError, lock, place_of};
+use super::{Store, StoreError, lock, newer_block, place_of};
 use crate::block::reader::BlockError;
 use crate::disk::{DiskError, Write};
 use crate::frame;
@@ -60,6 +60,8 @@ impl Store {
                     report.losses.push(Loss { place, lost: format!("{lost} ({damage})"), repair });
                 }
                 Err(BlockError::Disk(error @ DiskError::Io(_))) => return Err(error.into()),
+                // Nothing is wrong with it: it is for another program.
+                Err(BlockError::Newer(version)) => return Err(newer_block(name, version).into()),
                 Err(error) => {
                     let repair = match repair {
                         true => Some(format!("moved to {}", self.give_up_block(name)?)),

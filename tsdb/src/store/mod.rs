@@ -138,6 +138,11 @@ fn place_of(block: u64) -> String {
     format!("block {block:016x}")
 }
 
+/// The refusal of a block that a newer program wrote.
+fn newer_block(block: u64, version: u8) -> DiskError {
+    DiskError::Format { path: place_of(block), found: format!("format {version}"), expected: "format 1 or 2" }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -214,6 +219,12 @@ impl Store {
                 open.make_room();
                 open.all.retain(|_, block| block.strong_count() > 0);
                 let block = Arc::new(Block::open(self.disk.open_block(name)?)?);
+                if block.values().mended() && !block.verify()? {
+                    self.note_damage(
+                        place_of(name),
+                        "it was damaged, and not all of it could be opened again",
+                    );
+                }
                 open.all.insert(name, Arc::downgrade(&block));
                 block
             }

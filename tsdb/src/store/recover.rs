@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Store, StoreError, Writer, place_of};
+use super::{Store, StoreError, Writer, newer_block, place_of};
 use crate::block::meta::BlockMeta;
 use crate::block::reader::{Block, BlockError};
 use crate::disk::DiskError;
@@ -91,7 +91,7 @@ impl Store {
             Some(version) => Err(DiskError::Format {
                 path: "the log".to_owned(),
                 found: format!("format {version}"),
-                expected: "format 1",
+                expected: "format 1 or 2",
             }
             .into()),
             None => Ok(()),
@@ -163,6 +163,7 @@ impl Store {
         match self.disk.open_block(block).map_err(BlockError::from).and_then(Block::open) {
             Ok(opened) if opened.verify()? => Ok(Some(*opened.meta())),
             Err(BlockError::Disk(error @ DiskError::Io(_))) => Err(error.into()),
+            Err(BlockError::Newer(version)) => Err(newer_block(block, version).into()),
             _ => Ok(None),
         }
     }

@@ -15,9 +15,9 @@ impl Store {
     /// Copies everything appended so far into a folder, which must be empty or not there.
     ///
     /// # Errors
-    /// The folder is in use or no copy can be written there; a block that cannot be read.
+    /// The folder is in use or no copy can be written there; a block that cannot be read. Nothing of the copy stays then.
     pub fn snapshot(&self, dir: &Path) -> Result<(), StoreError> {
-        self.copy_to(&SledDisk::open_empty(dir, self.settings.reserve_bytes)?)
+        SledDisk::fill_new(dir, self.settings.reserve_bytes, |disk| self.copy_to(disk))
     }
 
     pub(super) fn copy_to(&self, target: &dyn Disk) -> Result<(), StoreError> {

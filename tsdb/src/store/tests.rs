@@ -556,7 +556,7 @@ fn a_store_on_disk_comes_back_with_blocks_and_log() {
     assert!(!dir.path().join("blocks/00000000000000ff").exists());
     let blocks = store.report().unwrap().blocks.len();
     drop(store);
-    std::fs::write(dir.path().join("hot/conf"), "no such thing").unwrap();
+    std::fs::write(dir.path().join("hot/snap.7FFFFFFFFFFFFF00"), "no such thing").unwrap();
     let store = Store::open(dir.path(), settings, now_ms).unwrap();
     let report = store.report().unwrap();
     assert_eq!(report.blocks.len(), blocks);
