@@ -3,8 +3,14 @@
 //! Promise: a value that was changed, cut, or stands under another key is [`Broken`], never read. Bytes: version (1), CRC-32
 //! (IEEE, little-endian, over key, version and body), body.
 
-/// Version that this program writes and reads.
+/// Version of nearly every value.
 pub(crate) const VERSION: u8 = 1;
+
+/// Version of the description of a block whose chunks share times, so that programs that know nothing of it refuse the block.
+pub(crate) const VERSION_SHARED_TIMES: u8 = 2;
+
+/// What this program reads.
+const KNOWN: std::ops::RangeInclusive<u8> = VERSION..=VERSION_SHARED_TIMES;
 
 /// Bytes before the body.
 pub(crate) const HEADER_BYTES: usize = 5;
@@ -28,9 +34,14 @@ fn checksum(key: &[u8], version: u8, body: &[u8]) -> u32 {
 
 /// The value to keep under `key`.
 pub(crate) fn close(key: &[u8], body: &[u8]) -> Vec<u8> {
+    close_as(VERSION, key, body)
+}
+
+/// The same with another version than most values have.
+pub(crate) fn close_as(version: u8, key: &[u8], body: &[u8]) -> Vec<u8> {
     let mut value = Vec::with_capacity(HEADER_BYTES + body.len());
-    value.push(VERSION);
-    value.extend_from_slice(&checksum(key, VERSION, body).to_le_bytes());
+    value.push(version);
+    value.extend_from_slice(&checksum(key, version, body).to_le_bytes());
     value.extend_from_slice(body);
     value
 }
@@ -42,7 +53,7 @@ pub(crate) fn open<'a>(key: &[u8], value: &'a [u8]) -> Result<&'a [u8], Broken> 
     if checksum(key, header[0], body) != wanted {
         return Err(Broken::Checksum);
     }
-    if header[0] == VERSION { Ok(body) } else { Err(Broken::Newer(header[0])) }
+    if KNOWN.contains(&header[0]) { Ok(body) } else { Err(Broken::Newer(header[0])) }
 }
 
 #[cfg(test)]
@@ -60,9 +71,10 @@ mod tests {
             assert_eq!(open(b"key", &changed), Err(Broken::Checksum), "byte {at}");
             assert_eq!(open(b"key", &value[..at]), Err(Broken::Checksum), "cut at {at}");
         }
-        let mut newer = value;
-        newer[0] = 2;
-        newer[1..5].copy_from_slice(&checksum(b"key", 2, b"body").to_le_bytes());
-        assert_eq!(open(b"key", &newer), Err(Broken::Newer(2)));
+        assert_eq!(open(b"key", &close_as(2, b"key", b"body")), Ok(&b"body"[..]));
+        for version in [0, 3] {
+            let other = close_as(version, b"key", b"body");
+            assert_eq!(open(b"key", &other), Err(Broken::Newer(version)));
+        }
     }
 }

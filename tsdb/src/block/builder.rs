@@ -1,12 +1,15 @@
 //! Writes a block: series come in order, values leave in order.
 //!
-//! Memory: one value of chunks, the labels of all series as numbers, their texts and lists; samples are never gathered.
+//! Memory: one value of chunks, the labels of all series as numbers, their texts and lists, and the times that are shared;
+//! samples are never gathered.
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::meta::BlockMeta;
+use super::times::SharedTimes;
 use super::{
-    KIND_DIRECTORY, KIND_META, KIND_POSTINGS, KIND_SERIES, KIND_SYMBOLS, VALUE_BYTES, chunks_key, key,
+    KIND_DIRECTORY, KIND_META, KIND_POSTINGS, KIND_SERIES, KIND_SYMBOLS, KIND_TIMES, VALUE_BYTES, chunks_key,
+    key,
 };
 use crate::chunk::bits::{put_counted, put_signed, put_varint};
 use crate::chunk::{self, CHUNK_SAMPLES_MAX};
@@ -28,6 +31,7 @@ pub(crate) struct BlockBuilder {
     meta: BlockMeta,
     hasher: crc32fast::Hasher,
     pages: Pages,
+    times: SharedTimes,
 }
 
 #[derive(Default)]
@@ -84,6 +88,7 @@ impl BlockBuilder {
             meta,
             hasher: crc32fast::Hasher::new(),
             pages: Pages::default(),
+            times: SharedTimes::default(),
         }
     }
 
@@ -143,7 +148,7 @@ impl BlockBuilder {
     }
 
     fn add_chunk(&mut self, series: u32, part: u32, points: &[Point]) -> Result<(), DiskError> {
-        let bytes = chunk::encode(points);
+        let bytes = chunk::encode_sharing(points, |record| self.times.number(record));
         self.meta.chunk_bytes += bytes.len() as u64;
         if self.pack.bytes() + bytes.len() > VALUE_BYTES {
             self.close_pack()?;
@@ -189,6 +194,12 @@ impl BlockBuilder {
         for (first, body) in std::mem::take(&mut self.pages.series) {
             self.put(key(KIND_SERIES, first), &body)?;
         }
+        let times = std::mem::take(&mut self.times);
+        let version = if times.is_empty() { frame::VERSION } else { frame::VERSION_SHARED_TIMES };
+        self.meta.chunk_bytes += times.bytes() as u64;
+        for (first, body) in times.pages() {
+            self.put(key(KIND_TIMES, first), &body)?;
+        }
         let mut page = Vec::new();
         let mut first = 0u32;
         for (number, text) in (0u32..).zip(std::mem::take(&mut self.symbols.texts)) {
@@ -203,7 +214,7 @@ impl BlockBuilder {
         }
         self.meta.checksum = self.hasher.clone().finalize();
         let meta_key = key(KIND_META, 0);
-        let value = frame::close(&meta_key, &self.meta.to_bytes());
+        let value = frame::close_as(version, &meta_key, &self.meta.to_bytes());
         self.sink.put(&meta_key, &value)?;
         self.sink.finish()?;
         Ok(self.meta)

@@ -18,7 +18,7 @@ pub struct BlockMeta {
     pub samples: u64,
     /// How many values it has, besides the one that holds this.
     pub values: u64,
-    /// Bytes of their chunks alone.
+    /// Bytes of their chunks alone, the times that these share among them.
     pub chunk_bytes: u64,
     /// Bytes of all its values: chunks, labels and index.
     pub payload_bytes: u64,

@@ -7,6 +7,7 @@
 pub(crate) mod builder;
 pub(crate) mod meta;
 pub(crate) mod reader;
+mod times;
 
 use std::cmp::Ordering;
 
@@ -18,6 +19,7 @@ pub(crate) const KIND_DIRECTORY: u8 = b'D';
 pub(crate) const KIND_META: u8 = b'M';
 pub(crate) const KIND_POSTINGS: u8 = b'P';
 pub(crate) const KIND_SERIES: u8 = b'S';
+pub(crate) const KIND_TIMES: u8 = b'T';
 pub(crate) const KIND_SYMBOLS: u8 = b'Y';
 
 /// Size up to which values are filled. With it, what sled adds is least: larger ones leak, smaller ones cost more.

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::meta::BlockMeta;
 use super::{
-    KIND_CHUNKS, KIND_DIRECTORY, KIND_META, KIND_POSTINGS, KIND_SERIES, KIND_SYMBOLS, chunks_key, key,
-    number_of,
+    KIND_CHUNKS, KIND_DIRECTORY, KIND_META, KIND_POSTINGS, KIND_SERIES, KIND_SYMBOLS, KIND_TIMES, chunks_key,
+    key, number_of, times,
 };
 use crate::chunk::bits::Reader;
 use crate::chunk::{self};
@@ -18,8 +18,8 @@ use crate::frame::{self, Broken};
 use crate::matchers::Index;
 use crate::series::Point;
 
-/// Labels of some consecutive series, as numbers of texts.
-type SeriesPage = Arc<Vec<LabelNumbers>>;
+/// What consecutive numbers stand for: that of the first, and all of them.
+type Page<T> = (u32, Arc<Vec<T>>);
 
 /// Labels of one series, as numbers of texts.
 type LabelNumbers = Box<[(u32, u32)]>;
@@ -30,7 +30,10 @@ pub(crate) struct Block {
     meta: BlockMeta,
     texts: Texts,
     directory: Vec<(String, String)>,
-    page: Mutex<Option<(u32, SeriesPage)>>,
+    /// Labels of series, those that were last asked for.
+    labels_page: Mutex<Option<Page<LabelNumbers>>>,
+    /// Records of times that chunks share, the same way.
+    times_page: Mutex<Option<Page<Arc<[u8]>>>>,
     damage: Mutex<BTreeMap<Vec<u8>, String>>,
 }
 
@@ -100,7 +103,8 @@ impl Block {
             meta,
             texts: Texts::default(),
             directory: Vec::new(),
-            page: Mutex::new(None),
+            labels_page: Mutex::new(None),
+            times_page: Mutex::new(None),
             damage: Mutex::new(BTreeMap::new()),
         };
         let mut texts = Texts::default();
@@ -136,6 +140,9 @@ impl Block {
                 format!("the list of series by label {name}, from value {value:?} on")
             }
             Some(KIND_SERIES) => format!("labels of the series from number {number} on"),
+            Some(KIND_TIMES) => {
+                format!("times from number {number} on, and the samples of all series that share them")
+            }
             Some(KIND_SYMBOLS) => format!("texts from number {number} on"),
             _ => "the directory of labels".to_owned(),
         };
@@ -180,28 +187,45 @@ impl Block {
         Ok(found)
     }
 
-    fn page_of(&self, series: u32) -> Result<(u32, SeriesPage), DiskError> {
-        let mut kept = self.page.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The value that has what a number stands for; an empty one if there is none that can be read.
+    fn page_of<T>(
+        &self,
+        kept: &Mutex<Option<Page<T>>>,
+        kind: u8,
+        number: u32,
+        read: fn(&[u8]) -> Option<Vec<T>>,
+    ) -> Result<Page<T>, DiskError> {
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((first, page)) = &*kept
-            && (*first..*first + page.len() as u32).contains(&series)
+            && number.checked_sub(*first).is_some_and(|place| (place as usize) < page.len())
         {
             return Ok((*first, page.clone()));
         }
-        let nothing = (series, SeriesPage::default());
-        let page_key = match self.values.key_at_or_before(&key(KIND_SERIES, series)) {
+        let nothing = (number, Arc::default());
+        let page_key = match self.values.key_at_or_before(&key(kind, number)) {
             Err(DiskError::Corrupt(_)) => {
-                self.note_damage(&key(KIND_SERIES, series));
+                self.note_damage(&key(kind, number));
                 return Ok(nothing);
             }
             other => other?,
         };
         let Some(page_key) = page_key else { return Ok(nothing) };
-        let Some(first) = number_of(&page_key).filter(|_| page_key.first() == Some(&KIND_SERIES)) else {
+        let Some(first) = number_of(&page_key).filter(|_| page_key.first() == Some(&kind)) else {
             return Ok(nothing);
         };
-        let page = SeriesPage::new(self.value(&page_key, read_series_page)?.unwrap_or_default());
+        let page = Arc::new(self.value(&page_key, read)?.unwrap_or_default());
         *kept = Some((first, page.clone()));
         Ok((first, page))
+    }
+
+    fn labels_of(&self, series: u32) -> Result<Page<LabelNumbers>, DiskError> {
+        self.page_of(&self.labels_page, KIND_SERIES, series, read_series_page)
+    }
+
+    /// A record of times that chunks share; `None` when it is not there or damaged.
+    fn times(&self, number: u32) -> Result<Option<Arc<[u8]>>, DiskError> {
+        let (first, page) = self.page_of(&self.times_page, KIND_TIMES, number, times::read_page)?;
+        Ok(number.checked_sub(first).and_then(|place| page.get(place as usize)).cloned())
     }
 
     /// Calls `visit` with the labels of each of the series (in order of their numbers) that can be read. A series with a
@@ -213,7 +237,7 @@ impl Block {
     ) -> Result<(), DiskError> {
         let mut labels = Vec::new();
         for &number in series {
-            let (first, page) = self.page_of(number)?;
+            let (first, page) = self.labels_of(number)?;
             let Some(pairs) = page.get((number - first) as usize) else { continue };
             if pairs.iter().any(|&(name, value)| self.texts.is_missing(name) || self.texts.is_missing(value))
             {
@@ -251,6 +275,7 @@ impl Block {
             let from = from.unwrap_or_else(|| chunks_key(next, 0));
             let mut jump = false;
             let mut stop = false;
+            let mut failed = None;
             let scanned = self.values.scan_from(&from, &mut |key, value| {
                 let first = number_of(key).filter(|_| key.first() == Some(&KIND_CHUNKS));
                 // The values after this one hold later series only; far away it is quicker to look for them.
@@ -289,8 +314,19 @@ impl Block {
                     }
                     let Some((_, points)) = &mut current else { continue };
                     let before = points.len();
-                    if chunk::decode_range_into(entry.bytes, &(start_ms..=end_ms), points).is_err() {
+                    let mut records = |number| match self.times(number) {
+                        Ok(record) => record,
+                        Err(error) => {
+                            failed = Some(error);
+                            None
+                        }
+                    };
+                    if chunk::decode_sharing(entry.bytes, &(start_ms..=end_ms), &mut records, points).is_err()
+                    {
                         points.truncate(before);
+                        if failed.is_some() {
+                            return false;
+                        }
                         self.note_damage(key);
                     }
                 }
@@ -301,6 +337,9 @@ impl Block {
                 jump = wanted.first().is_some_and(|&number| number > last + FAR);
                 !jump
             });
+            if let Some(error) = failed {
+                return Err(error);
+            }
             if stop {
                 return Ok(());
             }
@@ -486,7 +525,7 @@ impl Index for Block {
     ) -> Result<(), DiskError> {
         let mut kept = Vec::with_capacity(series.len());
         for &number in series.iter() {
-            let (first, page) = self.page_of(number)?;
+            let (first, page) = self.labels_of(number)?;
             let Some(pairs) = page.get((number - first) as usize) else { continue };
             let value =
                 pairs.iter().find(|(have, _)| self.texts.get(*have) == Some(name)).map(|&(_, value)| value);

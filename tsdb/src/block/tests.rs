@@ -99,6 +99,89 @@ fn a_damaged_value_costs_its_series_only() {
     assert!(!block.verify().unwrap());
 }
 
+/// Times of one of fifty containers, taken at moments of its own.
+fn moments(container: u32, count: u32) -> Vec<i64> {
+    (0..count)
+        .map(|at| {
+            let mixed = (u64::from(container) << 32 | u64::from(at)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            i64::from(at) * 15_000 + (mixed >> 50) as i64 % 3_000
+        })
+        .collect()
+}
+
+/// Twenty metrics of fifty containers: what each container says of itself has the same times.
+fn build_of_containers(disk: &MemoryDisk, count: u32) -> super::meta::BlockMeta {
+    let mut builder = BlockBuilder::new(disk.create_block(1).unwrap(), 1);
+    for series in 0..1000 {
+        let (metric, container) = (format!("metric_{:02}", series / 50), format!("{:02}", series % 50));
+        let labels = [("__name__", metric.as_str()), ("container", container.as_str())];
+        builder.add(labels.into_iter(), &points_of_container(series, count)).unwrap();
+    }
+    builder.finish().unwrap()
+}
+
+fn points_of_container(series: u32, count: u32) -> Vec<Point> {
+    let times = moments(series % 50, count).into_iter().zip(0..);
+    times.map(|(timestamp_ms, at)| Point { timestamp_ms, value: f64::from(series + at) }).collect()
+}
+
+#[test]
+fn series_that_were_taken_together_share_their_times() {
+    let disk = MemoryDisk::default();
+    let meta = build_of_containers(&disk, 2000);
+    let block = Block::open(disk.open_block(1).unwrap()).unwrap();
+    assert_eq!(block.meta(), &meta);
+    assert!(block.verify().unwrap());
+    // Twelve bits of chance in each time; the twenty metrics have them twice, in the first one and for all others.
+    assert!(meta.chunk_bytes < meta.samples / 3, "{meta:?}");
+    let everything: Vec<u32> = (0..1000).collect();
+    let found = read(&block, &everything, i64::MIN, i64::MAX);
+    assert_eq!(found.len(), 1000);
+    assert!(found.iter().all(|(series, have)| have == &points_of_container(*series, 2000)));
+    let (start_ms, end_ms) = (9_000_000, 21_000_000);
+    for (series, have) in read(&block, &[3, 777, 999], start_ms, end_ms) {
+        let mut expected = points_of_container(series, 2000);
+        expected.retain(|point| (start_ms..=end_ms).contains(&point.timestamp_ms));
+        assert_eq!(have, expected, "{series}");
+    }
+    assert!(block.damage().is_empty());
+}
+
+#[test]
+fn lost_times_cost_those_who_share_them() {
+    let disk = MemoryDisk::default();
+    build_of_containers(&disk, 2000);
+    assert!(disk.damage(Some(1), |key| key[0] == super::KIND_TIMES));
+    let block = Block::open(disk.open_block(1).unwrap()).unwrap();
+    let everything: Vec<u32> = (0..1000).collect();
+    let found = read(&block, &everything, i64::MIN, i64::MAX);
+    // The first metric has times of its own, others those of values that are sound.
+    assert!((50..1000).contains(&found.len()), "{}", found.len());
+    let whole = |(series, have): &(u32, Vec<Point>)| {
+        let all = points_of_container(*series, 2000);
+        have.iter().all(|point| all.contains(point))
+    };
+    assert!(found.iter().all(whole));
+    let damage = block.damage();
+    assert!(damage.iter().any(|lost| lost.contains("times from number 0 on")), "{damage:?}");
+    assert!(!block.verify().unwrap());
+}
+
+#[test]
+fn a_program_that_knows_nothing_of_shared_times_refuses_the_block() {
+    let version = |count, shared| {
+        let disk = MemoryDisk::default();
+        if shared {
+            build_of_containers(&disk, count);
+        } else {
+            drop(build(&disk, |_| count));
+        }
+        let value = disk.open_block(1).unwrap().get(&super::key(super::KIND_META, 0)).unwrap();
+        value.unwrap()[0]
+    };
+    assert_eq!((version(20, false), version(200, true)), (1, 2));
+}
+
 #[test]
 fn a_label_that_every_series_has_makes_a_long_list() {
     // More than one part of a list: numbers of one byte each, so the list is as long as the series are many.

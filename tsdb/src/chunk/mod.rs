@@ -13,6 +13,7 @@ mod values;
 pub(crate) mod xor;
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use crate::series::Point;
 use bits::{Reader, put_varint};
@@ -32,15 +33,25 @@ const XOR_TRIED_FROM_BITS: usize = 40;
 #[error("not a chunk of samples")]
 pub struct Damaged;
 
+/// Gives the record of times that a number stands for; see [`encode_sharing`].
+pub type Records<'a> = dyn FnMut(u32) -> Option<Arc<[u8]>> + 'a;
+
 /// The smallest form of the samples, which are in order of time, each time once, 1 to [`CHUNK_SAMPLES_MAX`] of them.
 #[must_use]
 pub fn encode(points: &[Point]) -> Vec<u8> {
+    encode_sharing(points, |_| None)
+}
+
+/// As [`encode`]; a long record of times is handed to `share`, and if that has a number for it, the number stands in the
+/// chunk instead. Who reads such a chunk needs the record ([`decode_sharing`]).
+#[must_use]
+pub fn encode_sharing(points: &[Point], share: impl FnOnce(&[u8]) -> Option<u32>) -> Vec<u8> {
     debug_assert!((1..=CHUNK_SAMPLES_MAX).contains(&points.len()));
     debug_assert!(points.windows(2).all(|pair| pair[0].timestamp_ms < pair[1].timestamp_ms));
     let mut bytes = Vec::with_capacity(32 + points.len());
     bytes.push(COLUMNS);
     put_varint(&mut bytes, points.len() as u64);
-    times::write(&mut bytes, points);
+    times::write(&mut bytes, points, share);
     let columns = values::write(bytes, points);
     if columns.len() * 8 < points.len() * XOR_TRIED_FROM_BITS {
         return columns;
@@ -76,6 +87,19 @@ pub(crate) fn decode_range_into(
     range: &RangeInclusive<i64>,
     points: &mut Vec<Point>,
 ) -> Result<(), Damaged> {
+    decode_sharing(bytes, range, &mut |_| None, points)
+}
+
+/// As [`decode_into`], for the samples in a range of a chunk that may name its times by a number.
+///
+/// # Errors
+/// As [`decode_into`], and a number that stands for nothing; damage outside of the range may go unnoticed.
+pub fn decode_sharing(
+    bytes: &[u8],
+    range: &RangeInclusive<i64>,
+    records: &mut Records<'_>,
+    points: &mut Vec<Point>,
+) -> Result<(), Damaged> {
     let mut reader = Reader::new(bytes);
     let from = points.len();
     match reader.byte() {
@@ -86,7 +110,7 @@ pub(crate) fn decode_range_into(
                 return Err(Damaged);
             }
             points.reserve(count);
-            let skipped = times::read(&mut reader, count, range, points)?;
+            let skipped = times::read(&mut reader, count, range, records, points)?;
             if points.len() > from {
                 values::read(&mut reader, &values::Part { count, skipped }, &mut points[from..])?;
             }

@@ -1,17 +1,36 @@
 //! Times of a chunk: first time and step when the step never changes, else second differences.
+//!
+//! What stands for them is a *record*. Samples that were taken together have the same times: whoever keeps many chunks may
+//! keep such a record once and let the chunks name it by a number.
 
 use std::ops::RangeInclusive;
 
-use super::Damaged;
 use super::bits::{Reader, put_counted, put_signed, put_varint, unzigzag, zigzag};
 use super::residuals::{self, Column};
+use super::{Damaged, Records};
 use crate::series::Point;
 
 const REGULAR: u8 = 0;
 const IRREGULAR: u8 = 1;
+const SHARED: u8 = 2;
 
-/// Appends the times of `points`, which are in order of time and not empty.
-pub(super) fn write(bytes: &mut Vec<u8>, points: &[Point]) {
+/// A record of fewer bytes is kept in every chunk: its number would hardly be shorter.
+const SHARED_FROM_BYTES: usize = 32;
+
+/// Appends the times of `points`, which are in order of time and not empty, or the number that `share` has for their record.
+pub(super) fn write(bytes: &mut Vec<u8>, points: &[Point], share: impl FnOnce(&[u8]) -> Option<u32>) {
+    let from = bytes.len();
+    write_record(bytes, points);
+    if bytes.len() - from >= SHARED_FROM_BYTES
+        && let Some(number) = share(&bytes[from..])
+    {
+        bytes.truncate(from);
+        bytes.push(SHARED);
+        put_varint(bytes, u64::from(number));
+    }
+}
+
+fn write_record(bytes: &mut Vec<u8>, points: &[Point]) {
     let time = |index: usize| points[index].timestamp_ms;
     let step = |index: usize| time(index).wrapping_sub(time(index - 1));
     let first_step = if points.len() > 1 { step(1) } else { 0 };
@@ -31,9 +50,18 @@ pub(super) fn read(
     reader: &mut Reader<'_>,
     count: usize,
     range: &RangeInclusive<i64>,
+    records: &mut Records<'_>,
     points: &mut Vec<Point>,
 ) -> Result<usize, Damaged> {
-    read_times(reader, count, range, points).ok_or(Damaged)
+    match reader.byte().ok_or(Damaged)? {
+        SHARED => {
+            let record = reader.small().and_then(records).ok_or(Damaged)?;
+            let mut reader = Reader::new(&record);
+            let kind = reader.byte().ok_or(Damaged)?;
+            read_times(kind, &mut reader, count, range, points).ok_or(Damaged)
+        }
+        kind => read_times(kind, reader, count, range, points).ok_or(Damaged),
+    }
 }
 
 /// How many of `count` times (the first, and each a step after the one before) are before a time.
@@ -47,12 +75,12 @@ fn before(time_ms: i64, (first_ms, step_ms, count): (i64, i64, usize)) -> usize 
 }
 
 fn read_times(
+    kind: u8,
     reader: &mut Reader<'_>,
     count: usize,
     range: &RangeInclusive<i64>,
     points: &mut Vec<Point>,
 ) -> Option<usize> {
-    let kind = reader.byte()?;
     let mut time_ms = reader.signed()?;
     let mut step_ms = i64::try_from(reader.varint()?).ok()?;
     let mut push = |timestamp_ms| points.push(Point { timestamp_ms, value: 0.0 });
