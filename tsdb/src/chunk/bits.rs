@@ -11,8 +11,9 @@ pub(crate) struct BitWriter {
     pending_bits: u32,
 }
 
-/// What an open stream of bits grows by, so that a hundred thousand of them waste little.
+/// What an open stream of bits grows by at least, so that a hundred thousand of them waste little; a long one grows by this part.
 const GROWTH_BYTES: usize = 32;
+const GROWTH_PART: usize = 4;
 
 impl BitWriter {
     /// Continues after whole bytes.
@@ -42,7 +43,7 @@ impl BitWriter {
 
     fn spill(&mut self, word: u64) {
         if self.bytes.capacity() - self.bytes.len() < 8 {
-            self.bytes.reserve_exact(GROWTH_BYTES);
+            self.bytes.reserve_exact(GROWTH_BYTES.max(self.bytes.capacity() / GROWTH_PART));
         }
         self.bytes.extend_from_slice(&word.to_be_bytes());
     }
@@ -71,6 +72,12 @@ impl BitWriter {
         let tail = self.pending_bits.div_ceil(8) as usize;
         self.bytes.extend_from_slice(&self.pending.to_be_bytes()[..tail]);
         self.bytes
+    }
+
+    /// Forgets all bits and keeps the room for as many.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        (self.pending, self.pending_bits) = (0, 0);
     }
 
     /// Bytes held, room for more included.

@@ -28,15 +28,17 @@ pub(crate) struct XorChunk {
 
 impl XorChunk {
     pub(crate) fn new(first: Point) -> XorChunk {
-        XorChunk {
-            bits: BitWriter::default(),
-            first,
-            last: first,
-            last_delta_ms: 0,
-            count: 1,
-            leading: 0,
-            meaningful: 0,
-        }
+        XorChunk::in_room_of(BitWriter::default(), first)
+    }
+
+    /// A new one in the room of this one.
+    pub(crate) fn restart(mut self, first: Point) -> XorChunk {
+        self.bits.clear();
+        XorChunk::in_room_of(self.bits, first)
+    }
+
+    fn in_room_of(bits: BitWriter, first: Point) -> XorChunk {
+        XorChunk { bits, first, last: first, last_delta_ms: 0, count: 1, leading: 0, meaningful: 0 }
     }
 
     pub(crate) fn first(&self) -> Point {

@@ -90,8 +90,10 @@ impl HeadSeries {
                 open.push(point);
             }
             _ => {
-                self.close_open();
-                self.open = Some(XorChunk::new(point));
+                self.open = Some(match self.close_open() {
+                    Some(closed) => closed.restart(point),
+                    None => XorChunk::new(point),
+                });
             }
         }
         Appended::Stored
@@ -124,12 +126,13 @@ impl HeadSeries {
         points.first().map(|point| point.value)
     }
 
-    fn close_open(&mut self) {
-        if let Some(open) = self.open.take() {
-            let mut points = Vec::with_capacity(open.count());
-            open.read_into(i64::MIN, i64::MAX, &mut points);
-            self.push_closed(&points);
-        }
+    /// Answers what was open, whose room the next one may take.
+    fn close_open(&mut self) -> Option<XorChunk> {
+        let open = self.open.take()?;
+        let mut points = Vec::with_capacity(open.count());
+        open.read_into(i64::MIN, i64::MAX, &mut points);
+        self.push_closed(&points);
+        Some(open)
     }
 
     fn close_late(&mut self) {
@@ -152,7 +155,7 @@ impl HeadSeries {
     /// Closes what is open and hands out the chunks that the log has only sample by sample; from now on it has them whole.
     /// With each comes whether the log has to be told the labels for its partition.
     pub(crate) fn checkpoint(&mut self, mut visit: impl FnMut(&ClosedChunk, bool)) {
-        self.close_open();
+        drop(self.close_open());
         self.close_late();
         let defined_in = self.defined_in;
         for chunk in self.closed.iter_mut().filter(|chunk| chunk.state == ChunkState::Logged) {
@@ -172,7 +175,7 @@ impl HeadSeries {
     /// Marks all samples of a partition as going into the block that is being made, and hands them out in order.
     pub(crate) fn begin_sealing(&mut self, partition: u32) -> Vec<Point> {
         if self.open.as_ref().is_some_and(|open| partition_of(open.first().timestamp_ms) == partition) {
-            self.close_open();
+            drop(self.close_open());
         }
         self.close_late();
         if self.defined_in == Some(partition) {
