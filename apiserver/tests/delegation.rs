@@ -21,11 +21,11 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// Answers TokenReviews, SubjectAccessReviews and the ConfigMap, and notes what it was asked.
 fn allowed_if(allowed: bool) -> Value {
     if allowed { json!({"allowed": true}) } else { json!({"allowed": false, "reason": "RBAC: no"}) }
 }
 
+/// Answers TokenReviews, SubjectAccessReviews and the ConfigMap, and notes what it was asked.
 #[derive(Clone)]
 struct Cluster {
     asked: Arc<Mutex<Vec<Value>>>,

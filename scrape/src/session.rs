@@ -173,7 +173,6 @@ impl Session {
         let mut used = 0;
         let mut failure = None;
         for _ in 0..STEPS_LIMIT {
-            let unread = incoming.len() - used;
             let UnbufferedStatus { mut discard, state, .. } =
                 self.tls.process_tls_records(&mut incoming[used..]);
             let wants = match state {
@@ -208,10 +207,14 @@ impl Session {
                 Ok(ConnectionState::WriteTraffic(_)) => Some(Wants::Nothing),
                 Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => Some(Wants::Closed),
                 Ok(_) => return Err(io::Error::other("an unexpected state of TLS")),
-                // Once more, for the alert; the second time it is the end. What cannot be read is not read again.
+                // No records at all: rustls must not be given the same again, and who sent them reads no alert.
+                Err(error @ rustls::Error::InvalidMessage(_)) => {
+                    incoming.clear();
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+                }
+                // Once more, for the alert; the second time it is the end.
                 Err(error) if failure.is_none() => {
                     failure = Some(error);
-                    discard = unread;
                     None
                 }
                 Err(_) => Some(Wants::Closed),

@@ -14,6 +14,9 @@ const DECIMAL: [&[u8]; 10] = [b"n", b"u", b"m", b"", b"k", b"M", b"G", b"T", b"P
 const ONE: usize = 3;
 const BINARY: [&[u8]; 7] = [b"", b"Ki", b"Mi", b"Gi", b"Ti", b"Pi", b"Ei"];
 
+/// All digits of 64 bits, and a suffix.
+const LONGEST: usize = 22;
+
 pub(super) fn push_number(out: &mut Vec<u8>, mut number: u64) {
     let mut digits = [0; 20];
     let mut at = digits.len();
@@ -71,6 +74,9 @@ pub(super) fn nanocores_len(nanocores: u64) -> usize {
 
 /// The same of [`push_bytes`].
 pub(super) fn bytes_len(bytes: u64) -> usize {
+    if i64::try_from(bytes).is_err() {
+        return LONGEST;
+    }
     if bytes < 1024 {
         return decimal_len(bytes, ONE);
     }
@@ -151,12 +157,12 @@ mod tests {
         assert_eq!(text(|out| push_number(out, value)), value.to_string());
         assert_eq!(text(|out| push_nanocores(out, value)), Quantity::from_nanocores(value).to_string());
         assert_eq!(text(|out| push_bytes(out, value)), Quantity::from_bytes(value).to_string());
-        let nanocores = Quantity::from_nanocores(value).to_string();
-        assert!(nanocores_len(value) >= nanocores.len(), "{value}");
-        if i64::try_from(value).is_ok() {
-            assert_eq!(nanocores_len(value), nanocores.len(), "{value}");
+        let nanocores = Quantity::from_nanocores(value).to_string().len();
+        let bytes = Quantity::from_bytes(value).to_string().len();
+        for (length, is) in [(nanocores_len(value), nanocores), (bytes_len(value), bytes)] {
+            assert!(length >= is, "{value}");
+            assert!(length == is || i64::try_from(value).is_err(), "{value}: {length} for {is}");
         }
-        assert_eq!(bytes_len(value), Quantity::from_bytes(value).to_string().len(), "{value}");
     }
 
     #[test]

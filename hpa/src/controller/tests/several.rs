@@ -134,8 +134,10 @@ async fn a_shadow_tells_how_often_it_agrees() {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         let of = |name: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(&format!("flyball_hpa_{name} ")));
-            line.and_then(|value| value.parse::<f64>().ok()).unwrap_or(f64::NAN)
+            let line = text.lines().find_map(|line| line.strip_prefix(&format!("flyball_hpa_{name}")));
+            line.map(|rest| rest.trim_start_matches("{}").trim_start())
+                .and_then(|value| value.parse::<f64>().ok())
+                .unwrap_or(f64::NAN)
         };
         ["shadow_agreed_total", "shadow_differed_total", "shadow_agreement_percent"].map(of)
     };

@@ -71,7 +71,7 @@ pub fn parse(text: &str) -> Result<Expr, ParseError> {
     let mut expr = convert::convert(text, &parsed, &slots)?;
     spans::locate(&tokens, &mut expr);
     check::types(text, &tokens, &expr)?;
-    Ok(expr)
+    types::plus(text, &tokens).map_or(Ok(expr), Err)
 }
 
 /// A selector alone, as `match[]` parameters have it.

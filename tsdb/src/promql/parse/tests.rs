@@ -192,6 +192,14 @@ fn what_is_wrong_is_said_as_prometheus_says_it() {
             "sum(sum(foo[5m]))",
             "1:9: parse error: expected type instant vector in aggregation expression, got range vector",
         ),
+        (
+            "1 + + \"\"",
+            r#"1:5: parse error: unary expression only allowed on expressions of type scalar or instant vector, got "string""#,
+        ),
+        (
+            "+x[5m]",
+            r#"1:1: parse error: unary expression only allowed on expressions of type scalar or instant vector, got "range vector""#,
+        ),
         ("foo a_long_identifier", r#"1:5: parse error: unexpected identifier "a_long_identifier""#),
         ("foo 123456789012", r#"1:5: parse error: unexpected number "1234567890"..."#),
     ] {

@@ -13,11 +13,18 @@ use crate::promql::lex::{Kind, Token};
 
 /// What is wrong with the meaning of a text; `None` if that is not what is wrong.
 pub(super) fn fault(text: &str, tokens: &[Token<'_>]) -> Option<ParseError> {
-    let mut reader = Reader { tokens, at: 0, first: None, later: None };
+    let mut reader = Reader::of(tokens);
     reader.expression()?;
     let all = reader.at == tokens.len();
     let (byte, message) = reader.first.or(reader.later).filter(|_| all)?;
     Some(ParseError::at(text, byte, message))
+}
+
+/// A `+` before what has no sign: promql-parser leaves it out, whatever it stands before.
+pub(super) fn plus(text: &str, tokens: &[Token<'_>]) -> Option<ParseError> {
+    let mut reader = Reader::of(tokens);
+    reader.expression()?;
+    reader.plus.map(|(byte, message)| ParseError::at(text, byte, message))
 }
 
 /// Where, and why.
@@ -37,9 +44,15 @@ struct Reader<'t, 'a> {
     first: Option<Fault>,
     /// What it sees when all is read.
     later: Option<Fault>,
+    /// The first of these that is about a `+` with one side.
+    plus: Option<Fault>,
 }
 
 impl<'t, 'a> Reader<'t, 'a> {
+    fn of(tokens: &'t [Token<'a>]) -> Self {
+        Reader { tokens, at: 0, first: None, later: None, plus: None }
+    }
+
     fn token(&self) -> Option<&'t Token<'a>> {
         self.tokens.get(self.at)
     }
@@ -131,6 +144,9 @@ impl<'t, 'a> Reader<'t, 'a> {
                     "unary expression only allowed on expressions of type scalar or instant vector, got {:?}",
                     inner.yields.documented()
                 );
+                if token.is("+") {
+                    self.plus.get_or_insert((start, message.clone()));
+                }
                 self.later.get_or_insert((start, message));
             }
             return Some(Seen { start, ..inner });
