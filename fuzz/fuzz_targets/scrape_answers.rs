@@ -34,7 +34,7 @@ fn receive(framing: Framing, bytes: &[u8], encoding: Option<&str>, content_type:
     assert!(body.len() <= BODY_LIMIT_BYTES);
     let Ok(text) = answer::decode(body, encoding) else { return };
     assert!(text.len() <= BODY_LIMIT_BYTES);
-    let Ok(samples) = answer::parse(text, content_type) else { return };
+    let Ok(samples) = answer::parse(text, content_type, framing) else { return };
     assert!(!samples.is_empty());
     for sample in samples.iter() {
         let owned = sample.to_sample().expect("what was read has no label twice");
