@@ -116,7 +116,18 @@ async fn serves_and_drains() {
         let values =
             json(&known, "/apis/custom.metrics.k8s.io/v1beta2/namespaces/shop/pods/*/http_requests").await;
         assert_eq!(values["items"].as_array().unwrap().len(), 2);
+        for path in [
+            "/apis/custom.metrics.k8s.io/v1beta2/namespaces/shop/pods/*/invented",
+            "/apis/custom.metrics.k8s.io/v1beta2/namespaces/shop/invented/*/http_requests",
+            "/apis/custom.metrics.k8s.io/v1beta2/namespaces/shop/pods/*/invented?labelSelector=%3D",
+            "/apis/external.metrics.k8s.io/v1beta1/namespaces/shop/invented",
+            "/apis/external.metrics.k8s.io/v1beta1/namespaces/shop/invented?labelSelector=%3D",
+        ] {
+            assert!(get(&known, path).await.is_err(), "{path}");
+        }
         let page = get(&known, "/metrics").await.unwrap();
+        let invented = page.lines().find(|line| line.contains("invented"));
+        assert_eq!(invented, None, "the page keeps no names of metrics that there are not");
         for name in [
             "prometheus_adapter_prometheus_client_request_duration_seconds_count{path=\"/api/v1/query\",server=\"prom\"} 1",
             "metrics_apiserver_metric_freshness_seconds_count{group=\"custom.metrics.k8s.io\"} 1",

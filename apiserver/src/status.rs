@@ -43,6 +43,14 @@ pub struct Status {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unserved;
 
+/// Marks an answer as one about what the server may not have. For groups whose resources have names of others' choosing:
+/// own metrics keep no names of an answer that is marked, so that nobody can fill them with invented ones.
+#[must_use]
+pub fn unserved(mut response: Response) -> Response {
+    response.extensions_mut().insert(Unserved);
+    response
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 enum StatusKind {
     #[default]

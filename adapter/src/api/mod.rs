@@ -21,6 +21,7 @@ mod usage;
 use std::sync::Arc;
 
 use flyball_apiserver::negotiation::Offer;
+use flyball_apiserver::status::unserved;
 use flyball_apiserver::{Handler, Query, Request, Responder, Response, Status};
 use flyball_model::selector::FieldSelector;
 use futures_util::future::BoxFuture;
@@ -55,7 +56,9 @@ impl Handler for Api {
                 Ok((form, wanted)) => self.answer(&form, wanted).await,
                 Err(status) => Err(status),
             };
-            answer.unwrap_or_else(|status| respond.status(&status))
+            let answer = answer.unwrap_or_else(|status| respond.status(&status));
+            // A failure does not tell whether there is a metric of that name.
+            if answer.status().is_success() { answer } else { unserved(answer) }
         })
     }
 }
