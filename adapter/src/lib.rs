@@ -36,7 +36,8 @@ pub use api::{GROUPS, documents};
 pub use inspect::{Explained, Said};
 pub use server::{Adapter, AdapterError, Clock, run};
 pub use settings::{
-    DEFAULT_PORT, OwnSeries, RATE_WINDOW, RELIST_INTERVAL, ServerSettings, Settings, own_rate_window,
+    DEFAULT_PORT, OwnSeries, RATE_WINDOW, RELIST_INTERVAL, ScrapeInterval, ServerSettings, Settings,
+    own_rate_window,
 };
 pub use sources::external_without_rules;
 pub use state::State;

@@ -241,15 +241,23 @@ impl Adapter {
         }
     }
 
-    /// Waits for another configuration or other kinds that work, and looks at the sources with them.
+    /// How long it may take now until a series of the own store has another sample.
+    fn own_interval(&self) -> Option<Duration> {
+        self.settings.own.as_ref().map(|own| (own.scrape_interval)())
+    }
+
+    /// Waits for another configuration, other kinds or another time between scrapes of the own store that work, and looks at
+    /// the sources with them.
     async fn next_state(&self, kinds: &mut watch::Receiver<Arc<crate::kinds::Kinds>>) -> State {
+        let interval = self.own_interval();
         loop {
             let other_kinds = tokio::select! {
                 changed = kinds.changed() => changed.is_ok(),
                 () = tokio::time::sleep(CONFIG_INTERVAL) => false,
             };
+            let other_surroundings = other_kinds || self.own_interval() != interval;
             let Some(path) = &self.settings.config else {
-                if other_kinds && let Ok(state) = self.assembled(None) {
+                if other_surroundings && let Ok(state) = self.assembled(None) {
                     return looked_at(state).await;
                 }
                 continue;
@@ -262,7 +270,7 @@ impl Adapter {
                 }
             };
             let same = self.config.lock().unwrap_or_else(PoisonError::into_inner).as_deref() == Some(&text);
-            if same && !other_kinds {
+            if same && !other_surroundings {
                 self.tell(None);
                 continue;
             }

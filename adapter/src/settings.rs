@@ -30,6 +30,9 @@ pub fn own_rate_window(scrape_interval: Duration) -> Duration {
 /// Most metrics that discovery lists of one API; the others answer all the same.
 pub const DISCOVERY_LIMIT: usize = 10_000;
 
+/// Tells a time between scrapes that may change.
+pub type ScrapeInterval = Arc<dyn Fn() -> Duration + Send + Sync>;
+
 /// The process's own store.
 #[derive(Clone)]
 pub struct OwnSeries {
@@ -37,8 +40,8 @@ pub struct OwnSeries {
     pub series: Arc<dyn SeriesSource>,
     /// What their targets say they are.
     pub types: TypesOfMetrics,
-    /// The longest time between two samples of one of them, as configured.
-    pub scrape_interval: Duration,
+    /// The longest time between two samples of one of them, as configured now.
+    pub scrape_interval: ScrapeInterval,
 }
 
 /// What is served.

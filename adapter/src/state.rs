@@ -144,7 +144,7 @@ pub(crate) fn assemble(
 /// Range of the rates that are made without a rule.
 fn rate_window(source: &SourceKind, own: Option<&OwnSeries>) -> Duration {
     match (source, own) {
-        (SourceKind::Store { .. }, Some(own)) => own_rate_window(own.scrape_interval),
+        (SourceKind::Store { .. }, Some(own)) => own_rate_window((own.scrape_interval)()),
         (SourceKind::Prometheus { http, .. }, _) if http.is_behind_api_server() => {
             own_rate_window(http.scrape_interval)
         }

@@ -8,17 +8,17 @@
 mod common;
 
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{CONFIG, SERIES, Simulated, adapter, failure, file, get, prometheus, source, unlooked};
 use flyball_adapter::backends::{HttpSettings, Token};
 use flyball_adapter::sources::{Group, Names, ProxiedSettings, SourceKind};
-use flyball_adapter::{OwnSeries, Settings};
-
-/// Between two samples of the own store.
-const SCRAPES: std::time::Duration = std::time::Duration::from_secs(15);
+use flyball_adapter::{OwnSeries, ScrapeInterval, Settings};
+use flyball_model::labels::Labels;
 use flyball_model::selector::LabelSelector;
+use flyball_tsdb::series::Point;
 use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -28,6 +28,11 @@ use tokio_util::sync::CancellationToken;
 
 const CUSTOM: &str = "/apis/custom.metrics.k8s.io/v1beta2";
 const EXTERNAL: &str = "/apis/external.metrics.k8s.io/v1beta1";
+
+/// Between two samples of the own store.
+fn scrapes() -> ScrapeInterval {
+    Arc::new(|| Duration::from_secs(15))
+}
 
 #[tokio::test]
 async fn many_autoscalers_on_one_rule_cost_one_query_per_interval() {
@@ -121,7 +126,7 @@ async fn the_first_source_that_knows_a_metric_answers() {
             limited,
             source("own", SourceKind::Store { automatic: None }),
         ],
-        own: Some(OwnSeries { series: own, types: Arc::new(Default::default), scrape_interval: SCRAPES }),
+        own: Some(OwnSeries { series: own, types: Arc::new(Default::default), scrape_interval: scrapes() }),
         ..Settings::default()
     };
     let adapter = adapter(settings).await;
@@ -158,7 +163,7 @@ async fn a_metric_of_the_second_source_waits_for_no_look_at_the_first() {
         own: Some(OwnSeries {
             series: Arc::new(common::memory(SERIES)),
             types: Arc::new(Default::default),
-            scrape_interval: SCRAPES,
+            scrape_interval: scrapes(),
         }),
         config: Some(path),
         ..Settings::default()
@@ -422,7 +427,6 @@ async fn until(holds: impl Fn() -> bool) {
 async fn a_metric_that_appears_is_there_at_the_next_request() {
     // A store that can be filled while it is asked.
     struct Filling(Mutex<flyball_tsdb::memory::MemorySource>);
-    use flyball_model::labels::Labels;
     use flyball_tsdb::series::{Matcher, ReadError, ReadLimits, Series, SeriesSource};
     impl SeriesSource for Filling {
         fn select(&self, m: &[Matcher], a: i64, b: i64, l: ReadLimits) -> Result<Vec<Series>, ReadError> {
@@ -444,7 +448,7 @@ async fn a_metric_that_appears_is_there_at_the_next_request() {
         own: Some(OwnSeries {
             series: store.clone(),
             types: Arc::new(Default::default),
-            scrape_interval: SCRAPES,
+            scrape_interval: scrapes(),
         }),
         ..Settings::default()
     };
@@ -455,6 +459,43 @@ async fn a_metric_that_appears_is_there_at_the_next_request() {
     assert_eq!(get(&adapter, &target).await.0, 404);
     *store.0.lock().unwrap() = common::memory(SERIES);
     assert_eq!(get(&adapter, &target).await.0, 200, "found by the request itself");
+    stop.cancel();
+    working.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn rates_follow_the_time_between_scrapes() {
+    let mut store = common::memory(&[]);
+    let labels = [("__name__", "orders_total"), ("namespace", "shop"), ("pod", "cart-1")];
+    let labels = Arc::new(Labels::from_pairs(labels).unwrap());
+    for (seconds_ago, value) in [(50, 1.0), (35, 2.0), (20, 3.0), (5, 4.0)] {
+        store.add(&labels, Point { timestamp_ms: common::NOW_MS - seconds_ago * 1000, value });
+    }
+    let seconds = Arc::new(AtomicU64::new(15));
+    let now = seconds.clone();
+    let settings = Settings {
+        sources: vec![source("own", SourceKind::Store { automatic: None })],
+        own: Some(OwnSeries {
+            series: Arc::new(store),
+            types: Arc::new(Default::default),
+            scrape_interval: Arc::new(move || Duration::from_secs(now.load(Ordering::SeqCst))),
+        }),
+        ..Settings::default()
+    };
+    let adapter = adapter(settings).await;
+    let stop = CancellationToken::new();
+    let working = tokio::spawn(adapter.clone().work(nobody(), stop.clone()));
+    let target = format!("{CUSTOM}/namespaces/shop/pods/cart-1/orders_per_second");
+    // Four times the interval.
+    for (interval, window) in [(15, 60), (60, 240), (20, 80)] {
+        seconds.store(interval, Ordering::SeqCst);
+        let has_it = async {
+            while get(&adapter, &target).await.1["items"][0]["windowSeconds"] != json!(window) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), has_it).await.unwrap_or_else(|_| panic!("{window} s"));
+    }
     stop.cancel();
     working.await.unwrap();
 }

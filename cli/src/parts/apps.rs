@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use flyball_adapter::ScrapeInterval;
 use flyball_model::labels::Labels;
 use flyball_scrape::apps::{self, AppSink, Appended, Config, ConfigView, Job, Refused, Reload, TargetsView};
 use flyball_tsdb::ingest::SeriesRef;
@@ -43,9 +44,10 @@ impl AppsSetup {
         Ok(AppsSetup { jobs: watch::channel(config.jobs).1, config: view, reload: None })
     }
 
-    /// The longest time between two scrapes of one application.
-    pub(super) fn longest_interval(&self) -> Duration {
-        self.jobs.borrow().iter().map(|job| job.interval).max().unwrap_or_default()
+    /// The longest time between two scrapes of one application as the jobs are now, and at least this one.
+    pub(super) fn longest_interval(&self, at_least: Duration) -> ScrapeInterval {
+        let jobs = self.jobs.clone();
+        Arc::new(move || jobs.borrow().iter().map(|job| job.interval).max().unwrap_or_default().max(at_least))
     }
 
     /// The configuration, for those who ask.

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use flyball_adapter::OwnSeries;
 use flyball_adapter::backends::Types;
+use flyball_adapter::{OwnSeries, ScrapeInterval};
 use flyball_apiserver::own_metrics::OwnMetrics;
 use flyball_apiserver::{Advice, Part};
 use flyball_model::batch::Sink;
@@ -60,7 +60,7 @@ pub struct HistorySetup {
     /// How nodes are asked, for those who look.
     scrape_timeout: Duration,
     /// The longest time between two samples of a series.
-    longest_interval: Duration,
+    longest_interval: ScrapeInterval,
     schemes: Schemes,
 }
 
@@ -90,7 +90,7 @@ impl HistorySetup {
             Resolution::Automatic { .. } => interval::KUBELET_INTERVAL,
             Resolution::Fixed(interval) => interval,
         };
-        let longest_interval = of_nodes.max(apps.longest_interval()).max(args.scrape_interval);
+        let longest_interval = apps.longest_interval(of_nodes.max(args.scrape_interval));
         let store = Settings {
             series_per_source: args.max_series_per_target,
             series_total: args.max_series,
@@ -197,7 +197,7 @@ pub(super) struct Surrounded<'a> {
 pub(super) struct RunningHistory {
     history: History,
     apps: TargetsView,
-    longest_interval: Duration,
+    longest_interval: ScrapeInterval,
 }
 
 impl RunningHistory {
@@ -211,7 +211,7 @@ impl RunningHistory {
         OwnSeries {
             series: Arc::new(self.history.appender()),
             types: Arc::new(move || types(&apps)),
-            scrape_interval: self.longest_interval,
+            scrape_interval: self.longest_interval.clone(),
         }
     }
 
